@@ -1,0 +1,1 @@
+"""The sans-IO media core: bytes and `now` in, bytes and events out; standard library only."""

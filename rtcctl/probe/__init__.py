@@ -1,0 +1,1 @@
+"""One peer under test, on aiortc: sends, receives and measures."""

@@ -1,0 +1,1 @@
+"""The Realtime HTTPS API as others see it, shared by clients and servers."""

@@ -1,0 +1,33 @@
+"""The profile: which app of which Realtime a command talks to, as one bundle from one source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+CLOUDFLARE_API_BASE = "https://rtc.live.cloudflare.com/v1"
+"Base URL of the Connection and TURN credential APIs (realtime-api reference, section 1)."
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """App ID, secret and API base of one Realtime app, with an optional TURN key and account token.
+
+    Secrets are kept out of `repr`, so that no log or traceback shows them.
+    """
+
+    name: str
+    api_base: str
+    "Without a trailing slash, for example `https://rtc.live.cloudflare.com/v1`."
+    app_id: str = ""
+    app_secret: str = field(default="", repr=False)
+    turn_key_id: str = ""
+    turn_key_token: str = field(default="", repr=False)
+    account_id: str = ""
+    account_token: str = field(default="", repr=False)
+    is_embedded: bool = False
+    "True when the other end is rtcctl's own server."
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret of the profile that is set, for masking."""
+        return tuple(s for s in (self.app_secret, self.turn_key_token, self.account_token) if s)

@@ -1,0 +1,1 @@
+"""A result → text: table, JSON, JUnit, GitHub, Prometheus, live."""

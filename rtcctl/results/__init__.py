@@ -1,0 +1,1 @@
+"""Frozen dataclasses that operations return; every number carries its unit."""

@@ -1,0 +1,99 @@
+"""What an operation says while it runs. JSON lines print one a line; a terminal draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rtcctl.results.result import Result
+from rtcctl.results.track import ReceivedStatistics, SentStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events; `event` is its name in JSON lines."""
+
+    event: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """A step began; for people only."""
+
+    event: ClassVar[str] = "progress"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCreated(Event):
+    event: ClassVar[str] = "session_created"
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Event):
+    event: ClassVar[str] = "connected"
+    session_id: str
+    candidate_pair: str | None
+    ice_ms: float | None
+    dtls_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published(Event):
+    event: ClassVar[str] = "published"
+    session_id: str
+    track_name: str
+    mid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed(Event):
+    event: ClassVar[str] = "subscribed"
+    session_id: str
+    publisher_session_id: str
+    track_name: str
+    mid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstPacket(Event):
+    event: ClassVar[str] = "first_packet"
+    session_id: str
+    time_to_first_packet_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(Event):
+    """What the last second brought."""
+
+    event: ClassVar[str] = "interval"
+    session_id: str
+    track_name: str
+    elapsed_s: float
+    sent: SentStatistics | None = None
+    received: ReceivedStatistics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    event: ClassVar[str] = "warning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDone(Event):
+    """A check of `smoke` reached its verdict."""
+
+    event: ClassVar[str] = "check"
+    name: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Event):
+    """The last event: the whole result."""
+
+    event: ClassVar[str] = "summary"
+    result: Result

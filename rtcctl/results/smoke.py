@@ -1,0 +1,24 @@
+"""Result of `smoke`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rtcctl.results.result import Result
+from rtcctl.results.track import Publish, Subscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smoke(Result):
+    """`smoke`: one check per step of the path, and the verdict in a sentence."""
+
+    schema: ClassVar[str] = "rtcctl.smoke/1"
+
+    verdict: str = ""
+    next_commands: tuple[str, ...] = ()
+    session_ids: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    attempts: int = 1
+    publish: Publish | None = None
+    subscribe: Subscribe | None = None

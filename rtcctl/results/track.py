@@ -1,0 +1,179 @@
+"""Results of `track publish | subscribe | list | close | wait`, and the intervals a running probe reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rtcctl.results.result import Percentiles, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentStatistics:
+    """What a publisher sent over `interval_s`, and what the SFU's receiver reports say of it."""
+
+    interval_s: float
+    packets_sent: int
+    bytes_sent: int
+    "RTP payload bytes."
+    nominal_packets: int
+    "What the source's packet rate asks for over the interval; sent below nominal means this machine is too slow."
+    bitrate_bps: float
+    packets_lost: int | None = None
+    "As the SFU's last receiver report counts them (`None` until one came)."
+    fraction_lost: float | None = None
+    "0…1, from the SFU's receiver reports."
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
+    "From RTCP."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedStatistics:
+    """What a subscriber received over `interval_s`. What cannot be known is `None`, never 0."""
+
+    interval_s: float
+    packets_received: int
+    bytes_received: int
+    "RTP payload bytes."
+    packets_lost: int | None = None
+    "First transmissions that never arrived, before repair."
+    packets_recovered: int | None = None
+    "Of those, repaired by retransmission."
+    packets_lost_rfc3550: int | None = None
+    "What a receiver report carries (RFC 3550 §6.4.1)."
+    packets_duplicated: int | None = None
+    packets_reordered: int | None = None
+    fraction_lost: float | None = None
+    "0…1: packets_lost over packets expected."
+    jitter_ms: float | None = None
+    "Interarrival jitter (RFC 3550 A.8)."
+    rtt_ms: float | None = None
+    rtt_source: str | None = None
+    "`rtcp` or `stun`."
+    bitrate_bps: float | None = None
+    latency_ms: Percentiles | None = None
+    "One-way, from the send time in the packets; `None` when the sender ran on another machine."
+    tone_hz: float | None = None
+    "Dominant frequency of the decoded audio; `None` for silence, noise or when nothing was decoded."
+    tone_level_db: float | None = None
+    "Level of that tone, dB below full scale (0 is full scale)."
+    tone_snr_db: float | None = None
+    "Power of the tone over everything else."
+    audio_gaps: int | None = None
+    "Interruptions of the tone longer than one packet."
+    concealed_ms: float | None = None
+    "Decoded time for which no packet was there."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish(Result):
+    """`track publish`: the track that was published and what was sent."""
+
+    schema: ClassVar[str] = "rtcctl.track.publish/1"
+
+    session_id: str
+    track_name: str
+    mid: str | None = None
+    tone_hz: float | None = None
+    codec: str | None = None
+    candidate_pair: str | None = None
+    ice_ms: float | None = None
+    dtls_ms: float | None = None
+    duration_s: float = 0.0
+    sent: SentStatistics | None = None
+    detached_pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe(Result):
+    """`track subscribe`: what arrived, flat, so that a script can read it without knowing our nesting."""
+
+    schema: ClassVar[str] = "rtcctl.track.subscribe/1"
+
+    session_id: str
+    publisher_session_id: str
+    track_name: str
+    mid: str | None = None
+    codec: str | None = None
+    candidate_pair: str | None = None
+    ice_ms: float | None = None
+    dtls_ms: float | None = None
+    duration_s: float = 0.0
+    "From the first packet to the end of the measurement."
+    time_to_first_packet_ms: float | None = None
+    "From the pull request to the first RTP packet."
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_lost: int | None = None
+    packets_recovered: int | None = None
+    packets_lost_rfc3550: int | None = None
+    packets_duplicated: int | None = None
+    packets_reordered: int | None = None
+    fraction_lost: float | None = None
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
+    rtt_source: str | None = None
+    latency_ms: Percentiles | None = None
+    bitrate_bps: float | None = None
+    tone_hz: float | None = None
+    tone_level_db: float | None = None
+    tone_snr_db: float | None = None
+    audio_gaps: int | None = None
+    concealed_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackState:
+    """One track of a session, as `GET session` tells it."""
+
+    location: str
+    "`local` (published here) or `remote` (pulled)."
+    mid: str
+    track_name: str
+    status: str
+    "`active` or `inactive`."
+    session_id: str | None = None
+    "Publisher's session of a remote track."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackList(Result):
+    """`track list`."""
+
+    schema: ClassVar[str] = "rtcctl.track.list/1"
+
+    session_id: str
+    tracks: tuple[TrackState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackClosed:
+    """Outcome for one track of a close: `closed`, `already-closed` or `failed`."""
+
+    session_id: str
+    mid: str
+    track_name: str | None
+    outcome: str
+    code: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackClose(Result):
+    """`track close`."""
+
+    schema: ClassVar[str] = "rtcctl.track.close/1"
+
+    tracks: tuple[TrackClosed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackWait(Result):
+    """`track wait`: how long it took until the track could be subscribed to."""
+
+    schema: ClassVar[str] = "rtcctl.track.wait/1"
+
+    session_id: str
+    track_name: str
+    waited_s: float

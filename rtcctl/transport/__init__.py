@@ -1,0 +1,1 @@
+"""What server and lean peer share: DTLS, SRTP and batched UDP."""

@@ -1,0 +1,1 @@
+"""What HTTP services share: body limits, any content type, CORS, error shape."""
