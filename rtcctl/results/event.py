@@ -97,3 +97,19 @@ class Summary(Event):
 
     event: ClassVar[str] = "summary"
     result: Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed(Event):
+    """A fresh result of a command that watches."""
+
+    event: ClassVar[str] = "refreshed"
+    result: Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedServerStarted(Event):
+    """`smoke` started a server of its own, since nothing else is configured or running."""
+
+    event: ClassVar[str] = "embedded_server_started"
+    base_url: str

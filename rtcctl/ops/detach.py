@@ -1,0 +1,125 @@
+"""`track publish --detach`: a publisher that goes on after the command has returned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtcctl.errors import DeadlineError, ExitStatus, RtcctlError
+from rtcctl.ops.env import Env
+from rtcctl.ops.track import PublishRequest
+from rtcctl.results.track import Publish
+
+DETACH_DEADLINE_S = 20.0
+"From the start of the child to its first packets."
+
+
+@dataclass(frozen=True, slots=True)
+class DetachRequest:
+    """`log_folder`: where the child writes its events, one file a process."""
+
+    publish: PublishRequest
+    log_folder: Path
+
+
+class DetachedProbeError(RtcctlError):
+    """The detached probe ended before media flowed; carries its message and exit status."""
+
+    def __init__(self, message: str, *, hint: str, exit_status: int) -> None:
+        super().__init__(message, hint=hint)
+        try:
+            self.exit_status = ExitStatus(exit_status)
+        except ValueError:
+            self.exit_status = ExitStatus.BUG
+
+
+async def publish(request: DetachRequest, env: Env) -> Publish:
+    """Start `track publish` as a process of its own and return once it sends; `session close` ends it."""
+    request.log_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_path = request.log_folder / f"publish-{env.pid}-{env.random.getrandbits(32):08x}.jsonl"
+    error_path = log_path.with_suffix(".err")
+    with log_path.open("wb") as log, error_path.open("wb") as errors:
+        # Not asyncio's subprocess: its transport kills the child when this process ends.
+        child = subprocess.Popen(  # noqa: ASYNC220  # it returns at once
+            [sys.executable, *publish_arguments(request.publish, env.profile.name)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=errors,
+            start_new_session=True,
+        )
+    try:
+        async with asyncio.timeout(DETACH_DEADLINE_S):
+            while True:
+                events = _events(log_path)
+                published = next((e for e in events if e["event"] == "published"), None)
+                sent = next((e for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]), None)
+                if published and sent:
+                    connected = next((e for e in events if e["event"] == "connected"), {})
+                    return Publish(
+                        target=env.target,
+                        session_id=published["session_id"],
+                        track_name=published["track_name"],
+                        mid=published["mid"],
+                        tone_hz=request.publish.tone_hz,
+                        candidate_pair=connected.get("candidate_pair"),
+                        ice_ms=connected.get("ice_ms"),
+                        dtls_ms=connected.get("dtls_ms"),
+                        detached_pid=child.pid,
+                    )
+                if child.poll() is not None:
+                    raise _child_error(error_path, child.returncode)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        child.terminate()
+        raise DeadlineError(
+            f"The detached publisher sent nothing within {DETACH_DEADLINE_S:.0f} s.",
+            awaited="media of the detached publisher",
+            after_s=DETACH_DEADLINE_S,
+            hint="Run the same command without --detach to see where it stands still.",
+        ) from None
+    except asyncio.CancelledError:
+        child.terminate()
+        raise
+
+
+def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
+    """The command line of the child."""
+    session = [request.session_id] if request.session_id else []
+    for_ = [] if request.for_s is None else ["--for", f"{request.for_s:g}s"]
+    return [
+        "-m",
+        "rtcctl",
+        "track",
+        "publish",
+        *session,
+        "--name",
+        request.track_name,
+        "--tone",
+        f"{request.tone_hz:g}",
+        *for_,
+        "--profile",
+        profile,
+        "--output",
+        "jsonl",
+    ]
+
+
+def _events(path: Path) -> list[dict[str, object]]:
+    """The whole lines written so far."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _child_error(path: Path, status: int) -> DetachedProbeError:
+    """What the child said on stderr, as an error of ours."""
+    lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    message = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
+    hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
+    return DetachedProbeError(
+        message or f"The detached publisher ended with status {status}.", hint=hint, exit_status=status
+    )

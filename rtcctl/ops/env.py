@@ -1,0 +1,83 @@
+"""What the world gives to an operation: API client, profile, journal, clocks, randomness, a sink for events.
+
+An operation opens nothing else and prints nothing, so a test can call it with a clock and a client of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from rtcctl.realtime.profile import Profile
+from rtcctl.results.event import Event
+from rtcctl.results.result import Result
+from rtcctl.results.target import Target
+
+if TYPE_CHECKING:
+    from rtcctl.journal import Journal
+    from rtcctl.realtime.client import RealtimeClient
+
+
+def discard(event: Event) -> None:
+    """An event sink that listens to nobody."""
+
+
+def agree(question: str) -> None:
+    """A confirmation that is always given; the command line replaces it by one that asks."""
+
+
+@dataclass(slots=True)
+class Env:
+    """Everything an operation may use of its surroundings."""
+
+    profile: Profile
+    journal: Journal
+    clock: Callable[[], float] = time.monotonic
+    "Monotonic seconds."
+    wallclock: Callable[[], float] = time.time
+    "Seconds since the epoch."
+    random: Random = field(default_factory=SystemRandom)
+    emit: Callable[[Event], None] = discard
+    confirm: Callable[[str], None] = agree
+    "Asks before something foreign is ended; raises `UsageError` when it is not confirmed."
+    pid: int = 0
+    "Process id to write into the journal."
+    command: str = ""
+    "The command as it is named in the journal, for example `track publish`."
+    partial: Result | None = None
+    "What was known when the operation ended early; the runner renders it beside the error."
+
+    @property
+    def target(self) -> Target:
+        """What results say they speak about."""
+        p = self.profile
+        return Target(profile=p.name, api_base=p.api_base, app_id=p.app_id, embedded=p.is_embedded)
+
+    def client(self, *, deadline_s: float | None = None) -> RealtimeClient:
+        """A client of the Realtime API for this profile; `async with` it.
+
+        `deadline_s`: seconds from now after which no attempt starts and no request waits any longer.
+        """
+        from rtcctl.realtime.client import RealtimeClient
+
+        return RealtimeClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+
+    def with_profile(self, profile: Profile) -> Env:
+        """The same surroundings, pointed elsewhere."""
+        return replace(self, profile=profile)
+
+    @contextmanager
+    def keeping(self, build: Callable[[], Result]) -> Iterator[None]:
+        """Keep what `build` returns if the body ends early, by an error or an interruption.
+
+        It is called at that moment, before anything is torn down.
+        """
+        try:
+            yield
+        except BaseException:
+            self.partial = build()
+            raise

@@ -1,0 +1,165 @@
+"""Figures against limits: pure functions from what was measured to checks, and from checks to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rtcctl.errors import ExitStatus
+from rtcctl.results.check import Check, CheckStatus
+
+if TYPE_CHECKING:
+    from rtcctl.results.result import Failure
+    from rtcctl.results.track import ReceivedStatistics, SentStatistics
+
+MIN_SENT_RATIO = 0.95
+"Sent below this share of nominal: the machine is too slow to be a source."
+
+MAX_TONE_ERROR = 0.01
+MIN_TONE_SNR_DB = 10.0
+MIN_TONE_LEVEL_DB = -40.0
+
+
+def check_sent(sent: SentStatistics, saturated: str | None) -> Check:
+    """Whether this machine sent what the source asked for; if it did not, no number of this run means anything."""
+    rate = sent.packets_sent / sent.interval_s if sent.interval_s > 0 else 0.0
+    nominal = sent.nominal_packets / sent.interval_s if sent.interval_s > 0 else 0.0
+    detail = f"{sent.packets_sent} of {sent.nominal_packets} packets"
+    if saturated is not None or sent.packets_sent < MIN_SENT_RATIO * sent.nominal_packets - 1:
+        return Check(
+            "sent",
+            CheckStatus.INCONCLUSIVE,
+            observed=round(rate, 1),
+            limit=round(nominal, 1),
+            unit="packets/s",
+            detail=f"{detail}: {saturated or 'this machine is too slow to send at the nominal rate'}",
+            hint="Run it again on a machine with less to do.",
+        )
+    return Check(
+        "sent", CheckStatus.PASSED, observed=round(rate, 1), limit=round(nominal, 1), unit="packets/s", detail=detail
+    )
+
+
+def check_received(statistics: ReceivedStatistics) -> Check:
+    """Whether anything arrived at all."""
+    if statistics.packets_received:
+        return Check("received", CheckStatus.PASSED, observed=statistics.packets_received, limit=1, unit="packets")
+    return Check(
+        "received",
+        CheckStatus.FAILED,
+        observed=0,
+        limit=1,
+        unit="packets",
+        detail="nothing arrived",
+        hint="Is the publisher sending? `rtcctl stats session PUBLISHER_SESSION` shows what the API says of it.",
+    )
+
+
+def check_loss(
+    statistics: ReceivedStatistics, max_fraction_lost: float | None, saturated: str | None
+) -> tuple[Check, ...]:
+    """Loss against its limit; unknown loss is skipped, and a saturated machine makes a failure inconclusive."""
+    if max_fraction_lost is None:
+        return ()
+    observed = statistics.fraction_lost
+    if observed is None:
+        return (Check("loss", CheckStatus.SKIPPED, limit=max_fraction_lost, unit="ratio", detail="nothing to measure"),)
+    lost, received = statistics.packets_lost or 0, statistics.packets_received
+    detail = f"{lost} of {lost + received - (statistics.packets_recovered or 0)} packets"
+    status = CheckStatus.PASSED
+    if observed > max_fraction_lost:
+        status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+        detail = detail if saturated is None else f"{detail}; {saturated}"
+    return (Check("loss", status, observed=observed, limit=max_fraction_lost, unit="ratio", detail=detail),)
+
+
+def check_content(received: ReceivedStatistics, tone_hz: float, saturated: str | None) -> Check:
+    """Whether the decoded audio is the tone that was sent: its frequency, its level, without holes."""
+    observed, limit = received.tone_hz, tone_hz
+    level, snr, gaps = received.tone_level_db, received.tone_snr_db, received.audio_gaps
+    problems = []
+    if observed is None:
+        problems.append("silence or noise instead of a tone")
+    else:
+        if abs(observed - tone_hz) > MAX_TONE_ERROR * tone_hz:
+            problems.append(f"another tone: {observed:.1f} Hz instead of {tone_hz:.0f} Hz")
+        if level is not None and level < MIN_TONE_LEVEL_DB:
+            problems.append(f"too quiet: {level:.0f} dB")
+        if snr is not None and snr < MIN_TONE_SNR_DB:
+            problems.append(f"lost in noise: {snr:.0f} dB above it")
+        if gaps:
+            problems.append(f"{gaps} interruptions")
+    if not problems:
+        detail = (
+            f"{observed:.1f} Hz, {level:.0f} dB, {snr:.0f} dB above the noise"
+            if level is not None and snr is not None
+            else ""
+        )
+        return Check("content", CheckStatus.PASSED, observed=observed, limit=limit, unit="hz", detail=detail)
+    status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+    return Check("content", status, observed=observed, limit=limit, unit="hz", detail="; ".join(problems))
+
+
+def check_at_most(name: str, observed: float | None, limit: float, saturated: str | None, *, detail: str = "") -> Check:
+    if observed is None:
+        return Check(name, CheckStatus.SKIPPED, limit=limit, unit="ms", detail="nothing to measure it by")
+    status = CheckStatus.PASSED
+    if observed > limit:
+        status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+        detail = detail if saturated is None else saturated
+    return Check(name, status, observed=observed, limit=limit, unit="ms", detail=detail)
+
+
+def check_latency(received: ReceivedStatistics, limits: Mapping[str, float], saturated: str | None) -> Check:
+    """One-way latency; without a limit the p95 is reported and the check passes."""
+    latency = received.latency_ms
+    if latency is None:
+        return Check("latency", CheckStatus.SKIPPED, unit="ms", detail="no send time of this machine in the packets")
+    detail = f"p50 {latency.p50:.1f}, p95 {latency.p95:.1f}, p99 {latency.p99:.1f} ms"
+    over = {name: limit for name, limit in limits.items() if getattr(latency, name) > limit}
+    name = next(iter(over or limits), "p95")
+    status = CheckStatus.PASSED
+    if over:
+        status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+    return Check("latency", status, observed=getattr(latency, name), limit=limits.get(name), unit="ms", detail=detail)
+
+
+def judge(
+    checks: Sequence[Check], failure: Failure | None, profile: str, sessions: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
+    """The verdict in a sentence, and the commands to try next."""
+    status = {check.name: check.status for check in checks}
+    bad = [check for check in checks if check.status in (CheckStatus.FAILED, CheckStatus.INCONCLUSIVE)]
+    named = "" if profile == "local" else f" --profile {profile}"
+    look = tuple(f"rtcctl session get {session_id}{named}" for session_id in sessions[:2])
+    if not bad and failure is None:
+        verdict = "Signalling, media and content are fine."
+        return verdict, ("rtcctl dev", f"rtcctl track publish --name mic --tone 440{named}")
+    if failure is not None and failure.exit_status == ExitStatus.AUTH:
+        return "The service refuses the credentials.", (f"rtcctl config check{named}", "rtcctl config show --origin")
+    if status.get("api") is CheckStatus.FAILED:
+        return "The API cannot be used: " + _sentence(failure, bad), (f"rtcctl config check{named}", "rtcctl dev")
+    if failure is not None and failure.phase in ("ice", "dtls"):
+        step = "ICE finds no path" if failure.phase == "ice" else "the DTLS handshake does not finish"
+        return f"Signalling is fine, but {step}: UDP to the SFU does not get through.", look
+    if failure is not None and failure.phase == "media":
+        return "The connection broke while media was flowing.", look
+    if status.get("subscribe") is CheckStatus.FAILED and failure is None:
+        if status.get("publish") is CheckStatus.INCONCLUSIVE:
+            return "This machine sent too little to tell.", ("rtcctl smoke --for 10s" + named,)
+        return "Media leaves this host and never reaches the subscriber; signalling is fine.", look
+    if any(check.status is CheckStatus.FAILED for check in bad):
+        names = ", ".join(check.name for check in bad)
+        if failure is None and status.get("content") is CheckStatus.FAILED and status.get("loss") is CheckStatus.PASSED:
+            return "Packets arrive, but they do not carry the tone that was sent.", look
+        if failure is None:
+            return f"Media flows, but is not good enough: {names}.", ("rtcctl smoke --for 30s" + named, *look)
+        return _sentence(failure, bad), look
+    return "This machine could not measure properly: nothing is known about the service.", (
+        "rtcctl smoke --for 10s" + named,
+    )
+
+
+def _sentence(failure: Failure | None, bad: Sequence[Check]) -> str:
+    text = failure.message if failure is not None else bad[0].detail if bad else ""
+    return text if text.endswith(".") else text + "."

@@ -1,0 +1,438 @@
+"""`smoke`: the whole path in one go, one check per step.
+
+Publisher and subscriber are two peers of this machine in two sessions, with the SFU between them. Checks come in the
+order in which a call is made, so the first one that fails names the place; what comes after it was not reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rtcctl.errors import ApiError, AuthError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
+from rtcctl.ops.env import Env
+from rtcctl.ops.judge import check_at_most, check_content, check_latency, check_loss, check_received, check_sent, judge
+from rtcctl.ops.session import new_session
+from rtcctl.results.check import Check, CheckStatus
+from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress
+from rtcctl.results.result import Failure
+from rtcctl.results.smoke import Smoke
+from rtcctl.results.track import Publish, Subscribe
+
+if TYPE_CHECKING:
+    from rtcctl.ops.media import Publication, Subscription
+    from rtcctl.probe.lag import LoopMonitor
+    from rtcctl.probe.peer import Peer
+    from rtcctl.realtime.client import RealtimeClient
+    from rtcctl.results.track import ReceivedStatistics, SentStatistics
+
+CHECKS = (
+    "api",
+    "session",
+    "publish",
+    "subscribe",
+    "content",
+    "loss",
+    "jitter",
+    "rtt",
+    "latency",
+    "cleanup",
+)
+"In the order of the path."
+
+SETUP_DEADLINE_S = 10.0
+"Everything before the measurement; with the default `--for 5s` the whole run stays under 15 s."
+
+PULL_WAIT_S = 5.0
+
+TRACK_NAME = "smoke-tone"
+
+TONES_HZ = (400.0, 450.0, 500.0, 550.0, 600.0, 650.0, 700.0, 750.0, 800.0, 850.0, 900.0)
+"One of them at random, so that the tone of another run is not taken for ours."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is good enough."""
+
+    max_fraction_lost: float = 0.02
+    max_jitter_ms: float = 30.0
+    max_rtt_ms: float = 300.0
+    max_latency_ms: Mapping[str, float] = field(default_factory=dict)
+    "By percentile: `p50`, `p95`, `p99`."
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeRequest:
+    """`embedded`: start a server for this run whatever is configured. `attempts`: whole runs until one passes."""
+
+    for_s: float = 5.0
+    limits: Limits = field(default_factory=Limits)
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    attempts: int = 1
+    embedded: bool = False
+
+
+async def smoke(request: SmokeRequest, env: Env) -> Smoke:
+    """Run the checks, up to `attempts` times until none fails. Raises `UsageError` for an unknown check name."""
+    for name in (*request.only, *request.skip, *request.require):
+        if name not in CHECKS:
+            raise UsageError(f"There is no check {name!r}.", hint=f"Checks: {', '.join(CHECKS)}.")
+    async with _target(request, env) as target_env:
+        started = env.clock()
+        for attempt in range(1, request.attempts + 1):
+            result = await _Run(request, target_env, env, started, attempt).result()
+            if result.exit_status == ExitStatus.OK:
+                break
+            if attempt < request.attempts:
+                env.emit(Progress(text=f"attempt {attempt} failed: {result.verdict} Trying again"))
+        return result
+
+
+@asynccontextmanager
+async def _target(request: SmokeRequest, env: Env) -> AsyncIterator[Env]:
+    """The surroundings to run in: those given, or pointed at a server started for this run."""
+    if not request.embedded:
+        yield env
+        return
+    from rtcctl.realtime.profile import Profile
+    from rtcctl.server.server import RealtimeServer
+
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        env.emit(EmbeddedServerStarted(base_url=server.base_url))
+        yield env.with_profile(
+            Profile(
+                name="local",
+                api_base=server.base_url,
+                app_id=server.app_id,
+                app_secret=server.app_secret,
+                turn_key_id=server.turn_key_id,
+                turn_key_token=server.turn_key_token,
+                is_embedded=True,
+            )
+        )
+
+
+class _StepFailedError(Exception):
+    """A step failed and its check says so; the path ends here."""
+
+
+class _Run:
+    """One attempt: walks the path, collects checks, cleans up, judges."""
+
+    def __init__(self, request: SmokeRequest, env: Env, outer: Env, started: float, attempt: int) -> None:
+        self.request = request
+        self.env = env
+        self.outer = outer
+        self.started = started
+        self.attempt = attempt
+        self.tone_hz = env.random.choice(TONES_HZ)
+        self.checks: dict[str, Check] = {}
+        self.failure: Failure | None = None
+        self.sessions: list[str] = []
+        self.mids: list[tuple[str, str]] = []
+        self.publish: Publish | None = None
+        self.subscribe: Subscribe | None = None
+
+    async def result(self) -> Smoke:
+        """Walk, clean up, judge."""
+        with self.outer.keeping(self._build):
+            async with AsyncExitStack() as peers:
+                try:
+                    await self._walk(peers)
+                except _StepFailedError:
+                    pass
+                finally:
+                    await self._clean_up()
+        return self._build()
+
+    # -- the path ------------------------------------------------------------------------------------------------
+
+    async def _walk(self, peers: AsyncExitStack) -> None:
+        from rtcctl.ops import media
+        from rtcctl.probe.lag import LoopMonitor
+
+        env = self.env
+        client = await peers.enter_async_context(env.client(deadline_s=SETUP_DEADLINE_S))
+        await self._step("api", self._api(client))
+        publisher_session, subscriber_session = self.sessions
+        publisher = await peers.enter_async_context(media.open_peer(env))
+        lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
+        publication = await self._session(client, publisher, publisher_session)
+        self.mids.append((publisher_session, publication.mid))
+        subscriber = await peers.enter_async_context(media.open_peer(env))
+        subscription = await self._subscribe(client, subscriber, subscriber_session, publication, lag)
+        try:
+            await self._measure(publisher, subscriber)
+        finally:
+            self._judge(publication, subscription, lag)
+
+    async def _step(self, name: str, work: object) -> None:
+        """Await `work`; an expected error becomes the failure of check `name` and ends the path."""
+        self.env.emit(Progress(text=name))
+        try:
+            await work  # type: ignore[misc]
+        except RtcctlError as error:
+            self._fail(name, error)
+            raise _StepFailedError from error
+
+    async def _api(self, client: RealtimeClient) -> None:
+        """Two sessions, the second on the open connection: its round trip is the API's."""
+        env = self.env
+        self.sessions.append(await new_session(client, env))
+        self.sessions.append(await new_session(client, env))
+        round_trip_ms = client.last_round_trip_ms
+        ray = client.last_ray
+        where = f", Cf-Ray {ray} (data centre {ray.rpartition('-')[2]})" if ray and "-" in ray else ""
+        self._set(
+            Check(
+                "api",
+                CheckStatus.PASSED,
+                observed=round_trip_ms,
+                unit="ms",
+                detail=f"secret accepted at {env.profile.api_base}{where}",
+            )
+        )
+
+    async def _session(self, client: RealtimeClient, peer: Peer, session_id: str) -> Publication:
+        from rtcctl.ops import media
+        from rtcctl.probe.sources import ToneSource
+
+        publication: Publication | None = None
+
+        async def connect() -> None:
+            nonlocal publication
+            source = ToneSource(self.tone_hz)
+            publication = await media.publish(client, self.env, peer, session_id, source, TRACK_NAME)
+
+        await self._step("session", connect())
+        assert publication is not None
+        timing = publication.timing
+        self._set(
+            Check(
+                "session",
+                CheckStatus.PASSED,
+                observed=timing.ice_ms + timing.dtls_ms,
+                unit="ms",
+                detail=f"ICE {timing.ice_ms:.0f} ms, DTLS {timing.dtls_ms:.0f} ms, {timing.candidate_pair}",
+            )
+        )
+        return publication
+
+    async def _subscribe(
+        self,
+        client: RealtimeClient,
+        peer: Peer,
+        session_id: str,
+        publication: Publication,
+        lag: LoopMonitor,
+    ) -> Subscription:
+        from rtcctl.ops import media
+        from rtcctl.ops.track import FIRST_PACKET_DEADLINE_S
+
+        self.env.emit(Progress(text="subscribe"))
+        try:
+            subscription = await media.subscribe(
+                client,
+                self.env,
+                peer,
+                session_id,
+                publication.session_id,
+                publication.track_name,
+                wait_s=PULL_WAIT_S,
+            )
+        except RtcctlError as error:
+            sent = publication.sender.statistics(self.env.clock())
+            self._judge_publish(publication, sent, lag)
+            if isinstance(error, ApiError) and error.code in media.SILENT_PUBLISHER_CODES:
+                # The call itself is fine: our media did not reach the SFU, and that is a measurement.
+                self._set(Check("subscribe", CheckStatus.FAILED, observed=0, unit="packets", detail=error.message))
+            else:
+                self._fail("subscribe", error)
+            raise _StepFailedError from error
+        self.mids.append((session_id, subscription.mid))
+        receiver = subscription.receiver
+        try:
+            await receiver.wait_first_packet(FIRST_PACKET_DEADLINE_S)
+        except TimeoutError:
+            self._judge_publish(publication, publication.sender.statistics(self.env.clock()), lag)
+            detail = f"pulled as mid {subscription.mid}, but nothing arrived in {FIRST_PACKET_DEADLINE_S:.0f} s"
+            self._set(Check("subscribe", CheckStatus.FAILED, observed=0, unit="packets", detail=detail))
+            raise _StepFailedError from None
+        assert receiver.first_packet_at is not None
+        first_ms = (receiver.first_packet_at - subscription.requested_at) * 1000
+        self._set(
+            Check(
+                "subscribe",
+                CheckStatus.PASSED,
+                observed=first_ms,
+                unit="ms",
+                detail=f"first packet {first_ms:.0f} ms after the pull, mid {subscription.mid}",
+            )
+        )
+        return subscription
+
+    async def _measure(self, publisher: Peer, subscriber: Peer) -> None:
+        """Let it run for `for_s`; either connection may be lost in between."""
+        from rtcctl.ops import media
+
+        self.env.emit(Progress(text=f"measuring for {self.request.for_s:g} s"))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for peer, name in ((publisher, "the publisher"), (subscriber, "the subscriber")):
+                    group.create_task(media.watch(peer, self.request.for_s, what=name))
+        except* NetworkError as errors:
+            error = errors.exceptions[0]
+            assert isinstance(error, NetworkError)
+            self.failure = _failure(error)
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self, publication: Publication, subscription: Subscription, lag: LoopMonitor) -> None:
+        from rtcctl.ops.track import subscribe_result
+
+        now = self.env.clock()
+        sent = publication.sender.statistics(now)
+        received = subscription.receiver.statistics(now)
+        self._judge_publish(publication, sent, lag)
+        limits = self.request.limits
+        saturated = lag.reason
+        self._set(check_content(received, self.tone_hz, saturated))
+        for check in check_loss(received, limits.max_fraction_lost, saturated):
+            self._set(check)
+        self._set(check_at_most("jitter", received.jitter_ms, limits.max_jitter_ms, saturated))
+        rtt_ms, source = (sent.rtt_ms, "rtcp") if sent.rtt_ms is not None else (received.rtt_ms, received.rtt_source)
+        self._set(check_at_most("rtt", rtt_ms, limits.max_rtt_ms, saturated, detail=f"by {source}" if source else ""))
+        self._set(check_latency(received, limits.max_latency_ms, saturated))
+        self.subscribe = subscribe_result(
+            self.env,
+            subscription,
+            received,
+            first_packet_at=subscription.receiver.first_packet_at,
+            checks=(check_received(received),),
+        )
+
+    def _judge_publish(self, publication: Publication, sent: SentStatistics, lag: LoopMonitor) -> None:
+        check = check_sent(sent, lag.reason)
+        lost = (
+            "no receiver report yet" if sent.fraction_lost is None else f"{sent.fraction_lost:.1%} lost on the way up"
+        )
+        status = check.status
+        if (
+            status is CheckStatus.PASSED
+            and sent.fraction_lost is not None
+            and sent.fraction_lost > self.request.limits.max_fraction_lost
+        ):
+            status = CheckStatus.FAILED
+        self._set(replace(check, name="publish", status=status, detail=f"{check.detail}, {lost}"))
+        timing = publication.timing
+        self.publish = Publish(
+            target=self.env.target,
+            session_id=publication.session_id,
+            track_name=publication.track_name,
+            mid=publication.mid,
+            tone_hz=self.tone_hz,
+            codec=publication.sender.codec,
+            candidate_pair=timing.candidate_pair,
+            ice_ms=timing.ice_ms,
+            dtls_ms=timing.dtls_ms,
+            duration_s=sent.interval_s,
+            sent=sent,
+        )
+
+    def _set(self, check: Check) -> None:
+        self.checks[check.name] = replace(check, attempts=self.attempt)
+        self.env.emit(CheckDone(name=check.name, status=check.status.value, detail=check.detail))
+
+    def _fail(self, name: str, error: RtcctlError) -> None:
+        status = CheckStatus.INCONCLUSIVE if isinstance(error, InconclusiveError) else CheckStatus.FAILED
+        self._set(Check(name, status, detail=error.message, hint=error.hint))
+        self.failure = _failure(error)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def _clean_up(self) -> None:
+        """Close what this attempt created, then look whether it is closed (absent, `inactive`, or 410)."""
+        from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, read
+
+        if not self.sessions:
+            return
+        env = self.env
+        left: list[str] = []
+        try:
+            async with env.client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
+                for session_id, mid in self.mids:
+                    await _unless_gone(client.close_tracks(session_id, [mid], force=True))
+                for session_id in self.sessions:
+                    state = await _unless_gone(read(client, env, session_id))
+                    left += (
+                        [f"{session_id}/{t.track_name}" for t in state.tracks if t.status != "inactive"]
+                        if state
+                        else []
+                    )
+        except RtcctlError as error:
+            self._set(Check("cleanup", CheckStatus.FAILED, detail=error.message, hint=error.hint))
+            self.failure = self.failure or _failure(error)
+        else:
+            status = CheckStatus.FAILED if left else CheckStatus.PASSED
+            detail = f"still open: {', '.join(left)}" if left else f"{len(self.mids)} tracks closed"
+            self._set(Check("cleanup", status, observed=len(left), limit=0, detail=detail))
+        for session_id in self.sessions:
+            env.journal.session_closed(session_id, env.wallclock())
+
+    def _build(self) -> Smoke:
+        checks = _selected(self.checks, self.request)
+        failure = self.failure
+        verdict, commands = judge(checks, failure, self.env.profile.name, self.sessions)
+        return Smoke(
+            target=self.env.target,
+            checks=checks,
+            failure=failure,
+            verdict=verdict,
+            next_commands=commands,
+            session_ids=tuple(self.sessions),
+            duration_s=self.env.clock() - self.started,
+            attempts=self.attempt,
+            publish=self.publish,
+            subscribe=self.subscribe,
+        )
+
+
+async def _unless_gone(call):  # type: ignore[no-untyped-def]
+    """The answer, or `None` when the session is gone already."""
+    try:
+        return await call
+    except ApiError as error:
+        if error.is_gone:
+            return None
+        raise
+
+
+def _failure(error: RtcctlError) -> Failure:
+    return Failure(
+        exit_status=int(error.exit_status),
+        message=error.message,
+        hint=error.hint,
+        status=error.status if isinstance(error, ApiError | AuthError) else None,
+        code=error.code if isinstance(error, ApiError | AuthError) else None,
+        phase=error.phase if isinstance(error, NetworkError) else None,
+        ray=error.ray if isinstance(error, ApiError | AuthError) else None,
+    )
+
+
+def _selected(done: Mapping[str, Check], request: SmokeRequest) -> tuple[Check, ...]:
+    """All checks in order: those not chosen are left out, those not reached are skipped, required ones must pass."""
+    checks = []
+    for name in CHECKS:
+        if (request.only and name not in request.only and name not in request.require) or name in request.skip:
+            continue
+        check = done.get(name) or Check(name, CheckStatus.SKIPPED, detail="not reached")
+        if check.status is CheckStatus.SKIPPED and name in request.require:
+            check = replace(check, status=CheckStatus.FAILED, detail=f"required, but {check.detail}")
+        checks.append(check)
+    return tuple(checks)

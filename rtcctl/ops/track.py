@@ -1,0 +1,438 @@
+"""Tracks: publish, subscribe, list, close, wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rtcctl.errors import ApiError, RtcctlError, UsageError
+from rtcctl.ops.env import Env
+from rtcctl.ops.judge import check_loss, check_received, check_sent
+from rtcctl.ops.session import (
+    CLEAN_UP_DEADLINE_S,
+    COMMAND_DEADLINE_S,
+    close_tracks,
+    new_session,
+    read,
+)
+from rtcctl.realtime.curl import ApiCall
+from rtcctl.results.check import Check
+from rtcctl.results.event import FirstPacket, Interval, Warned
+from rtcctl.results.track import (
+    Publish,
+    ReceivedStatistics,
+    SentStatistics,
+    Subscribe,
+    TrackClose,
+    TrackClosed,
+    TrackList,
+    TrackState,
+    TrackWait,
+)
+
+if TYPE_CHECKING:
+    from rtcctl.ops.media import Publication, Subscription
+    from rtcctl.probe.peer import Peer
+
+INTERVAL_S = 1.0
+"How often a running probe reports."
+
+FIRST_PACKET_DEADLINE_S = 5.0
+"From connected to the first RTP packet; nothing by then is a failed check, not a wait without end."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRef:
+    """A track as the grammar spells it: `SESSION/TRACK`."""
+
+    session_id: str
+    track_name: str
+
+    def __str__(self) -> str:
+        return f"{self.session_id}/{self.track_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """`session_id`: one made by `session create` that nobody has connected yet; `None` makes a new one."""
+
+    track_name: str
+    session_id: str | None = None
+    tone_hz: float = 440.0
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeRequest:
+    track: TrackRef
+    for_s: float = 10.0
+    wait_s: float = 10.0
+    max_fraction_lost: float | None = 0.02
+    "`None`: loss is reported, not judged."
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequest:
+    """`tracks` by name, or everything of `all_of`."""
+
+    tracks: tuple[TrackRef, ...] = ()
+    all_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRequest:
+    track: TrackRef
+    wait_s: float = 30.0
+
+
+def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `publish` makes."""
+    body = {
+        "sessionDescription": {"type": "offer", "sdp": "$OFFER_SDP"},
+        "tracks": [{"location": "local", "mid": "0", "trackName": request.track_name}],
+    }
+    create = () if request.session_id else (ApiCall("POST", "sessions/new"),)
+    return (*create, ApiCall("POST", f"sessions/{request.session_id or '$SESSION_ID'}/tracks/new", body))
+
+
+def subscribe_calls(request: SubscribeRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `subscribe` makes."""
+    return (
+        ApiCall("POST", "sessions/new"),
+        ApiCall("POST", "sessions/$SESSION_ID/tracks/new", {"tracks": [_remote(request.track)]}),
+        ApiCall(
+            "PUT",
+            "sessions/$SESSION_ID/renegotiate",
+            {"sessionDescription": {"type": "answer", "sdp": "$ANSWER_SDP"}},
+        ),
+        ApiCall("PUT", "sessions/$SESSION_ID/tracks/close", {"tracks": [{"mid": "$MID"}], "force": True}),
+    )
+
+
+def list_calls(request: ListRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `list` makes."""
+    return (ApiCall("GET", f"sessions/{request.session_id}"),)
+
+
+def close_calls(request: CloseRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `close` makes."""
+    sessions = [request.all_of] if request.all_of else sorted({track.session_id for track in request.tracks})
+    calls: list[ApiCall] = []
+    for session_id in sessions:
+        calls.append(ApiCall("GET", f"sessions/{session_id}"))
+        body = {"tracks": [{"mid": "$MID"}], "force": True}
+        calls.append(ApiCall("PUT", f"sessions/{session_id}/tracks/close", body))
+    return tuple(calls)
+
+
+def wait_calls(request: WaitRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `wait` makes."""
+    return (
+        ApiCall("POST", "sessions/new"),
+        ApiCall("POST", "sessions/$SESSION_ID/tracks/new", {"tracks": [_remote(request.track)]}),
+    )
+
+
+def _remote(track: TrackRef) -> dict[str, str]:
+    return {"location": "remote", "sessionId": track.session_id, "trackName": track.track_name}
+
+
+async def publish(request: PublishRequest, env: Env) -> Publish:
+    """Publish a tone until `for_s` is over, or until interrupted.
+
+    Raises `ApiError`, `NetworkError` (phase ice, dtls, media) and what the client raises.
+    """
+    from rtcctl.ops import media
+    from rtcctl.probe.lag import LoopMonitor
+    from rtcctl.probe.sources import ToneSource
+
+    source = ToneSource(request.tone_hz)
+    async with media.open_peer(env) as peer, LoopMonitor(clock=env.clock) as lag:
+        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+            session_id = request.session_id or await new_session(client, env)
+            publication = await media.publish(client, env, peer, session_id, source, request.track_name)
+        started = env.clock()
+
+        def result() -> Publish:
+            now = env.clock()
+            sent = publication.sender.statistics(now)
+            return Publish(
+                target=env.target,
+                session_id=session_id,
+                track_name=request.track_name,
+                mid=publication.mid,
+                tone_hz=request.tone_hz,
+                codec=publication.sender.codec,
+                candidate_pair=publication.timing.candidate_pair,
+                ice_ms=publication.timing.ice_ms,
+                dtls_ms=publication.timing.dtls_ms,
+                duration_s=now - started,
+                sent=sent,
+                checks=(check_sent(sent, lag.reason),),
+            )
+
+        async with closing_at_end(env, session_id, publication.mid):
+            with env.keeping(result):
+                await _report_sent(publication, env, peer, request.for_s, started)
+            return result()
+
+
+async def _report_sent(publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float) -> None:
+    """Emit what was sent each second, into the journal too, until `for_s` is over."""
+
+    def interval(now: float) -> Interval:
+        sent = publication.sender.interval(now)
+        env.journal.interval(
+            publication.session_id,
+            track_name=publication.track_name,
+            publisher_session_id=None,
+            pid=env.pid,
+            at=env.wallclock(),
+            sent=asdict(sent),
+            received=None,
+        )
+        return Interval(
+            session_id=publication.session_id,
+            track_name=publication.track_name,
+            elapsed_s=now - started,
+            sent=sent,
+        )
+
+    await _each_interval(env, peer, for_s, f"session {publication.session_id}", interval)
+
+
+async def _each_interval(
+    env: Env, peer: Peer, for_s: float | None, what: str, interval: Callable[[float], Interval]
+) -> None:
+    """Emit `interval(now)` each second until `for_s` is over (`None`: for ever); an outage is a `NetworkError`."""
+    from rtcctl.ops.media import watch
+
+    started = env.clock()
+    tick = 0
+    while True:
+        tick += 1
+        due = started + tick * INTERVAL_S
+        end = None if for_s is None else started + for_s
+        await watch(peer, max(0.0, (due if end is None else min(due, end)) - env.clock()), what=what)
+        now = env.clock()
+        if now >= due - 0.001:
+            env.emit(interval(now))
+        if end is not None and now >= end - 0.001:
+            return
+
+
+@asynccontextmanager
+async def closing_at_end(env: Env, session_id: str, mid: str) -> AsyncIterator[None]:
+    """Close the track when the body ends, however it ends; what cannot be closed is said and not raised."""
+    try:
+        yield
+    finally:
+        try:
+            async with env.client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
+                answer = await client.close_tracks(session_id, [mid], force=True)
+            failed = next((i for i in answer.tracks or () if i.error_code not in (None, "", "close_track_error")), None)
+            if failed is not None:
+                env.emit(Warned(text=f"mid {mid} of session {session_id} could not be closed: {failed.error_code}"))
+        except RtcctlError as error:
+            if not (isinstance(error, ApiError) and error.is_gone):
+                env.emit(Warned(text=f"mid {mid} of session {session_id} could not be closed: {error.message}"))
+        env.journal.session_closed(session_id, env.wallclock())
+
+
+async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
+    """Subscribe to a track and measure what arrives for `for_s` seconds from the first packet.
+
+    Raises `ApiError` when nobody publishes it within `wait_s`, `NetworkError` when the connection cannot be made
+    or is lost; nothing arriving is a failed check.
+    """
+    from rtcctl.ops import media
+    from rtcctl.probe.lag import LoopMonitor
+
+    ref = request.track
+    async with media.open_peer(env) as peer, LoopMonitor(clock=env.clock) as lag:
+        async with env.client(deadline_s=request.wait_s + COMMAND_DEADLINE_S) as client:
+            session_id = await new_session(client, env)
+            subscription = await media.subscribe(
+                client, env, peer, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s
+            )
+        receiver = subscription.receiver
+
+        def result() -> Subscribe:
+            now = env.clock()
+            statistics = receiver.statistics(now)
+            return subscribe_result(
+                env,
+                subscription,
+                statistics,
+                first_packet_at=receiver.first_packet_at,
+                checks=(
+                    check_received(statistics),
+                    *check_loss(statistics, request.max_fraction_lost, lag.reason),
+                ),
+            )
+
+        async with closing_at_end(env, session_id, subscription.mid):
+            with env.keeping(result):
+                await first_packet(subscription, env, peer)
+                if receiver.first_packet_at is not None:
+                    await _report_received(subscription, env, peer, request.for_s)
+            return result()
+
+
+async def first_packet(subscription: Subscription, env: Env, peer: Peer) -> None:
+    """Wait for the first RTP packet, at most `FIRST_PACKET_DEADLINE_S`, and say when it came."""
+    receiver = subscription.receiver
+    with suppress(TimeoutError):
+        await receiver.wait_first_packet(FIRST_PACKET_DEADLINE_S)
+    if receiver.first_packet_at is not None:
+        env.emit(
+            FirstPacket(
+                session_id=subscription.session_id,
+                time_to_first_packet_ms=(receiver.first_packet_at - subscription.requested_at) * 1000,
+            )
+        )
+
+
+async def _report_received(subscription: Subscription, env: Env, peer: Peer, for_s: float) -> None:
+    """Emit what arrived each second, into the journal too, until `for_s` is over."""
+    first = subscription.receiver.first_packet_at
+    assert first is not None
+
+    def interval(now: float) -> Interval:
+        received = subscription.receiver.interval(now)
+        env.journal.interval(
+            subscription.session_id,
+            track_name=subscription.track_name,
+            publisher_session_id=subscription.publisher_session_id,
+            pid=env.pid,
+            at=env.wallclock(),
+            sent=None,
+            received=asdict(received),
+        )
+        return Interval(
+            session_id=subscription.session_id,
+            track_name=subscription.track_name,
+            elapsed_s=now - first,
+            received=received,
+        )
+
+    await _each_interval(env, peer, for_s, f"session {subscription.session_id}", interval)
+
+
+def subscribe_result(
+    env: Env,
+    subscription: Subscription,
+    statistics: ReceivedStatistics,
+    *,
+    first_packet_at: float | None,
+    checks: tuple[Check, ...],
+) -> Subscribe:
+    """The flat result of what a subscription received."""
+    figures = asdict(statistics)
+    duration_s = figures.pop("interval_s")
+    figures["latency_ms"] = statistics.latency_ms
+    return Subscribe(
+        target=env.target,
+        session_id=subscription.session_id,
+        publisher_session_id=subscription.publisher_session_id,
+        track_name=subscription.track_name,
+        mid=subscription.mid,
+        codec=subscription.receiver.codec,
+        candidate_pair=subscription.timing.candidate_pair,
+        ice_ms=subscription.timing.ice_ms,
+        dtls_ms=subscription.timing.dtls_ms,
+        duration_s=duration_s,
+        time_to_first_packet_ms=(
+            None if first_packet_at is None else (first_packet_at - subscription.requested_at) * 1000
+        ),
+        checks=checks,
+        **figures,
+    )
+
+
+async def list_(request: ListRequest, env: Env) -> TrackList:
+    """The tracks of a session as the API tells them."""
+    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+        state = await read(client, env, request.session_id)
+    return TrackList(target=env.target, session_id=request.session_id, tracks=state.tracks)
+
+
+async def close(request: CloseRequest, env: Env) -> TrackClose:
+    """Close tracks by name: their mids are read from the session first, since the API closes by mid."""
+    wanted: dict[str, list[str] | None] = {}
+    if request.all_of is not None:
+        wanted[request.all_of] = None
+    for track in request.tracks:
+        names = wanted.setdefault(track.session_id, [])
+        if names is not None:
+            names.append(track.track_name)
+    if not wanted:
+        raise UsageError("No track was named.", hint="Name them as SESSION/TRACK, or use --all SESSION.")
+    for session_id in wanted:
+        if env.journal.session(session_id) is None:
+            env.confirm(f"Session {session_id} was not created from this machine. Close its tracks?")
+    outcomes: list[TrackClosed] = []
+    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+        for session_id, names in wanted.items():
+            state = await read(client, env, session_id)
+            outcomes += await close_tracks(client, session_id, _chosen(session_id, state.tracks, names))
+    failed = [t for t in outcomes if t.outcome == "failed"]
+    for outcome in outcomes:
+        if outcome.outcome != "failed" and outcome.track_name:
+            env.journal.track_closed(outcome.session_id, outcome.track_name, env.wallclock())
+    if failed:
+        raise ApiError(
+            f"{len(failed)} of {len(outcomes)} tracks could not be closed: mid {failed[0].mid} of session "
+            f"{failed[0].session_id}: {failed[0].description or failed[0].code}",
+            status=200,
+            code=failed[0].code,
+            description=failed[0].description,
+        )
+    return TrackClose(target=env.target, tracks=tuple(outcomes))
+
+
+def _chosen(session_id: str, tracks: tuple[TrackState, ...], names: list[str] | None) -> list[TrackState]:
+    """The active tracks of a session that were named; a publication goes before a subscription of that name."""
+    active = [track for track in tracks if track.status != "inactive"]
+    if names is None:
+        return active
+    chosen = []
+    for name in names:
+        named = sorted((t for t in active if t.track_name == name), key=lambda t: t.location != "local")
+        if not named:
+            known = ", ".join(sorted({t.track_name for t in active})) or "none"
+            raise ApiError(
+                f"Session {session_id} has no open track {name}.",
+                code="not_found_track_error",
+                hint=f"Its open tracks: {known}.",
+            )
+        chosen.append(named[0])
+    return chosen
+
+
+async def wait(request: WaitRequest, env: Env) -> TrackWait:
+    """Wait until a track can be subscribed to: the SFU accepts a pull of it, which needs media to be flowing.
+
+    The pull is never answered, so no media is sent here; its session expires by itself.
+    """
+    from rtcctl.ops.media import pull
+
+    started = env.clock()
+    ref = request.track
+    async with env.client(deadline_s=request.wait_s + COMMAND_DEADLINE_S) as client:
+        session_id = await new_session(client, env, held=False)
+        try:
+            _, mid, _ = await pull(client, env, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s)
+            waited_s = env.clock() - started
+            with suppress(RtcctlError):
+                await client.close_tracks(session_id, [mid], force=True)
+        finally:
+            env.journal.session_closed(session_id, env.wallclock())
+    return TrackWait(target=env.target, session_id=ref.session_id, track_name=ref.track_name, waited_s=waited_s)
