@@ -7,7 +7,7 @@ order in which a call is made, so the first one that fails names the place; what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rtcctl.probe.lag import LoopMonitor
     from rtcctl.probe.peer import Peer
     from rtcctl.realtime.client import RealtimeClient
-    from rtcctl.results.track import ReceivedStatistics, SentStatistics
+    from rtcctl.results.track import SentStatistics
 
 CHECKS = (
     "api",

@@ -23,7 +23,6 @@ from rtcctl.results.event import FirstPacket, Interval, Warned
 from rtcctl.results.track import (
     Publish,
     ReceivedStatistics,
-    SentStatistics,
     Subscribe,
     TrackClose,
     TrackClosed,

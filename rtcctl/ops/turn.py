@@ -44,7 +44,7 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
     if not (env.profile.turn_key_id and env.profile.turn_key_token):
         raise UsageError(
             f"Profile {env.profile.name} has no TURN key.",
-            hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or store one: rtcctl config secret set turn --stdin",
+            hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or: rtcctl config secret set turn --stdin",
         )
     issued_at = env.wallclock()
     async with TurnClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S) as client:
