@@ -1,0 +1,22 @@
+"""The front door: answers `--version` before anything is imported, and passes the rest on."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (without the program's name) and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments in (["--version"], ["-V"]):
+        from rtcctl import __version__
+
+        sys.stdout.write(f"rtcctl {__version__}\n")
+        return 0
+    from rtcctl.cli.main import main as dispatch
+
+    return dispatch(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What a person types where a number could be misread: durations, ratios, frequencies, with their units.
+
+Each is a `float` that prints as it is typed, so a default in `--help` reads like an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+_NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
+_DURATION = re.compile(_NUMBER + r"(ms|s|m|h)", re.ASCII)
+_RATIO = re.compile(_NUMBER + r"\s?%", re.ASCII)
+_FREQUENCY = re.compile(_NUMBER + r"\s?(k?hz)?", re.ASCII | re.IGNORECASE)
+_BARE = re.compile(_NUMBER, re.ASCII)
+_PERCENTILE = re.compile(r"(p50|p95|p99)=(.*)", re.ASCII | re.DOTALL)
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+MAX_TONE_HZ = 20_000.0
+
+
+class UnitError(ValueError):
+    """The text is not a value of that kind; the message has the right spelling."""
+
+
+class Seconds(float):
+    """A duration: `30s`, `500ms`, `5m`, `1h`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `UnitError`, for a number without a unit too."""
+        if match := _DURATION.fullmatch(text):
+            return cls(float(match[1]) * _SECONDS[match[2]])
+        if _BARE.fullmatch(text):
+            raise UnitError(f"a duration needs its unit: {text}s (or {text}ms, {text}m, {text}h)")
+        raise UnitError(f"{text!r} is not a duration; write for example 30s, 500ms, 5m or 1h")
+
+    def __str__(self) -> str:
+        for unit in ("h", "m"):
+            if self and not self % _SECONDS[unit]:
+                return f"{self / _SECONDS[unit]:g}{unit}"
+        return f"{self * 1000:g}ms" if 0 < self < 1 else f"{float(self):g}s"
+
+    @property
+    def milliseconds(self) -> float:
+        """In milliseconds, without the noise of a multiplication in binary (`0.03 * 1000`)."""
+        return round(self * 1000, 6)
+
+
+class Ratio(float):
+    """A share, 0…1, written as `2%`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `UnitError`, for a number without a percent sign and for more than 100 % too."""
+        if match := _RATIO.fullmatch(text):
+            percent = float(match[1])
+            if percent > 100:
+                raise UnitError(f"{text} is more than everything; write at most 100%")
+            return cls(percent / 100)
+        if _BARE.fullmatch(text):
+            alternative = f" or {float(text) * 100:g}%" if 0 < float(text) < 1 else ""
+            raise UnitError(f"a ratio needs its unit: {text}%{alternative}")
+        raise UnitError(f"{text!r} is not a ratio; write for example 2% or 0.5%")
+
+    def __str__(self) -> str:
+        return f"{self * 100:g}%"
+
+
+class Hertz(float):
+    """A frequency of a tone: `440`, `440Hz`, `1kHz`. Nobody misreads a bare number here."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `UnitError`, for what nobody can hear too."""
+        match = _FREQUENCY.fullmatch(text)
+        if match is None:
+            raise UnitError(f"{text!r} is not a frequency; write for example 440 or 1kHz")
+        hertz = float(match[1]) * (1000 if (match[2] or "").lower() == "khz" else 1)
+        if not 1 <= hertz <= MAX_TONE_HZ:
+            raise UnitError(f"a tone is between 1 Hz and {MAX_TONE_HZ / 1000:g} kHz, not {text}")
+        return cls(hertz)
+
+    def __str__(self) -> str:
+        return f"{float(self):g}"
+
+
+class PercentileLimit(tuple[str, Seconds]):
+    """A limit on one percentile: `p95=30ms`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `UnitError`."""
+        match = _PERCENTILE.fullmatch(text)
+        if match is None:
+            raise UnitError(f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)")
+        return cls((match[1], Seconds.parse(match[2])))
+
+    def __str__(self) -> str:
+        return f"{self[0]}={self[1]}"
+
+

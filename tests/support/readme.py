@@ -1,0 +1,74 @@
+"""Runs the `console` blocks of a Markdown file and compares what comes out with what is written.
+
+Numbers differ from run to run, and so do ids: a number matches any number, an id of 32 hex digits matches any id,
+and the id that came out is used wherever the text names its id later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_ID = re.compile(r"\b[0-9a-f]{32}\b")
+_TOKEN = re.compile(r"\b[0-9a-f]{32}\b|\d+(?:\.\d+)?")
+
+
+@dataclass
+class Example:
+    """One `$ command` of a block and the output written below it; `...` stands for lines left out."""
+
+    command: str
+    output: list[str] = field(default_factory=list)
+
+
+def console_blocks(markdown: str) -> Iterator[list[Example]]:
+    """The examples of each ```` ```console ```` block."""
+    for block in re.findall(r"^```console\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
+        examples: list[Example] = []
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                examples.append(Example(line[2:]))
+            elif examples:
+                examples[-1].output.append(line)
+        yield examples
+
+
+class Ids:
+    """Which id of the text stands for which id of this run."""
+
+    def __init__(self) -> None:
+        self._actual: dict[str, str] = {}
+
+    def in_command(self, command: str) -> str:
+        """The command with this run's ids."""
+        return _ID.sub(lambda match: self._actual.get(match[0], match[0]), command)
+
+    def learn(self, written: str, actual: str) -> None:
+        """Pair the ids of two lines that match."""
+        for one, other in zip(_ID.findall(written), _ID.findall(actual), strict=True):
+            self._actual.setdefault(one, other)
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run: numbers, ids, widths, rules of tables."""
+    line = re.sub(r"[─━═│┃|+┌┐└┘├┤┬┴┼-]+", " ", line)
+    line = _TOKEN.sub("#", line)
+    return re.sub(r"\s+", " ", line).strip()
+
+
+def missing_lines(example: Example, actual: str, ids: Ids) -> list[str]:
+    """Lines of the text that this run did not print, in order; learns the ids of those it did."""
+    rest = iter(actual.splitlines())
+    missing = []
+    for written in example.output:
+        if written.strip() in ("", "...") or not shape(written):
+            continue
+        for line in rest:
+            if shape(line) == shape(written):
+                ids.learn(written, line)
+                break
+        else:
+            missing.append(written)
+            rest = iter(actual.splitlines())
+    return missing
