@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rtcctl.cli.units import SpellingError
+
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 "Opaque; what Cloudflare's own samples accept."
 
@@ -12,29 +14,25 @@ MAX_TRACK_NAME_BYTES = 1024
 "Far above anything seen; a longer one is a mistake in a script."
 
 
-class NameErrorInArgument(ValueError):
-    """An argument is not a name of that kind; the message says why."""
-
-
 def session_id(text: str) -> str:
     """A session id as it is, if it can be one."""
     if _SESSION_ID.fullmatch(text):
         return text
     if not text:
-        raise NameErrorInArgument("a session id is missing: it is empty")
+        raise SpellingError("a session id is missing: it is empty")
     if "/" in text and _SESSION_ID.fullmatch(text.partition("/")[0]):
-        raise NameErrorInArgument(f"a session is meant here, not a track: {text.partition('/')[0]}")
-    raise NameErrorInArgument(f"{text!r} is not a session id (letters, digits, - and _)")
+        raise SpellingError(f"a session is meant here, not a track: {text.partition('/')[0]}")
+    raise SpellingError(f"{text!r} is not a session id (letters, digits, - and _)")
 
 
 def track_name(text: str) -> str:
     """A track name as it is, if it can be one: anything printable, slashes and spaces too."""
     if not text.strip():
-        raise NameErrorInArgument("a track name is missing: it is empty")
+        raise SpellingError("a track name is missing: it is empty")
     if not text.isprintable():
-        raise NameErrorInArgument(f"a track name has no control characters: {text!r}")
+        raise SpellingError(f"a track name has no control characters: {text!r}")
     if len(text.encode("utf-8", "surrogatepass")) > MAX_TRACK_NAME_BYTES:
-        raise NameErrorInArgument(f"a track name has at most {MAX_TRACK_NAME_BYTES} bytes")
+        raise SpellingError(f"a track name has at most {MAX_TRACK_NAME_BYTES} bytes")
     return text
 
 
@@ -46,7 +44,7 @@ def tracks(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for word in words:
         session, slash, name = word.partition("/")
         if not slash:
-            raise NameErrorInArgument(f"{word!r} is not a track; write SESSION/TRACK")
+            raise SpellingError(f"{word!r} is not a track; write SESSION/TRACK")
         pairs.append((session_id(session), track_name(name)))
     return tuple(pairs)
 
@@ -55,5 +53,5 @@ def track(words: Sequence[str]) -> tuple[str, str]:
     """Exactly one track."""
     found = tracks(words)
     if len(found) != 1:
-        raise NameErrorInArgument(f"one track is meant here, not {len(found)}")
+        raise SpellingError(f"one track is meant here, not {len(found)}")
     return found[0]

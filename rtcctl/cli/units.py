@@ -20,7 +20,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_TONE_HZ = 20_000.0
 
 
-class UnitError(ValueError):
+class SpellingError(ValueError):
     """The text is not a value of that kind; the message has the right spelling."""
 
 
@@ -29,12 +29,12 @@ class Seconds(float):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `UnitError`, for a number without a unit too."""
+        """Raises `SpellingError`, for a number without a unit too."""
         if match := _DURATION.fullmatch(text):
             return cls(float(match[1]) * _SECONDS[match[2]])
         if _BARE.fullmatch(text):
-            raise UnitError(f"a duration needs its unit: {text}s (or {text}ms, {text}m, {text}h)")
-        raise UnitError(f"{text!r} is not a duration; write for example 30s, 500ms, 5m or 1h")
+            raise SpellingError(f"a duration needs its unit: {text}s (or {text}ms, {text}m, {text}h)")
+        raise SpellingError(f"{text!r} is not a duration; write for example 30s, 500ms, 5m or 1h")
 
     def __str__(self) -> str:
         for unit in ("h", "m"):
@@ -53,16 +53,16 @@ class Ratio(float):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `UnitError`, for a number without a percent sign and for more than 100 % too."""
+        """Raises `SpellingError`, for a number without a percent sign and for more than 100 % too."""
         if match := _RATIO.fullmatch(text):
             percent = float(match[1])
             if percent > 100:
-                raise UnitError(f"{text} is more than everything; write at most 100%")
+                raise SpellingError(f"{text} is more than everything; write at most 100%")
             return cls(percent / 100)
         if _BARE.fullmatch(text):
             alternative = f" or {float(text) * 100:g}%" if 0 < float(text) < 1 else ""
-            raise UnitError(f"a ratio needs its unit: {text}%{alternative}")
-        raise UnitError(f"{text!r} is not a ratio; write for example 2% or 0.5%")
+            raise SpellingError(f"a ratio needs its unit: {text}%{alternative}")
+        raise SpellingError(f"{text!r} is not a ratio; write for example 2% or 0.5%")
 
     def __str__(self) -> str:
         return f"{self * 100:g}%"
@@ -73,13 +73,13 @@ class Hertz(float):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `UnitError`, for what nobody can hear too."""
+        """Raises `SpellingError`, for what nobody can hear too."""
         match = _FREQUENCY.fullmatch(text)
         if match is None:
-            raise UnitError(f"{text!r} is not a frequency; write for example 440 or 1kHz")
+            raise SpellingError(f"{text!r} is not a frequency; write for example 440 or 1kHz")
         hertz = float(match[1]) * (1000 if (match[2] or "").lower() == "khz" else 1)
         if not 1 <= hertz <= MAX_TONE_HZ:
-            raise UnitError(f"a tone is between 1 Hz and {MAX_TONE_HZ / 1000:g} kHz, not {text}")
+            raise SpellingError(f"a tone is between 1 Hz and {MAX_TONE_HZ / 1000:g} kHz, not {text}")
         return cls(hertz)
 
     def __str__(self) -> str:
@@ -93,10 +93,10 @@ class PercentileLimit(tuple[str, Seconds]):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `UnitError`."""
+        """Raises `SpellingError`."""
         match = _PERCENTILE.fullmatch(text)
         if match is None:
-            raise UnitError(f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)")
+            raise SpellingError(f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)")
         return cls((match[1], Seconds.parse(match[2])))
 
     def __str__(self) -> str:

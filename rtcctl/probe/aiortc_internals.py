@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ class Listener(Protocol):
     def rtp_received(self, data: bytes, mid: str | None, arrival: Arrival) -> str | None:
         """A decrypted RTP packet and the MID it carries, if any; the mid of the m-section it was counted for."""
 
-    def rtcp_received(self) -> None:
+    async def rtcp_received(self) -> None:
         """A compound packet was processed by aiortc: its counters may have moved."""
 
     def media_negotiated(self, mid: str, parameters: RTCRtpReceiveParameters) -> None:
@@ -101,8 +101,7 @@ class PeerConnection(RTCPeerConnection):
         pump = None if self._transport is None else self._transport._task
         await super().close()
         tasks = {*self._connect_tasks, pump, self._RTCPeerConnection__closeTask} - {None, asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- overridden private methods ------------------------------------------------------------------------------
 
@@ -194,7 +193,7 @@ def _tap(transport: Any, listener: Listener, clock: Callable[[], float], include
 
     async def handle_rtcp_data(data: bytes) -> None:
         await handle_rtcp(data)
-        listener.rtcp_received()
+        await listener.rtcp_received()
 
     connection.get_component_candidates = get_component_candidates
     connection.data_received = data_received
@@ -223,11 +222,3 @@ async def _query_consent(connection: Any, listener: Listener, clock: Callable[[]
             listener.round_trip_measured((answered_at - asked_at) * 1000)
     connection._query_consent_task = None  # or `close` would cancel and await this very task
     await connection.close()
-
-
-def sender_ssrc(sender: Any) -> int:
-    """SSRC of an RTCRtpSender."""
-    return int(sender._ssrc)
-
-
-Awaiting = Awaitable[None]

@@ -1,0 +1,90 @@
+"""Dispatch: only the module of the noun that was named is imported.
+
+Theory of operation: the first argument picks a row of `NOUNS`, whose module has a Typer `app`; its command tree is built and run.
+Anything else (no argument, `--help`, a word that is no noun) meets a root that knows names and one-line helps only, which is
+enough for the real help and for "did you mean". A test holds the table to the modules.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtcctl.cli.run import guard
+from rtcctl.errors import UsageError
+
+NOUNS = {
+    "smoke": "Check the whole path: API, session, media, content, quality.",
+    "dev": "Run an embedded Realtime server until interrupted.",
+    "session": "Create, read, close and list sessions.",
+    "track": "Publish, subscribe, list, close and wait for tracks.",
+    "turn": "Short-lived TURN credentials.",
+    "stats": "Figures of sessions and of running probes.",
+    "api": "Call any method of the API with the profile's credentials.",
+    "config": "Profiles and secrets.",
+    "completion": "Print the completion script of a shell.",
+}
+
+HELP = "Operate, test and gate real-time media over Cloudflare Realtime, with an embedded server of one's own."
+
+
+def main(arguments: list[str]) -> int:
+    """Run `arguments`; all errors end here, as one line and an exit status."""
+    return guard(lambda: _dispatch(arguments), arguments)
+
+
+def _dispatch(arguments: list[str]) -> object:
+    from typer.main import get_command
+
+    at = next((index for index, argument in enumerate(arguments) if argument in NOUNS), None)
+    if at == 0:
+        name = arguments[0]
+        return get_command(load(name))(args=arguments[1:], prog_name=f"rtcctl {name}", standalone_mode=False)
+    if at is not None and arguments[0] not in ("-h", "--help", "-V", "--version"):
+        raise UsageError(
+            f"The command comes first, {' '.join(arguments[:at])} after it.",
+            hint=f"rtcctl {' '.join(arguments[at:])} {' '.join(arguments[:at])}",
+        )
+    return get_command(root())(args=arguments, prog_name="rtcctl", standalone_mode=False)
+
+
+def load(name: str) -> Any:
+    """The Typer app of a noun."""
+    from importlib import import_module
+
+    return import_module(f"rtcctl.cli.{name}").app
+
+
+def root() -> Any:
+    """The root of the tree, with names and helps only: it is asked for help, and never runs a command."""
+    from typing import Annotated
+
+    import typer
+
+    from rtcctl.cli.options import HELP_OPTIONS, noun
+
+    app = noun(HELP)
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+        ] = False,
+    ) -> None: ...
+
+    for name, help_ in NOUNS.items():
+        app.command(name, help=help_, context_settings=HELP_OPTIONS)(_never_run)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import typer
+
+        from rtcctl import __version__
+
+        typer.echo(f"rtcctl {__version__}")
+        raise typer.Exit
+
+
+def _never_run() -> None:
+    raise AssertionError("a noun is dispatched before the root is built")

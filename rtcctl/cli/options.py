@@ -1,0 +1,230 @@
+"""Options and arguments: the same one has the same name, type and help everywhere.
+
+Modules of commands carry no `from __future__ import annotations`: Typer would evaluate each annotation again.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from rtcctl.cli import names
+from rtcctl.cli.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+
+T = TypeVar("T")
+
+
+class OutputFormat(StrEnum):
+    """How stdout is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class ReportFormat(StrEnum):
+    """What `--report` can write beside the output."""
+
+    JUNIT = "junit"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    PROMETHEUS = "prometheus"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One `--report FORMAT:FILE`."""
+
+    format: ReportFormat
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.format}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command takes; `command` adds these options to each."""
+
+    output: OutputFormat = OutputFormat.TABLE
+    reports: tuple[Report, ...] = ()
+    curl: bool = False
+    verbose: int = 0
+    no_color: bool = False
+    profile: str | None = None
+
+
+def typed(parse: Callable[[str], T]) -> Callable[[Any], T]:
+    """A Typer parser from one that raises `SpellingError`; a default, already parsed, passes through."""
+
+    def parser(value: Any) -> T:
+        if not isinstance(value, str) or type(value) is not str:
+            return value  # type: ignore[no-any-return]
+        try:
+            return parse(value)
+        except SpellingError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parser
+
+
+def longer_than_nothing(text: str) -> Seconds:
+    """A duration above zero."""
+    seconds = Seconds.parse(text)
+    if seconds <= 0:
+        raise SpellingError("it must last longer than nothing")
+    return seconds
+
+
+def report(text: str) -> Report:
+    """`FORMAT:FILE`."""
+    name, colon, path = text.partition(":")
+    if name not in set(ReportFormat) or not colon or not path:
+        known = ", ".join(ReportFormat)
+        raise SpellingError(f"{text!r} is not FORMAT:FILE with a format of {known}; write for example junit:smoke.xml")
+    return Report(ReportFormat(name), Path(path))
+
+
+def comma_separated(values: list[str] | None) -> tuple[str, ...]:
+    """A repeatable option whose values may hold several, separated by commas."""
+    return tuple(part.strip() for value in values or () for part in value.split(",") if part.strip())
+
+
+_option = partial(typer.Option, show_default=True)
+
+SessionId = Annotated[
+    str, typer.Argument(parser=typed(names.session_id), metavar="SESSION", help="Id of a session.", show_default=False)
+]
+TrackWords = Annotated[
+    list[str],
+    typer.Argument(metavar="SESSION/TRACK...", help="The track; SESSION TRACK works too.", show_default=False),
+]
+TrackName = Annotated[
+    str, _option("--name", parser=typed(names.track_name), metavar="NAME", help="Name of the track.", show_default=False)
+]
+For = Annotated[
+    Seconds | None,
+    _option("--for", parser=typed(longer_than_nothing), metavar="DURATION", help="How long, for example 30s."),
+]
+Wait = Annotated[
+    Seconds,
+    _option("--wait", parser=typed(Seconds.parse), metavar="DURATION", help="How long to wait for the track."),
+]
+Ttl = Annotated[
+    Seconds, _option("--ttl", parser=typed(longer_than_nothing), metavar="DURATION", help="How long they are valid.")
+]
+Tone = Annotated[
+    Hertz, _option("--tone", parser=typed(Hertz.parse), metavar="HZ", help="Frequency of the tone to publish.")
+]
+MaxLoss = Annotated[
+    Ratio,
+    _option("--max-loss", parser=typed(Ratio.parse), metavar="RATIO", help="Most packets that may be lost, as 2%."),
+]
+MaxJitter = Annotated[
+    Seconds,
+    _option("--max-jitter", parser=typed(longer_than_nothing), metavar="DURATION", help="Largest jitter allowed."),
+]
+MaxRtt = Annotated[
+    Seconds,
+    _option("--max-rtt", parser=typed(longer_than_nothing), metavar="DURATION", help="Longest round trip allowed."),
+]
+MaxLatency = Annotated[
+    list[PercentileLimit] | None,
+    _option(
+        "--max-latency",
+        parser=typed(PercentileLimit.parse),
+        metavar="p95=DURATION",
+        help="Limit on one-way latency; repeatable for p50, p95, p99.",
+        show_default=False,
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Redraw every second until Ctrl-C.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before ending something foreign.")]
+Host = Annotated[str, _option("--host", metavar="ADDRESS", help="Address to listen on.")]
+
+Output = Annotated[OutputFormat, _option("--output", "-o", help="Format of what is written to stdout.")]
+Reports = Annotated[
+    list[Report] | None,
+    _option(
+        "--report",
+        parser=typed(report),
+        metavar="FORMAT:FILE",
+        help="Also write a junit, json, markdown or prometheus report; repeatable.",
+        show_default=False,
+    ),
+]
+ProfileName = Annotated[
+    str | None, _option("--profile", "-p", metavar="PROFILE", help="Profile to use.", show_default=False)
+]
+Curl = Annotated[bool, typer.Option("--curl", help="Print the API calls as curl commands instead of making them.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; repeatable.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours (or set NO_COLOR).")]
+
+_COMMON = {
+    "profile": (ProfileName, None),
+    "output": (Output, OutputFormat.TABLE),
+    "report": (Reports, None),
+    "curl": (Curl, False),
+    "verbose": (Verbose, 0),
+    "no_color": (NoColor, False),
+}
+
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+def noun(help_: str, *, has_verbs: bool = True) -> typer.Typer:
+    """A noun with its verbs, or a command that stands alone."""
+    app = typer.Typer(
+        help=help_,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=HELP_OPTIONS,
+    )
+    if has_verbs:
+        # Without a callback Typer makes a noun with one verb into that verb.
+        app.callback()(_nothing)
+    return app
+
+
+def _nothing() -> None: ...
+
+
+def command(app: typer.Typer, name: str | None = None, *, profile: bool = True) -> Callable[[Callable[..., int]], None]:
+    """Register a command that takes `common: Common` and returns an exit status.
+
+    Its options are its own parameters, then the common ones. `profile=False`: it speaks to no Realtime.
+    """
+
+    def register(function: Callable[..., int]) -> None:
+        shared = {key: value for key, value in _COMMON.items() if profile or key != "profile"}
+        signature = inspect.signature(function)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != "common"]
+
+        def invoke(**values: Any) -> int:
+            common = {key: values.pop(key) for key in shared}
+            reports = tuple(common.pop("report") or ())
+            return function(**values, common=Common(**common, reports=reports))
+
+        invoke.__name__ = function.__name__
+        invoke.__doc__ = function.__doc__
+        invoke.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[
+                *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+                *(
+                    inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+                    for key, (annotation, default) in shared.items()
+                ),
+            ]
+        )
+        app.command(name, context_settings=HELP_OPTIONS)(invoke)
+
+    return register

@@ -1,0 +1,259 @@
+"""Where results, events and errors go: stdout carries the result and nothing else, everything else goes to stderr.
+
+One class per `--output`, with the same two verbs: an event happened, the result is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from rtcctl.results.event import EmbeddedServerStarted, Event, Progress, Refreshed, Summary, Warned
+
+if TYPE_CHECKING:
+    from rtcctl.report.live import Live
+    from rtcctl.results.result import Result
+    from rtcctl.results.target import Target
+
+UNWRAPPED_WIDTH = 240
+"Columns when nobody looks: one row is one line, so that `grep` finds it whole."
+
+MASK = "••••"
+
+MIN_MASKED = 8
+"Shorter secrets are not masked: the words of the output would be."
+
+HOME_AND_CLEAR = "\x1b[H\x1b[2J"
+
+
+def mask(text: str, secrets: Sequence[str]) -> str:
+    """The text without the secrets: the last line of defence, nothing should need it."""
+    for secret in secrets:
+        if len(secret) >= MIN_MASKED:
+            text = text.replace(secret, MASK)
+    return text
+
+
+class Streams:
+    """stdout and stderr with masking, and what is known about who reads them.
+
+    `colour`: `None` follows the terminal and NO_COLOR.
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str] = (),
+        *,
+        colour: bool | None = None,
+        verbose: bool = False,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self.secrets = secrets
+        self.verbose = verbose
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self.is_terminal = self._out.isatty()
+        wanted = (not os.environ.get("NO_COLOR") and not _is_dumb()) if colour is None else colour
+        self.colour = wanted and self.is_terminal
+        self.error_colour = wanted and self._err.isatty()
+        self._live: Live | None = None
+        for stream in (self._out, self._err):
+            # A terminal that cannot show a character shows "?", and does not end the command.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+
+    @property
+    def width(self) -> int:
+        """Columns of stdout."""
+        return shutil.get_terminal_size().columns if self.is_terminal else UNWRAPPED_WIDTH
+
+    def out(self, text: str, *, end: str = "\n") -> None:
+        """Write to stdout, at once."""
+        self._out.write(mask(text, self.secrets) + end)
+        self._out.flush()
+
+    def err(self, text: str) -> None:
+        """Write a line to stderr, above the live display if there is one."""
+        text = mask(text, self.secrets)
+        if self._live is not None:
+            self._live.print(text)
+        else:
+            self._err.write(text + "\n")
+            self._err.flush()
+
+    def warn(self, text: str) -> None:
+        """Write a warning to stderr."""
+        self.err(f"warning: {text}")
+
+    def say(self, event: Event) -> None:
+        """Tell a person what happens: drawn when someone looks, else only what matters."""
+        if isinstance(event, Warned):
+            self.warn(event.text)
+        elif isinstance(event, EmbeddedServerStarted):
+            self.err(f"an embedded server was started for this run: {event.base_url}")
+        elif self._live is not None:
+            self._live.event(event)
+        elif self.verbose and isinstance(event, Progress):
+            self.err(f"… {event.text}")
+
+    def start_live(self) -> None:
+        """Draw events on stderr from now on, if a person looks."""
+        if self._err.isatty() and not _is_dumb():
+            from rtcctl.report.live import Live
+
+            self._live = Live(self._err, colour=self.error_colour)
+
+    def stop_live(self) -> None:
+        """Take the live display away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") == "dumb"
+
+
+class Output(Protocol):
+    """What stdout gets of a running command."""
+
+    def event(self, event: Event) -> None:
+        """Something happened."""
+
+    def result(self, result: Result, exit_status: int) -> None:
+        """The command has ended with this."""
+
+
+class TableOutput:
+    """For people. `announce`: events it begins with as soon as they happen; a daemon has nothing more to say."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        target: Target | None,
+        *,
+        announce: tuple[type[Event], ...] = (),
+        is_daemon: bool = False,
+    ) -> None:
+        self.streams = streams
+        self.target = target
+        self.announce = announce
+        self.is_daemon = is_daemon
+        self._is_target_shown = False
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, self.announce):
+            from rtcctl.report import table
+
+            self.streams.out(
+                table.render_event(event, self.target, width=self.streams.width, colour=self.streams.colour)
+            )
+            self._is_target_shown = True
+        if isinstance(event, Refreshed):
+            if self.streams.is_terminal:
+                self.streams.out(HOME_AND_CLEAR, end="")
+            self._show(event.result)
+        else:
+            self.streams.say(event)
+
+    def result(self, result: Result, exit_status: int) -> None:
+        if not self.is_daemon:
+            self._show(result)
+
+    def _show(self, result: Result) -> None:
+        from rtcctl.report import table
+
+        self.streams.out(
+            table.render(
+                result,
+                width=self.streams.width,
+                colour=self.streams.colour,
+                with_target=not self._is_target_shown,
+            )
+        )
+
+
+class TextOutput:
+    """A text made to be pasted or piped, in place of the table."""
+
+    def __init__(self, streams: Streams, text: Callable[[Result], str]) -> None:
+        self.streams = streams
+        self.text = text
+
+    def event(self, event: Event) -> None:
+        self.streams.say(event)
+
+    def result(self, result: Result, exit_status: int) -> None:
+        self.streams.out(self.text(result))
+
+
+class DocumentOutput:
+    """One document at the end (of a daemon: when it is ready). `render` and `render_event` give its text."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        render: Callable[[Result, int], str],
+        render_event: Callable[[Event], str],
+        *,
+        announce: tuple[type[Event], ...] = (),
+    ) -> None:
+        self.streams = streams
+        self.render = render
+        self.render_event = render_event
+        self.announce = announce
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, self.announce):
+            self.streams.out(self.render_event(event))
+        else:
+            self.streams.say(event)
+
+    def result(self, result: Result, exit_status: int) -> None:
+        if not self.announce:
+            self.streams.out(self.render(result, exit_status))
+
+
+class LinesOutput:
+    """JSON lines: one event a line as it happens, the summary last."""
+
+    def __init__(self, streams: Streams, render: Callable[[Event, int | None], str]) -> None:
+        self.streams = streams
+        self.render = render
+
+    def event(self, event: Event) -> None:
+        if not isinstance(event, Progress):
+            self.streams.out(self.render(event, None))
+
+    def result(self, result: Result, exit_status: int) -> None:
+        self.streams.out(self.render(Summary(result=result), exit_status))
+
+
+def open_output(
+    format_: str,
+    streams: Streams,
+    target: Target | None,
+    *,
+    text: Callable[[Result], str] | None = None,
+    announce: tuple[type[Event], ...] = (),
+    is_daemon: bool = False,
+) -> Output:
+    """The output of a format name."""
+    if format_ == "jsonl":
+        from rtcctl.report import jsonl
+
+        return LinesOutput(streams, jsonl.render)
+    if format_ in ("json", "csv"):
+        from rtcctl.report import csv, json
+
+        documents = json if format_ == "json" else csv
+        return DocumentOutput(
+            streams, documents.render, documents.render_event, announce=announce if is_daemon else ()
+        )
+    if text is not None:
+        return TextOutput(streams, text)
+    return TableOutput(streams, target, announce=announce, is_daemon=is_daemon)

@@ -1,0 +1,354 @@
+"""The runner: one operation, one event loop, one rendering, one exit status; and where every error ends.
+
+Theory of operation. `guard` wraps the whole command line: an expected error becomes two lines on stderr (or one JSON
+object) and its exit status, any other becomes "this is a bug" and 1. `run` is what a command calls: it resolves the
+profile, builds the operation's surroundings and awaits it in the only event loop of the process. SIGINT and SIGTERM
+cancel the operation's task; its `finally` blocks close what it opened; what was measured until then is still rendered,
+as interrupted, and the exit status is the signal's. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from rtcctl.errors import ExitStatus, ParseError, RtcctlError, UsageError
+
+if TYPE_CHECKING:
+    from rtcctl.cli.options import Common
+    from rtcctl.cli.output import Output, Streams
+    from rtcctl.ops.env import Env
+    from rtcctl.realtime.curl import ApiCall
+    from rtcctl.realtime.profile import Profile
+    from rtcctl.results.event import Event
+    from rtcctl.results.result import Failure, Result
+    from rtcctl.results.target import Target
+
+Request = TypeVar("Request")
+
+EXTRA_MODULES = frozenset({"aiortc", "aioice", "av", "OpenSSL", "pylibsrtp", "starlette", "uvicorn"})
+"What only `rtcctl[probe]` installs."
+
+READER_GONE = 128 + 13
+"As a shell reports a process that SIGPIPE ended: whoever read our output has left."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """How an operation appears on the command line.
+
+    `name`: the command, as the journal and reports call it. `calls`: its API calls, for `--curl`. `text`: in place of
+    the table. `announce`: events that a table begins with, as soon as they happen. `is_daemon`: being stopped is its
+    normal end. `needs_profile`: it speaks to a Realtime. `yes`: do not ask before ending something foreign.
+    """
+
+    name: str
+    calls: Callable[[Profile], Sequence[ApiCall]] | None = None
+    text: Callable[[Result], str] | None = None
+    announce: tuple[type[Event], ...] = ()
+    is_daemon: bool = False
+    needs_profile: bool = True
+    yes: bool = False
+
+
+@dataclass(slots=True)
+class Ending:
+    """How an operation ended: with a result, an error, a signal, or a result and one of the others."""
+
+    result: Result | None = None
+    error: RtcctlError | None = None
+    signals: list[int] = field(default_factory=list)
+    is_reader_gone: bool = False
+
+
+def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request, common: Common, face: Face) -> int:
+    """Await `operation`, render what it returns, and return the exit status.
+
+    An expected error is raised, after what was measured until then is rendered.
+    """
+    profile, warnings = _profile(common.profile, face)
+    streams = open_streams(common, profile.secrets)
+    for text in warnings:
+        streams.warn(text)
+    if common.curl:
+        return _print_calls(face, profile, streams)
+    import asyncio
+
+    from rtcctl import config
+    from rtcctl.cli import reports
+    from rtcctl.cli.output import open_output
+    from rtcctl.journal import Journal
+    from rtcctl.ops.env import Env
+
+    reports.check(common.reports)
+    journal = Journal.open(config.state_dir(os.environ))
+    if journal.unavailable and not face.is_daemon:
+        streams.warn(f"the journal cannot be used: {journal.unavailable}")
+    env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
+    output = open_output(
+        common.output,
+        streams,
+        env.target if face.needs_profile else None,
+        text=face.text,
+        announce=face.announce,
+        is_daemon=face.is_daemon,
+    )
+    if common.output == "table":
+        streams.start_live()
+    ending = Ending()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory() if face.is_daemon else None) as runner:
+            runner.run(_supervise(operation, request, env, output, ending))
+    except KeyboardInterrupt:
+        # Where the loop has no signal handlers (Windows), or while a question was being asked.
+        ending.signals.append(signal.SIGINT)
+    finally:
+        streams.stop_live()
+        journal.close()
+    return _finish(ending, env, common, face, streams, output)
+
+
+def present(work: Callable[[], Result], common: Common, face: Face) -> int:
+    """Render what a command without a Realtime and without waiting returns."""
+    from rtcctl.cli import reports
+    from rtcctl.cli.output import open_output
+
+    streams = open_streams(common)
+    if common.curl:
+        return _print_calls(face, None, streams)
+    reports.check(common.reports)
+    result = work()
+    status = int(result.exit_status)
+    open_output(common.output, streams, None, text=face.text).result(result, status)
+    reports.write(result, common.reports, face.name, status, streams)
+    return status
+
+
+def open_streams(common: Common, secrets: Sequence[str] = ()) -> Streams:
+    """stdout and stderr as the options want them; with `--verbose`, log lines too."""
+    from rtcctl.cli.output import Streams, mask
+
+    if common.verbose:
+        import logging
+
+        def masked(record: logging.LogRecord) -> bool:
+            record.msg, record.args = mask(record.getMessage(), secrets), ()
+            return True
+
+        handler = logging.StreamHandler()
+        handler.addFilter(masked)
+        level = logging.DEBUG if common.verbose > 1 else logging.INFO
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    return Streams(secrets, colour=False if common.no_color else None, verbose=bool(common.verbose))
+
+
+def _profile(name: str | None, face: Face) -> tuple[Profile, Sequence[str]]:
+    """The profile to use, and what is to be said about it."""
+    if not face.needs_profile:
+        from rtcctl.realtime.profile import Profile
+
+        return Profile(name="", api_base=""), ()
+    from rtcctl import config
+
+    resolution = config.resolve(name)
+    ignored = ", ".join(resolution.ignored)
+    said = [f"profile {resolution.profile.name} is used as a whole; ignored: {ignored}"] if ignored else []
+    return resolution.profile, (*said, *resolution.warnings)
+
+
+def _print_calls(face: Face, profile: Profile | None, streams: Streams) -> int:
+    """The API calls as curl commands, with variables in place of secrets."""
+    calls = face.calls(profile) if face.calls is not None and profile is not None else ()
+    if not calls or profile is None:
+        streams.out(f"# {face.name} makes no API call")
+        return ExitStatus.OK
+    from rtcctl.realtime.curl import curl_command
+
+    for call in calls:
+        streams.out(curl_command(call, profile))
+    return ExitStatus.OK
+
+
+async def _supervise(
+    operation: Callable[[Request, Env], Awaitable[Result]], request: Request, env: Env, output: Output, ending: Ending
+) -> None:
+    """Run the operation in this task until it ends or a signal cancels it; how it ended goes into `ending`."""
+    import asyncio
+
+    task = asyncio.current_task()
+    assert task is not None
+
+    def emit(event: Event) -> None:
+        if ending.is_reader_gone:
+            return
+        try:
+            output.event(event)
+        except BrokenPipeError:
+            ending.is_reader_gone = True
+            task.cancel()
+
+    env.emit = emit
+    try:
+        with _cancelled_by_signals(task, ending.signals):
+            ending.result = await operation(request, env)
+    except asyncio.CancelledError:
+        if not (ending.signals or ending.is_reader_gone):
+            raise
+    except (RtcctlError, BaseExceptionGroup) as error:
+        expected = _expected(error)
+        if expected is None:
+            raise
+        ending.error = expected
+
+
+@contextmanager
+def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
+    """SIGINT and SIGTERM cancel the task; the second one ends the process as it would have without us."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(task, asyncio.Task)
+    handled: list[int] = []
+
+    def stop(signum: int) -> None:
+        received.append(signum)
+        while handled:
+            loop.remove_signal_handler(other := handled.pop())
+            signal.signal(other, signal.SIG_DFL)
+        task.cancel()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        # A background job of a script has SIGINT ignored, and that is meant.
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            continue
+        try:
+            loop.add_signal_handler(signum, stop, signum)
+        except (NotImplementedError, RuntimeError, ValueError):
+            return (yield)
+        handled.append(signum)
+    try:
+        yield
+    finally:
+        while handled:
+            loop.remove_signal_handler(handled.pop())
+
+
+def _expected(error: BaseException) -> RtcctlError | None:
+    """The expected error that an exception is, or that a group of exceptions holds."""
+    if isinstance(error, RtcctlError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _expected(inner)) is not None), None)
+    return None
+
+
+def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Streams, output: Output) -> int:
+    """Render what there is, write the reports, and return the exit status or raise the error."""
+    from rtcctl.cli import reports
+
+    result, error = ending.result or env.partial, ending.error
+    status = int(result.exit_status) if result is not None else int(ExitStatus.OK)
+    if error is not None:
+        status = int(error.exit_status)
+        result = replace(result, failure=_failure(error)) if result is not None else None
+    if ending.signals:
+        status = int(ExitStatus.OK) if face.is_daemon else 128 + ending.signals[0]
+        result = replace(result, interrupted=True) if result is not None else None
+    if ending.is_reader_gone:
+        _silence_stdout()
+        return READER_GONE
+    if result is not None:
+        output.result(result, status)
+    reports.write(
+        result if result is not None else reports.nothing(env.target, error, interrupted=bool(ending.signals)),
+        common.reports,
+        face.name,
+        status,
+        streams,
+    )
+    if error is not None:
+        raise error
+    if ending.signals and result is None and not face.is_daemon:
+        streams.err("interrupted before there was anything to report")
+    return status
+
+
+def _failure(error: RtcctlError) -> Failure:
+    from rtcctl.results.result import Failure
+
+    return Failure(
+        exit_status=int(error.exit_status),
+        message=error.message,
+        hint=error.hint,
+        status=getattr(error, "status", None),
+        code=getattr(error, "code", None),
+        phase=getattr(error, "phase", None),
+        ray=getattr(error, "ray", None),
+    )
+
+
+def _loop_factory() -> Callable[[], object] | None:
+    """A faster loop for a server, where the extra `fast` is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
+
+
+def _confirmation(yes: bool) -> Callable[[str], None]:
+    """How an operation asks before it ends something foreign."""
+
+    def confirm(question: str) -> None:
+        if yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(question, hint="There is no terminal to ask on: add --yes if you mean it.")
+        # The loop is not running while we wait, so Ctrl-C has to work as it does without one.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            sys.stderr.write(f"{question} [y/N] ")
+            sys.stderr.flush()
+            answer = sys.stdin.readline()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if answer.strip().lower() not in ("y", "yes"):
+            raise UsageError("Nothing was done.")
+
+    return confirm
+
+
+# -- where every error ends ------------------------------------------------------------------------------------------
+
+
+def guard(action: Callable[[], object], arguments: Sequence[str]) -> int:
+    """Do `action` and return its exit status; whatever it raises becomes a line on stderr and a status."""
+    from rtcctl.cli import failures
+
+    try:
+        status = action()
+        return status if isinstance(status, int) else int(ExitStatus.OK)
+    except RtcctlError as error:
+        return failures.report(error, arguments)
+    except ParseError as error:
+        return failures.report(failures.malformed(error), arguments)
+    except KeyboardInterrupt:
+        return int(ExitStatus.INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return READER_GONE
+    except Exception as error:
+        usage = failures.usage(error)
+        if usage is not None:
+            return failures.report(usage, arguments)
+        return failures.report_bug(error, arguments)
+
+
+def _silence_stdout() -> None:
+    """Let nothing complain at exit that the reader of stdout has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,338 @@
+"""The bodies of the Realtime HTTPS API (reference §2, §6), as clients send and servers answer them.
+
+Attributes are snake_case, the wire is camelCase. Unknown keys are ignored on both sides; the service adds some now and
+then. A server parses what it is sent with `X.parse(body)`: strictly, a number where a string belongs is refused. A
+client reads answers with `X.read(decoded)`: leniently. In answers, words that the contract lists (`location`, `status`,
+…) are plain strings, so that a new one breaks nobody.
+
+SDP and credentials stay out of `repr`, and inputs out of validation errors: neither may reach a log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from rtcctl.errors import ParseError
+
+Location = Literal["local", "remote"]
+Kind = Literal["audio", "video"]
+Secret = Annotated[str, Field(repr=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class SchemaError(ParseError):
+    """A body that is no JSON (`field` is empty) or whose `field` is missing or wrong (`tracks.0.mid`)."""
+
+    def __init__(self, expected: str, *, field: str = "") -> None:
+        super().__init__(f"{expected} in field {field}" if field else expected)
+        self.field = field
+
+
+class Wire(BaseModel):
+    """What all bodies share."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        strict=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        # Most commands use two or three of these models: the others need not be compiled.
+        defer_build=True,
+    )
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Decode and validate a request strictly; raises `SchemaError`."""
+        try:
+            return cls.model_validate_json(body, by_name=False)
+        except ValidationError as exc:
+            raise _schema_error(exc) from None
+
+    @classmethod
+    def read(cls, decoded: Any) -> Self:
+        """Validate a decoded answer leniently; raises `SchemaError`."""
+        try:
+            return cls.model_validate(decoded, strict=False, by_name=False)
+        except ValidationError as exc:
+            raise _schema_error(exc) from None
+
+    def to_wire(self) -> dict[str, Any]:
+        """As decoded JSON, without the fields that are `None`."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+def _schema_error(exc: ValidationError) -> SchemaError:
+    first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return SchemaError("JSON")
+    expected = "a value" if first["type"] == "missing" else first["msg"].removeprefix("Input should be ")
+    return SchemaError(expected, field=".".join(str(part) for part in first["loc"]))
+
+
+class Failable(Wire):
+    """Anything that can fail by itself: an answer, or one item of it (reference §3.1)."""
+
+    error_code: str | None = None
+    error_description: str | None = None
+    error_subcode: str | None = None
+    "Undocumented; Cloudflare's own samples read it."
+
+
+class SessionDescription(Wire):
+    """One SDP, offer or answer."""
+
+    type: Literal["offer", "answer"]
+    sdp: Secret
+
+
+# --- sessions
+
+
+class NewSessionRequest(Wire):
+    """Body of `POST sessions/new` when there is an offer; without one there is no body (§2.4)."""
+
+    session_description: SessionDescription
+
+
+class NewSessionResponse(Failable):
+    session_id: str
+    session_description: SessionDescription | None = None
+
+
+class RenegotiateRequest(Wire):
+    session_description: SessionDescription
+
+
+class RenegotiateResponse(Failable):
+    session_description: SessionDescription | None = None
+
+
+# --- tracks
+
+
+class Simulcast(Wire):
+    """Which layer a subscription prefers, and what may replace it (§5.1)."""
+
+    preferred_rid: str | None = None
+    priority_ordering: Literal["none", "asciibetical"] | None = None
+    rid_not_available: Literal["none", "asciibetical"] | None = None
+
+
+class TrackObject(Wire):
+    """A track to publish (`local`) or to subscribe to (`remote`); the flow decides which fields are needed (§2.3)."""
+
+    location: Location | None = None
+    mid: str | None = None
+    "Of the session in the URL; always a string. `#name`: the transceiver that carries the track of that name."
+    session_id: str | None = None
+    "Remote only: the publisher's session."
+    track_name: str | None = None
+    bidirectional_media_stream: bool | None = None
+    kind: Kind | None = None
+    simulcast: Simulcast | None = None
+
+
+class TrackResult(Failable):
+    """What became of one track. `mid` is empty or absent when it failed."""
+
+    location: str | None = None
+    mid: str | None = None
+    session_id: str | None = None
+    track_name: str | None = None
+    kind: str | None = None
+    simulcast: Simulcast | None = None
+
+
+class TracksRequest(Wire):
+    """Body of `tracks/new` and `tracks/update`."""
+
+    tracks: list[TrackObject] | None = None
+    session_description: SessionDescription | None = None
+    auto_discover: bool | None = None
+
+
+class TracksResponse(Failable):
+    """`requires_immediate_renegotiation`: the description is an offer, to be answered by `renegotiate`."""
+
+    requires_immediate_renegotiation: bool | None = None
+    tracks: list[TrackResult] | None = None
+    session_description: SessionDescription | None = None
+
+
+class CloseTrackObject(Wire):
+    """A server tells a missing mid apart from a wrong type: the first is 406, the second 400 (§2.8)."""
+
+    mid: str | None = None
+
+
+class CloseTracksRequest(Wire):
+    """`force` is required; false needs an offer."""
+
+    tracks: list[CloseTrackObject]
+    force: bool
+    session_description: SessionDescription | None = None
+
+
+CloseTracksResponse = TracksResponse
+
+
+class TrackStateObject(Wire):
+    """One track in a `GET session` answer."""
+
+    location: str | None = None
+    mid: str | None = None
+    session_id: str | None = None
+    track_name: str | None = None
+    status: str | None = None
+    "`active` or `inactive`; active does not prove that packets flow."
+
+
+class DataChannelStateObject(Wire):
+    """One data channel in a `GET session` answer."""
+
+    location: str | None = None
+    session_id: str | None = None
+    data_channel_name: str | None = None
+    id: int | None = None
+    status: str | None = None
+    "`active`, `inactive` or `initializing`."
+
+
+class GetSessionStateResponse(Failable):
+    tracks: list[TrackStateObject] | None = None
+    data_channels: list[DataChannelStateObject] | None = None
+
+
+# --- data channels
+
+
+class DataChannelObject(Wire):
+    """A channel to publish or to subscribe to (§2.2); each subscriber repeats the publisher's delivery policy."""
+
+    location: Location | None = None
+    session_id: str | None = None
+    data_channel_name: str | None = None
+    ordered: bool | None = None
+    max_retransmits: Count | None = None
+    max_packet_life_time: Count | None = None
+    "Milliseconds; excludes `max_retransmits`."
+    wait_for_ack: bool | None = None
+    can_reply: bool | None = None
+    id: Count | None = None
+    "Of the session in the URL: the key for close."
+
+
+class DataChannelResult(Failable):
+    location: str | None = None
+    session_id: str | None = None
+    data_channel_name: str | None = None
+    can_reply: bool | None = None
+    id: int | None = None
+
+
+class EstablishDataChannelsRequest(Wire):
+    """Only the reserved channel `server-events` can be named (§2.10)."""
+
+    data_channel: DataChannelObject
+    session_description: SessionDescription | None = None
+
+
+class EstablishDataChannelsResponse(Failable):
+    requires_immediate_renegotiation: bool | None = None
+    session_description: SessionDescription | None = None
+    data_channel: DataChannelResult | None = None
+
+
+class DataChannelsRequest(Wire):
+    """Body of `datachannels/new`, `update` and `close` (which reads the ids only)."""
+
+    data_channels: list[DataChannelObject]
+
+
+class DataChannelsResponse(Failable):
+    data_channels: list[DataChannelResult] | None = None
+
+
+# --- WebSocket adapters
+
+
+class AdapterObject(Wire):
+    """A WebSocket that the SFU dials: PCM in (`local`), PCM or JPEG out (`remote`) (§2.11)."""
+
+    location: Location
+    track_name: str
+    endpoint: Secret
+    "`ws://` or `wss://`; may hold a token, hence kept out of `repr`."
+    session_id: str | None = None
+    input_codec: Literal["pcm"] | None = None
+    output_codec: Literal["pcm", "jpeg"] | None = None
+
+
+class AdapterResult(Failable):
+    location: str | None = None
+    track_name: str | None = None
+    adapter_id: str | None = None
+    session_id: str | None = None
+    "Of a local adapter: the new publishing session."
+    endpoint: Secret | None = None
+    bytes_processed: float | None = None
+    "Close only; not the billed amount."
+
+
+class NewAdaptersRequest(Wire):
+    tracks: list[AdapterObject]
+
+
+class AdapterId(Wire):
+    adapter_id: str
+
+
+class CloseAdaptersRequest(Wire):
+    tracks: list[AdapterId]
+
+
+class AdaptersResponse(Failable):
+    tracks: list[AdapterResult] | None = None
+
+
+# --- TURN
+
+
+class TurnCredentialsRequest(Wire):
+    """Body of both generators (§6)."""
+
+    ttl: int | None = None
+    "Seconds, up to 172,800."
+    custom_identifier: str | None = None
+
+
+class IceServerObject(Wire):
+    """One entry of `RTCConfiguration.iceServers`."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: Secret | None = None
+
+
+class IceServersResponse(Wire):
+    """Answer of `generate-ice-servers`."""
+
+    ice_servers: list[IceServerObject]
+
+
+class TurnCredentialsResponse(Wire):
+    """Answer of the older `generate`: one object instead of a list."""
+
+    ice_servers: IceServerObject
+
+
+class ErrorResponse(Wire):
+    """A request that failed as a whole (§3.1)."""
+
+    error_code: str
+    error_description: str
+    error_subcode: str | None = None
