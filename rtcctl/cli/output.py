@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rtcctl.results.event import EmbeddedServerStarted, Event, Progress, Refreshed, Summary, Warned
@@ -29,11 +29,19 @@ MIN_MASKED = 8
 HOME_AND_CLEAR = "\x1b[H\x1b[2J"
 
 
-def mask(text: str, secrets: Sequence[str]) -> str:
+_secrets: set[str] = set()
+"Secrets that this process knows and must not show."
+
+
+def keep_secret(*secrets: str) -> None:
+    """Mask these from now on, wherever they would appear."""
+    _secrets.update(secret for secret in secrets if len(secret) >= MIN_MASKED)
+
+
+def mask(text: str) -> str:
     """The text without the secrets: the last line of defence, nothing should need it."""
-    for secret in secrets:
-        if len(secret) >= MIN_MASKED:
-            text = text.replace(secret, MASK)
+    for secret in _secrets:
+        text = text.replace(secret, MASK)
     return text
 
 
@@ -45,14 +53,12 @@ class Streams:
 
     def __init__(
         self,
-        secrets: Sequence[str] = (),
         *,
         colour: bool | None = None,
         verbose: bool = False,
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self.secrets = secrets
         self.verbose = verbose
         self._out = out or sys.stdout
         self._err = err or sys.stderr
@@ -73,12 +79,12 @@ class Streams:
 
     def out(self, text: str, *, end: str = "\n") -> None:
         """Write to stdout, at once."""
-        self._out.write(mask(text, self.secrets) + end)
+        self._out.write(mask(text) + end)
         self._out.flush()
 
     def err(self, text: str) -> None:
         """Write a line to stderr, above the live display if there is one."""
-        text = mask(text, self.secrets)
+        text = mask(text)
         if self._live is not None:
             self._live.print(text)
         else:

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 
-EXTRA_MODULES = frozenset({"aiortc", "aioice", "av", "OpenSSL", "pylibsrtp", "starlette", "uvicorn"})
-"What only `rtcctl[probe]` installs."
-
 READER_GONE = 128 + 13
 "As a shell reports a process that SIGPIPE ended: whoever read our output has left."
 
@@ -71,8 +68,11 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     An expected error is raised, after what was measured until then is rendered.
     """
+    from rtcctl.cli.output import keep_secret, open_output
+
     profile, warnings = _profile(common.profile, face)
-    streams = open_streams(common, profile.secrets)
+    keep_secret(*profile.secrets)
+    streams = open_streams(common)
     for text in warnings:
         streams.warn(text)
     if common.curl:
@@ -81,7 +81,6 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     from rtcctl import config
     from rtcctl.cli import reports
-    from rtcctl.cli.output import open_output
     from rtcctl.journal import Journal
     from rtcctl.ops.env import Env
 
@@ -129,7 +128,7 @@ def present(work: Callable[[], Result], common: Common, face: Face) -> int:
     return status
 
 
-def open_streams(common: Common, secrets: Sequence[str] = ()) -> Streams:
+def open_streams(common: Common) -> Streams:
     """stdout and stderr as the options want them; with `--verbose`, log lines too."""
     from rtcctl.cli.output import Streams, mask
 
@@ -137,14 +136,14 @@ def open_streams(common: Common, secrets: Sequence[str] = ()) -> Streams:
         import logging
 
         def masked(record: logging.LogRecord) -> bool:
-            record.msg, record.args = mask(record.getMessage(), secrets), ()
+            record.msg, record.args = mask(record.getMessage()), ()
             return True
 
         handler = logging.StreamHandler()
         handler.addFilter(masked)
         level = logging.DEBUG if common.verbose > 1 else logging.INFO
         logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
-    return Streams(secrets, colour=False if common.no_color else None, verbose=bool(common.verbose))
+    return Streams(colour=False if common.no_color else None, verbose=bool(common.verbose))
 
 
 def _profile(name: str | None, face: Face) -> tuple[Profile, Sequence[str]]:
@@ -253,9 +252,10 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
 
     result, error = ending.result or env.partial, ending.error
     status = int(result.exit_status) if result is not None else int(ExitStatus.OK)
-    if error is not None:
-        status = int(error.exit_status)
-        result = replace(result, failure=_failure(error)) if result is not None else None
+    failure = _failure(error) if error is not None else None
+    if failure is not None:
+        status = failure.exit_status
+        result = replace(result, failure=failure) if result is not None else None
     if ending.signals:
         status = int(ExitStatus.OK) if face.is_daemon else 128 + ending.signals[0]
         result = replace(result, interrupted=True) if result is not None else None
@@ -265,7 +265,7 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
     if result is not None:
         output.result(result, status)
     reports.write(
-        result if result is not None else reports.nothing(env.target, error, interrupted=bool(ending.signals)),
+        result if result is not None else reports.nothing(env.target, failure, interrupted=bool(ending.signals)),
         common.reports,
         face.name,
         status,
@@ -343,9 +343,9 @@ def guard(action: Callable[[], object], arguments: Sequence[str]) -> int:
         _silence_stdout()
         return READER_GONE
     except Exception as error:
-        usage = failures.usage(error)
-        if usage is not None:
-            return failures.report(usage, arguments)
+        mistake = failures.foreseen(error)
+        if mistake is not None:
+            return failures.report(mistake, arguments)
         return failures.report_bug(error, arguments)
 
 

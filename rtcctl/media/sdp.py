@@ -175,7 +175,7 @@ class MediaSection:
     "The formats of an m-section that is not RTP: `webrtc-datachannel`."
     direction: Direction = Direction.SENDRECV
     ice_ufrag: str = ""
-    ice_pwd: str = ""
+    ice_pwd: str = field(default="", repr=False)
     fingerprints: tuple[tuple[str, str], ...] = ()
     "Hash function in lower case, and upper-case hex with colons."
     setup: Setup | None = None

@@ -1,0 +1,35 @@
+"""Limits and timers of the service (reference §4, §10, §11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Names that end in `_s` are service timers in seconds; timers of ICE, DTLS and RTCP are not among them."""
+
+    connect_wait_s: float = 5.0
+    "How long a request waits for its session to be connected before it is answered with 425."
+    media_wait_s: float = 8.0
+    "How long a pull waits for the first packet of a track that is known but silent."
+    track_idle_s: float = 30.0
+    "A publication without packets for this long is collected."
+    disconnected_s: float = 30.0
+    "A session whose peer has been silent for this long is gone; so is one that never connected after its exchange."
+    unused_s: float = 120.0
+    "A session that never negotiated anything is gone after this."
+    sweep_s: float = 0.5
+    "How often the timers above are looked at; requests look at their session's themselves."
+
+    tracks_per_request: int = 64
+    requests_per_second: int = 50
+    "Per session."
+    body_bytes: int = 1 << 20
+    turn_ttl_max: int = 172_800
+    "Seconds; not a timer of the server, so it does not end in `_s`."
+
+    def scaled(self, factor: float) -> Limits:
+        """The same with all timers multiplied, for tests that cannot wait."""
+        timers = {f.name: getattr(self, f.name) * factor for f in fields(self) if f.name.endswith("_s")}
+        return replace(self, **timers)
