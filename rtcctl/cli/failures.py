@@ -15,17 +15,20 @@ EXTRA_MODULES = frozenset({"aiortc", "aioice", "av", "OpenSSL", "pylibsrtp", "st
 RETRYABLE_STATUSES = frozenset({425, 429})
 
 
-def report(error: RtcctlError, arguments: Sequence[str]) -> int:
-    """Write an expected error to stderr; returns its exit status."""
+def report(error: Exception, arguments: Sequence[str]) -> int:
+    """Write an error to stderr, expected or not; returns its exit status."""
+    expected = foreseen(error)
+    if expected is None:
+        return _report_bug(error, arguments)
     if wants_json(arguments):
         import json
 
-        _write(json.dumps(as_object(error), ensure_ascii=False))
+        _write(json.dumps(as_object(expected), ensure_ascii=False))
     else:
-        _write(f"error: {_one_line(error.message)}")
-        if error.hint:
-            _write(f"hint: {_one_line(error.hint)}")
-    return int(error.exit_status)
+        _write(f"error: {_one_line(expected.message)}")
+        if expected.hint:
+            _write(f"hint: {_one_line(expected.hint)}")
+    return int(expected.exit_status)
 
 
 def as_object(error: RtcctlError) -> dict[str, object]:
@@ -53,13 +56,12 @@ def is_retryable(error: RtcctlError) -> bool:
     return isinstance(error, NetworkError) or error.exit_status in (ExitStatus.DEADLINE, ExitStatus.INCONCLUSIVE)
 
 
-def malformed(error: ParseError) -> RtcctlError:
-    """What the other side sent cannot be read."""
-    return ApiError(f"The other side sent something malformed: {error}.", hint="Try again with --verbose.")
-
-
-def foreseen(error: Exception) -> UsageError | None:
-    """The mistake of the user that an exception of Typer, or a missing extra, stands for."""
+def foreseen(error: Exception) -> RtcctlError | None:
+    """The expected error that an exception is or stands for: of Typer, of a parser, of a missing extra."""
+    if isinstance(error, RtcctlError):
+        return error
+    if isinstance(error, ParseError):
+        return ApiError(f"The other side sent something malformed: {error}.", hint="Try again with --verbose.")
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in EXTRA_MODULES:
         return UsageError(
             f"This command needs the media side of rtcctl, which is not installed ({error.name}).",
@@ -79,7 +81,7 @@ def foreseen(error: Exception) -> UsageError | None:
     return UsageError(message, hint=f"{command} --help")
 
 
-def report_bug(error: Exception, arguments: Sequence[str]) -> int:
+def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
     """Write an exception nobody expected: one line, and with --verbose or RTCCTL_DEBUG where it came from."""
     _write(f"error: unexpected {type(error).__name__}: {_one_line(str(error))}")
     _write("hint: this is a bug in rtcctl; --verbose shows where it happened")

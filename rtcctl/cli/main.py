@@ -1,16 +1,14 @@
 """Dispatch: only the module of the noun that was named is imported.
 
-Theory of operation: the first argument picks a row of `NOUNS`, whose module has a Typer `app`; its command tree is built and run.
-Anything else (no argument, `--help`, a word that is no noun) meets a root that knows names and one-line helps only, which is
-enough for the real help and for "did you mean". A test holds the table to the modules.
+Theory of operation: the first argument picks a row of `NOUNS`, whose module has a Typer `app`; its command tree is
+built and run. Anything else (no argument, `--help`, a word that is no noun) meets a root that knows names and one-line
+helps only, which is enough for the real help and for "did you mean". A test holds the table to the modules.
 """
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Annotated, Any
 
 from rtcctl.cli.run import guard
-from rtcctl.errors import UsageError
+from rtcctl.errors import ExitStatus, UsageError
 
 NOUNS = {
     "smoke": "Check the whole path: API, session, media, content, quality.",
@@ -33,18 +31,28 @@ def main(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> object:
-    from typer.main import get_command
-
     at = next((index for index, argument in enumerate(arguments) if argument in NOUNS), None)
     if at == 0:
-        name = arguments[0]
-        return get_command(load(name))(args=arguments[1:], prog_name=f"rtcctl {name}", standalone_mode=False)
+        return _run(load(arguments[0]), arguments[1:], f"rtcctl {arguments[0]}")
     if at is not None and arguments[0] not in ("-h", "--help", "-V", "--version"):
+        options = " ".join(arguments[:at])
         raise UsageError(
-            f"The command comes first, {' '.join(arguments[:at])} after it.",
-            hint=f"rtcctl {' '.join(arguments[at:])} {' '.join(arguments[:at])}",
+            f"The command comes first, {options} after it.",
+            hint=f"rtcctl {' '.join(arguments[at:])} {options}",
         )
-    return get_command(root())(args=arguments, prog_name="rtcctl", standalone_mode=False)
+    return _run(root(), arguments, "rtcctl")
+
+
+def _run(app: Any, arguments: list[str], name: str) -> object:
+    """Run a Typer app; a noun alone shows its help, but did nothing that a script may take for success."""
+    from typer.core import TyperGroup
+    from typer.main import get_command
+
+    command = get_command(app)
+    if isinstance(command, TyperGroup) and not arguments:
+        command(args=["--help"], prog_name=name, standalone_mode=False)
+        return int(ExitStatus.USAGE)
+    return command(args=arguments, prog_name=name, standalone_mode=False)
 
 
 def load(name: str) -> Any:
@@ -56,11 +64,9 @@ def load(name: str) -> Any:
 
 def root() -> Any:
     """The root of the tree, with names and helps only: it is asked for help, and never runs a command."""
-    from typing import Annotated
-
     import typer
 
-    from rtcctl.cli.options import HELP_OPTIONS, noun
+    from rtcctl.cli.noun import CONTEXT, noun
 
     app = noun(HELP)
 
@@ -72,7 +78,7 @@ def root() -> Any:
     ) -> None: ...
 
     for name, help_ in NOUNS.items():
-        app.command(name, help=help_, context_settings=HELP_OPTIONS)(_never_run)
+        app.command(name, help=help_, context_settings=CONTEXT)(_never_run)
     return app
 
 

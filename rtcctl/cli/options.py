@@ -5,18 +5,20 @@ Modules of commands carry no `from __future__ import annotations`: Typer would e
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from rtcctl.cli import names
+from rtcctl.cli.noun import CONTEXT
 from rtcctl.cli.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+from rtcctl.errors import UsageError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class OutputFormat(StrEnum):
@@ -37,8 +39,10 @@ class ReportFormat(StrEnum):
     PROMETHEUS = "prometheus"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+# Named tuples, not dataclasses: each of those costs a millisecond of every command's start.
+
+
+class Report(NamedTuple):
     """One `--report FORMAT:FILE`."""
 
     format: ReportFormat
@@ -48,8 +52,7 @@ class Report:
         return f"{self.format}:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(NamedTuple):
     """What every command takes; `command` adds these options to each."""
 
     output: OutputFormat = OutputFormat.TABLE
@@ -74,6 +77,14 @@ def typed(parse: Callable[[str], T]) -> Callable[[Any], T]:
     return parser
 
 
+def spelled(parse: Callable[[U], T], value: U) -> T:
+    """What `parse` makes of arguments that only make sense together."""
+    try:
+        return parse(value)
+    except SpellingError as error:
+        raise UsageError(f"{error}.") from None
+
+
 def longer_than_nothing(text: str) -> Seconds:
     """A duration above zero."""
     seconds = Seconds.parse(text)
@@ -96,6 +107,9 @@ def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for value in values or () for part in value.split(",") if part.strip())
 
 
+WATCH_S = 1.0
+"How often `--watch` draws again."
+
 _option = partial(typer.Option, show_default=True)
 
 SessionId = Annotated[
@@ -106,7 +120,8 @@ TrackWords = Annotated[
     typer.Argument(metavar="SESSION/TRACK...", help="The track; SESSION TRACK works too.", show_default=False),
 ]
 TrackName = Annotated[
-    str, _option("--name", parser=typed(names.track_name), metavar="NAME", help="Name of the track.", show_default=False)
+    str,
+    _option("--name", parser=typed(names.track_name), metavar="NAME", help="Name of the track.", show_default=False),
 ]
 For = Annotated[
     Seconds | None,
@@ -146,7 +161,6 @@ MaxLatency = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Redraw every second until Ctrl-C.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before ending something foreign.")]
-Host = Annotated[str, _option("--host", metavar="ADDRESS", help="Address to listen on.")]
 
 Output = Annotated[OutputFormat, _option("--output", "-o", help="Format of what is written to stdout.")]
 Reports = Annotated[
@@ -163,7 +177,9 @@ ProfileName = Annotated[
     str | None, _option("--profile", "-p", metavar="PROFILE", help="Profile to use.", show_default=False)
 ]
 Curl = Annotated[bool, typer.Option("--curl", help="Print the API calls as curl commands instead of making them.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; repeatable.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; repeatable.", show_default=False)
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours (or set NO_COLOR).")]
 
 _COMMON = {
@@ -174,28 +190,6 @@ _COMMON = {
     "verbose": (Verbose, 0),
     "no_color": (NoColor, False),
 }
-
-
-HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
-
-
-def noun(help_: str, *, has_verbs: bool = True) -> typer.Typer:
-    """A noun with its verbs, or a command that stands alone."""
-    app = typer.Typer(
-        help=help_,
-        add_completion=False,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings=HELP_OPTIONS,
-    )
-    if has_verbs:
-        # Without a callback Typer makes a noun with one verb into that verb.
-        app.callback()(_nothing)
-    return app
-
-
-def _nothing() -> None: ...
 
 
 def command(app: typer.Typer, name: str | None = None, *, profile: bool = True) -> Callable[[Callable[..., int]], None]:
@@ -225,6 +219,6 @@ def command(app: typer.Typer, name: str | None = None, *, profile: bool = True) 
                 ),
             ]
         )
-        app.command(name, context_settings=HELP_OPTIONS)(invoke)
+        app.command(name, context_settings=CONTEXT)(invoke)
 
     return register

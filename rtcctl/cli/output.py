@@ -11,20 +11,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rtcctl.results.event import EmbeddedServerStarted, Event, Progress, Refreshed, Summary, Warned
+from rtcctl.realtime import masking
 
 if TYPE_CHECKING:
     from rtcctl.report.live import Live
+    from rtcctl.results.event import Event
     from rtcctl.results.result import Result
     from rtcctl.results.target import Target
 
 UNWRAPPED_WIDTH = 240
 "Columns when nobody looks: one row is one line, so that `grep` finds it whole."
-
-MASK = "••••"
-
-MIN_MASKED = 8
-"Shorter secrets are not masked: the words of the output would be."
 
 HOME_AND_CLEAR = "\x1b[H\x1b[2J"
 
@@ -35,14 +31,12 @@ _secrets: set[str] = set()
 
 def keep_secret(*secrets: str) -> None:
     """Mask these from now on, wherever they would appear."""
-    _secrets.update(secret for secret in secrets if len(secret) >= MIN_MASKED)
+    _secrets.update(secrets)
 
 
 def mask(text: str) -> str:
     """The text without the secrets: the last line of defence, nothing should need it."""
-    for secret in _secrets:
-        text = text.replace(secret, MASK)
-    return text
+    return masking.mask(text, _secrets) if _secrets else text
 
 
 class Streams:
@@ -97,6 +91,8 @@ class Streams:
 
     def say(self, event: Event) -> None:
         """Tell a person what happens: drawn when someone looks, else only what matters."""
+        from rtcctl.results.event import EmbeddedServerStarted, Progress, Warned
+
         if isinstance(event, Warned):
             self.warn(event.text)
         elif isinstance(event, EmbeddedServerStarted):
@@ -152,6 +148,8 @@ class TableOutput:
         self._is_target_shown = False
 
     def event(self, event: Event) -> None:
+        from rtcctl.results.event import Refreshed
+
         if isinstance(event, self.announce):
             from rtcctl.report import table
 
@@ -232,10 +230,14 @@ class LinesOutput:
         self.render = render
 
     def event(self, event: Event) -> None:
+        from rtcctl.results.event import Progress
+
         if not isinstance(event, Progress):
             self.streams.out(self.render(event, None))
 
     def result(self, result: Result, exit_status: int) -> None:
+        from rtcctl.results.event import Summary
+
         self.streams.out(self.render(Summary(result=result), exit_status))
 
 
@@ -257,9 +259,7 @@ def open_output(
         from rtcctl.report import csv, json
 
         documents = json if format_ == "json" else csv
-        return DocumentOutput(
-            streams, documents.render, documents.render_event, announce=announce if is_daemon else ()
-        )
+        return DocumentOutput(streams, documents.render, documents.render_event, announce=announce if is_daemon else ())
     if text is not None:
         return TextOutput(streams, text)
     return TableOutput(streams, target, announce=announce, is_daemon=is_daemon)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -44,7 +45,7 @@ def write(result: Result, reports: Sequence[Report], command: str, exit_status: 
     """Write the reports that were asked for; under GitHub Actions annotate failures and add to the step summary."""
     for report in reports:
         _replace(report.path, mask(render(report.format, result, command, exit_status)))
-    if os.environ.get("GITHUB_ACTIONS") == "true" and (result.checks or result.failure):
+    if _is_github() and (result.checks or result.failure):
         from rtcctl.report import github, markdown
 
         for line in github.annotations(result, command):
@@ -52,6 +53,20 @@ def write(result: Result, reports: Sequence[Report], command: str, exit_status: 
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with open(summary, "a", encoding="utf-8") as file:
                 file.write(mask(markdown.render(result, command, exit_status)) + "\n")
+
+
+def hide_in_job_log(secrets: Iterable[str]) -> None:
+    """Under GitHub Actions, have secrets that are about to be printed masked in the log."""
+    if _is_github():
+        from rtcctl.report import github
+
+        for line in github.masks(secrets):
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _is_github() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def render(format_: str, result: Result, command: str, exit_status: int) -> str:

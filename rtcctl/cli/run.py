@@ -14,10 +14,9 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from rtcctl.errors import ExitStatus, ParseError, RtcctlError, UsageError
+from rtcctl.errors import ExitStatus, RtcctlError, UsageError
 
 if TYPE_CHECKING:
     from rtcctl.cli.options import Common
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from rtcctl.realtime.profile import Profile
     from rtcctl.results.event import Event
     from rtcctl.results.result import Failure, Result
-    from rtcctl.results.target import Target
 
 Request = TypeVar("Request")
 
@@ -35,8 +33,7 @@ READER_GONE = 128 + 13
 "As a shell reports a process that SIGPIPE ended: whoever read our output has left."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Face:
+class Face(NamedTuple):
     """How an operation appears on the command line.
 
     `name`: the command, as the journal and reports call it. `calls`: its API calls, for `--curl`. `text`: in place of
@@ -53,14 +50,14 @@ class Face:
     yes: bool = False
 
 
-@dataclass(slots=True)
 class Ending:
     """How an operation ended: with a result, an error, a signal, or a result and one of the others."""
 
-    result: Result | None = None
-    error: RtcctlError | None = None
-    signals: list[int] = field(default_factory=list)
-    is_reader_gone: bool = False
+    def __init__(self) -> None:
+        self.result: Result | None = None
+        self.error: RtcctlError | None = None
+        self.signals: list[int] = []
+        self.is_reader_gone = False
 
 
 def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request, common: Common, face: Face) -> int:
@@ -248,6 +245,8 @@ def _expected(error: BaseException) -> RtcctlError | None:
 
 def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Streams, output: Output) -> int:
     """Render what there is, write the reports, and return the exit status or raise the error."""
+    from dataclasses import replace
+
     from rtcctl.cli import reports
 
     result, error = ending.result or env.partial, ending.error
@@ -328,25 +327,18 @@ def _confirmation(yes: bool) -> Callable[[str], None]:
 
 def guard(action: Callable[[], object], arguments: Sequence[str]) -> int:
     """Do `action` and return its exit status; whatever it raises becomes a line on stderr and a status."""
-    from rtcctl.cli import failures
-
     try:
         status = action()
         return status if isinstance(status, int) else int(ExitStatus.OK)
-    except RtcctlError as error:
-        return failures.report(error, arguments)
-    except ParseError as error:
-        return failures.report(failures.malformed(error), arguments)
     except KeyboardInterrupt:
         return int(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         _silence_stdout()
         return READER_GONE
-    except Exception as error:
-        mistake = failures.foreseen(error)
-        if mistake is not None:
-            return failures.report(mistake, arguments)
-        return failures.report_bug(error, arguments)
+    except Exception as error:  # noqa: BLE001  # the last boundary: it becomes a line and an exit status
+        from rtcctl.cli import failures
+
+        return failures.report(error, arguments)
 
 
 def _silence_stdout() -> None:

@@ -96,10 +96,10 @@ class PercentileLimit(tuple[str, Seconds]):
         """Raises `SpellingError`."""
         match = _PERCENTILE.fullmatch(text)
         if match is None:
-            raise SpellingError(f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)")
+            raise SpellingError(
+                f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)"
+            )
         return cls((match[1], Seconds.parse(match[2])))
 
     def __str__(self) -> str:
         return f"{self[0]}={self[1]}"
-
-

@@ -23,7 +23,7 @@ MAX_BEHIND_PACKETS = 5
 "What is more than this late is skipped: the source stays below nominal and says so, and never bursts."
 
 TONE_LEVEL_DB = -12.0
-"Below full scale: loud, and far from clipping."
+"Peak, relative to full scale: loud, and far from clipping."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,16 @@ class ToneSource:
     kind = "audio"
     clock_rate_hz = SAMPLE_RATE_HZ
 
-    def __init__(self, frequency_hz: float, *, channels: int = 1, bitrate_bps: int = 64_000) -> None:
+    def __init__(
+        self,
+        frequency_hz: float,
+        *,
+        level_db: float = TONE_LEVEL_DB,
+        channels: int = 1,
+        bitrate_bps: int = 64_000,
+    ) -> None:
         self.frequency_hz = frequency_hz
+        self._level_db = level_db
         self._channels = channels
         self._bitrate_bps = bitrate_bps
         self._loop: list[bytes] = []
@@ -60,7 +68,9 @@ class ToneSource:
     async def prepare(self) -> None:
         """Encode the loop, outside the event loop; does nothing the second time."""
         if not self._loop:
-            self._loop = await asyncio.to_thread(encode_tone, self.frequency_hz, self._channels, self._bitrate_bps)
+            self._loop = await asyncio.to_thread(
+                encode_tone, self.frequency_hz, self._level_db, self._channels, self._bitrate_bps
+            )
 
     async def next_packet(self, clock: Callable[[], float]) -> MediaPacket:
         """Wait until the next packet is due and return it, stamped with the time."""
@@ -97,14 +107,16 @@ def loop_packets(frequency_hz: float) -> int:
     return min(LOOP_PACKETS, key=lambda n: (round(abs(n * cycles - round(n * cycles)) / n, 9), n))
 
 
-def encode_tone(frequency_hz: float, channels: int = 1, bitrate_bps: int = 64_000) -> list[bytes]:
+def encode_tone(
+    frequency_hz: float, level_db: float = TONE_LEVEL_DB, channels: int = 1, bitrate_bps: int = 64_000
+) -> list[bytes]:
     """A loop of Opus packets; the frequency is the nearest one whose phase closes (off by less than 0.01 Hz)."""
     from av import AudioFrame, CodecContext
 
     packets = loop_packets(frequency_hz)
     cycles = round(frequency_hz * PACKET_S * packets)
     size = packets * SAMPLES_PER_PACKET
-    amplitude = 32767 * 10 ** (TONE_LEVEL_DB / 20)
+    amplitude = 32767 * 10 ** (level_db / 20)
     samples = array("h", bytes(2 * size * channels))
     for i in range(size):
         samples[i * channels] = int(amplitude * math.sin(2 * math.pi * (i * cycles % size) / size))

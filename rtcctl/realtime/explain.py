@@ -29,10 +29,13 @@ _NO_MEDIA = (
 )
 _CREDENTIALS = "Check that the App ID and its App Secret belong together: rtcctl config check"
 _SESSION_GONE = (
-    "The session is gone: it expired unused, lost its connection for 30 s, or ran out of m-sections. "
-    "Make a new one, publish and subscribe again; retrying cannot help."
+    "The session is gone (of a pull, it can also be the publisher's): it expired unused, lost its connection for 30 s, "
+    "or ran out of m-sections. Make a new one, publish and subscribe again; retrying cannot help."
 )
-_NOT_CONNECTED = "The session's connection is not up yet: finish the offer/answer exchange and wait until ICE and DTLS are connected."
+_NOT_CONNECTED = (
+    "The session's connection is not up yet: finish the offer/answer exchange, then wait until ICE and DTLS are "
+    "connected."
+)
 
 _BY_STATUS_AND_CODE: dict[tuple[int, str], str] = {
     (410, "session_error"): _SESSION_GONE,
@@ -56,8 +59,8 @@ _BY_CODE: dict[str, str] = {
     "payload_too_large": "The body is too large: put fewer tracks into one call.",
     "session_error": "The session is not connected, or is gone: rtcctl session get SESSION",
     "invalid_session_description": (
-        "The SDP was refused: it must end with CRLF, have m-sections, ICE credentials and a fingerprint, keep the order "
-        "and mids of the exchange before, and be of the type that the moment asks for."
+        "The SDP was refused: it must end with CRLF, have m-sections, ICE credentials and a fingerprint, keep the "
+        "order and mids of the exchange before, and be of the type that the moment asks for."
     ),
     "invalid_modification_stable": "An answer came although no offer was pending: do not send it again.",
     "rate_limited": "More than 50 requests a second on one session: slow down.",

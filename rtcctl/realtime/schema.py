@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from rtcctl.errors import ParseError
+from rtcctl.errors import ApiError, ParseError
+from rtcctl.realtime.explain import hint_for
 
 Location = Literal["local", "remote"]
 Kind = Literal["audio", "video"]
@@ -80,6 +81,18 @@ class Failable(Wire):
     error_description: str | None = None
     error_subcode: str | None = None
     "Undocumented; Cloudflare's own samples read it."
+
+    def raise_for_error(self, what: str) -> None:
+        """Raise an `ApiError` that names the object, if this is the failure of one item inside an answer."""
+        if self.error_code:
+            raise ApiError(
+                f"{what}: {self.error_description or self.error_code}",
+                hint=hint_for(200, self.error_code, self.error_subcode),
+                status=200,
+                code=self.error_code,
+                subcode=self.error_subcode,
+                description=self.error_description,
+            )
 
 
 class SessionDescription(Wire):

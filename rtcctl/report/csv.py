@@ -4,40 +4,76 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from rtcctl.report.json import plain
-from rtcctl.results.session import SessionGet, SessionList
-from rtcctl.results.smoke import Smoke
+from rtcctl.results.check import Check
 
 if TYPE_CHECKING:
     from rtcctl.results.event import Event
     from rtcctl.results.result import Result
 
-_ITEMS = ("sessions", "tracks", "secrets", "profiles", "settings", "variables")
-"Fields that make a list result."
+_ITEMS = {
+    "rtcctl.smoke/1": "checks",
+    "rtcctl.session.get/1": "tracks",
+    "rtcctl.session.list/1": "sessions",
+    "rtcctl.session.close/1": "tracks",
+    "rtcctl.track.list/1": "tracks",
+    "rtcctl.track.close/1": "tracks",
+    "rtcctl.stats.session/1": "tracks",
+    "rtcctl.turn.creds/1": "ice_servers",
+    "rtcctl.config.check/1": "secrets",
+    "rtcctl.config.show/1": "settings",
+    "rtcctl.config.list/1": "profiles",
+}
+"Results that are lists, and the field that holds the items."
 
-_LEFT_OUT = frozenset({"checks", "failure", "publish", "subscribe", "intervals", "data_channels"})
-"Nested lists and results: they have no place in a row."
+_LEFT_OUT = frozenset({"checks", "failure", "target"})
+"Of a result that is one row."
 
 
 def render(result: Result, exit_status: int) -> str:
-    """Header and rows; `exit_status` is no figure of the result, and left to the caller."""
-    return _write(rows(result))
+    """Header and rows. The exit status is the process's, and has no column."""
+    items = _ITEMS.get(result.schema)
+    if items is None:
+        flat = _flat({key: value for key, value in plain(result).items() if key not in _LEFT_OUT})
+        return _write(flat.keys(), [flat])
+    values = getattr(result, items)
+    names = [field.name for field in fields(values[0] if values else _item_type(result, items))]
+    return _write(names, [_flat(plain(value)) for value in values])
 
 
 def render_event(event: Event) -> str:
     """Header and one row."""
-    return _write([_flat(plain(event))])
+    flat = _flat(plain(event))
+    return _write(flat.keys(), [flat])
 
 
-def rows(result: Result) -> list[dict[str, Any]]:
-    """A row per item: of a smoke run its checks, of a list its items, of anything else the result itself."""
-    data = plain(result)
-    if isinstance(result, Smoke):
-        return [_flat(check) for check in data["checks"]]
-    for name in _ITEMS:
-        if name in data and isinstance(data[name], list):
-            return [_flat(item) for item in data[name]] or [dict.fromkeys(_item_columns(result, name))]
-    return [_flat({key: value for key, value in data.items() if key not in _LEFT_OUT})]
+def _item_type(result: Result, name: str) -> type:
+    """What the tuple in a field would hold, so that an empty list has its header too."""
+    hints = get_type_hints(type(result), localns={"Check": Check})
+    item: type = get_args(hints[name])[0]
+    return item
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects as `outer.inner`, lists as words."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            flat[prefix + key] = " ".join(str(item) for item in value)
+        else:
+            flat[prefix + key] = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+    return flat
+
+
+def _write(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")

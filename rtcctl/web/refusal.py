@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - an answer that is meant, not a fault
     """`status` is the HTTP status, `code` the `errorCode`, `description` the `errorDescription`."""
 
     def __init__(

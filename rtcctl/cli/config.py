@@ -1,0 +1,5 @@
+"""`rtcctl config …`."""
+
+from rtcctl.cli.noun import noun
+
+app = noun("Profiles and secrets.")

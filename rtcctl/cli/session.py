@@ -1,0 +1,71 @@
+"""`rtcctl session …`."""
+
+from typing import Annotated
+
+import typer
+
+from rtcctl.cli.noun import noun
+from rtcctl.cli.options import WATCH_S, Common, For, SessionId, Watch, Yes, command
+from rtcctl.cli.run import Face, run
+from rtcctl.errors import UsageError
+
+app = noun("Create, read, close and list sessions.")
+
+
+@command(app)
+def create(
+    common: Common,
+    connect: Annotated[bool, typer.Option("--connect", help="Connect a peer to it and hold it.")] = False,
+    for_: For = None,
+    correlation_id: Annotated[
+        str | None,
+        typer.Option("--correlation-id", metavar="TEXT", help="A label for diagnosis.", show_default=False),
+    ] = None,
+) -> int:
+    """Create a session; with --connect, hold it until Ctrl-C or --for."""
+    from rtcctl.ops import session
+    from rtcctl.results.event import SessionCreated
+
+    if for_ is not None and not connect:
+        raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
+    request = session.CreateRequest(connect=connect, for_s=for_, correlation_id=correlation_id)
+    face = Face(
+        name="session create",
+        calls=lambda _: session.create_calls(request),
+        announce=(SessionCreated,) if connect else (),
+    )
+    return run(session.create, request, common, face)
+
+
+@command(app)
+def get(session_id: SessionId, common: Common, watch: Watch = False) -> int:
+    """Show the tracks and data channels of a session."""
+    from rtcctl.ops import session
+
+    request = session.GetRequest(session_id, watch_s=WATCH_S if watch else None)
+    return run(session.get, request, common, Face(name="session get", calls=lambda _: session.get_calls(request)))
+
+
+@command(app)
+def close(session_id: SessionId, common: Common, yes: Yes = False) -> int:
+    """Close everything a session holds; ends the probe that holds it, too."""
+    from rtcctl.ops import session
+
+    request = session.CloseRequest(session_id)
+    face = Face(name="session close", calls=lambda _: session.close_calls(request), yes=yes)
+    return run(session.close, request, common, face)
+
+
+@command(app, "list", profile=False)
+def list_(
+    common: Common,
+    all_: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+) -> int:
+    """List the sessions that this machine created.
+
+    From the local journal: the API has no list.
+    """
+    from rtcctl.ops import session
+
+    request = session.ListRequest(include_closed=all_)
+    return run(session.list_, request, common, Face(name="session list", needs_profile=False))

@@ -1,0 +1,113 @@
+"""`rtcctl smoke`."""
+
+# ruff: noqa: B008  # durations and ratios cannot change, so they may be defaults
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtcctl.cli.noun import noun
+from rtcctl.cli.options import (
+    Common,
+    For,
+    MaxJitter,
+    MaxLatency,
+    MaxLoss,
+    MaxRtt,
+    comma_separated,
+    command,
+)
+from rtcctl.cli.run import Face, run
+from rtcctl.cli.units import Ratio, Seconds
+from rtcctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rtcctl.ops.env import Env
+    from rtcctl.ops.smoke import SmokeRequest
+    from rtcctl.realtime.curl import ApiCall
+    from rtcctl.realtime.profile import Profile
+    from rtcctl.results.smoke import Smoke
+
+app = noun("Check the whole path: API, session, media, content, quality.", has_verbs=False)
+
+
+@command(app)
+def smoke(
+    common: Common,
+    for_: For = Seconds(5),
+    embedded: Annotated[bool, typer.Option("--embedded", help="Start a server for this run, whatever is set.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="CHECK", help="Judge only these; repeatable, or a,b.", show_default=False),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="CHECK", help="Do not judge these.", show_default=False)
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="CHECK", help="Fail when these are skipped.", show_default=False),
+    ] = None,
+    attempts: Annotated[
+        int, typer.Option("--attempts", metavar="N", min=1, max=100, help="Whole runs, until one passes.")
+    ] = 1,
+    max_loss: MaxLoss = Ratio(0.02),
+    max_jitter: MaxJitter = Seconds(0.03),
+    max_rtt: MaxRtt = Seconds(0.3),
+    max_latency: MaxLatency = None,
+) -> int:
+    """Check the whole path: API, session, media, content, quality.
+
+    A tone is published and subscribed to through the SFU, and what arrives is measured. With no profile configured and
+    no `rtcctl dev` running, an embedded server is started for the run.
+    """
+    from rtcctl.ops.smoke import Limits, SmokeRequest
+
+    if embedded and common.profile is not None:
+        raise UsageError("--embedded and --profile exclude each other.", hint="--embedded needs no profile.")
+    assert for_ is not None
+    request = SmokeRequest(
+        for_s=for_,
+        limits=Limits(
+            max_fraction_lost=max_loss,
+            max_jitter_ms=max_jitter.milliseconds,
+            max_rtt_ms=max_rtt.milliseconds,
+            max_latency_ms={limit[0]: limit[1].milliseconds for limit in max_latency or ()},
+        ),
+        only=comma_separated(only),
+        skip=comma_separated(skip),
+        require=comma_separated(require),
+        attempts=attempts,
+        embedded=embedded,
+    )
+    if embedded:
+        # The whole bundle of a profile, so that variables of another one are ignored, and said to be.
+        common = common._replace(profile="local")
+    return run(_smoke, request, common, Face(name="smoke", calls=_calls))
+
+
+async def _smoke(request: "SmokeRequest", env: "Env") -> "Smoke":
+    """The operation; where nothing is configured and nothing runs, against a server of its own."""
+    from dataclasses import replace
+
+    from rtcctl import config
+    from rtcctl.ops.smoke import smoke
+
+    if (
+        not request.embedded
+        and env.profile.name == "local"
+        and not config.running_servers(config.state_dir(os.environ))
+    ):
+        request = replace(request, embedded=True)
+    return await smoke(request, env)
+
+
+def _calls(profile: "Profile") -> "Sequence[ApiCall]":
+    from rtcctl.ops import session, track
+    from rtcctl.ops.smoke import TRACK_NAME
+
+    publish = track.publish_calls(track.PublishRequest(TRACK_NAME))
+    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("$SESSION_ID", TRACK_NAME)))
+    return (*publish, *subscribe, *session.get_calls(session.GetRequest("$SESSION_ID")))

@@ -1,0 +1,93 @@
+"""Where files live, and how private ones are written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from rtcctl.errors import UsageError
+
+PROJECT_FILE = "rtcctl.toml"
+
+
+def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the journal and of running servers: `RTCCTL_STATE_DIR`, or the platform's."""
+    chosen = _override("RTCCTL_STATE_DIR", environ)
+    if chosen is not None:
+        return chosen
+    from platformdirs import user_state_path
+
+    return user_state_path("rtcctl", appauthor=False)
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's file of profiles: `RTCCTL_CONFIG`, or the platform's."""
+    chosen = _override("RTCCTL_CONFIG", environ)
+    if chosen is not None:
+        return chosen
+    from platformdirs import user_config_path
+
+    return user_config_path("rtcctl", appauthor=False) / "config.toml"
+
+
+def secrets_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file of stored secrets, beside the user's file."""
+    return config_path(environ).with_name("secrets.toml")
+
+
+def project_path(cwd: Path | None = None) -> Path | None:
+    """The nearest `rtcctl.toml` from `cwd` upwards, inside the project: up to the folder that holds `.git`."""
+    folder = (cwd or Path.cwd()).resolve()
+    for candidate in (folder, *folder.parents):
+        path = candidate / PROJECT_FILE
+        if path.is_file():
+            return path
+        if (candidate / ".git").exists():
+            return None
+    return None
+
+
+def _override(variable: str, environ: Mapping[str, str]) -> Path | None:
+    value = environ.get(variable)
+    if value is None:
+        return None
+    if not value.strip():
+        raise UsageError(f"{variable} is empty.", hint=f"Unset {variable}, or let it name a path.")
+    return Path(value).expanduser()
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, if it is not there, that only its owner can enter. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, as a whole or not at all. Raises `OSError`.
+
+    A symbolic link stays one: people keep their configuration in repositories.
+    """
+    path = path.resolve()
+    make_private_folder(path.parent)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def require_private(path: Path) -> None:
+    """Refuse a file with secrets that others can read; Windows has no such bits."""
+    if os.name != "posix":
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise UsageError(f"{path} holds secrets and can be read by others (mode {mode:04o}).", hint=f"chmod 600 {path}")

@@ -1,0 +1,106 @@
+"""Short-lived TURN credentials (reference §6), with the TURN key's own token."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from rtcctl.errors import ApiError, UsageError
+from rtcctl.realtime.http import HttpApi, SecretKind
+from rtcctl.realtime.profile import Profile
+from rtcctl.realtime.schema import IceServerObject, SchemaError, TurnCredentialsRequest
+
+if TYPE_CHECKING:
+    import httpx
+
+_PORT_53 = re.compile(r"(?:stuns?|turns?):(?:\[[^]]*\]|[^][:?]*):53(?:\?.*)?", re.IGNORECASE)
+
+
+class TurnClient:
+    """A client of one TURN key; `async with` it. Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        clock: Callable[[], float],
+        random: Random,
+        deadline_s: float | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.profile = profile
+        self._api = HttpApi(
+            profile, clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._api.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._api.__aexit__(exc_type, exc, traceback)
+
+    async def generate_ice_servers(
+        self, ttl_s: int, custom_identifier: str | None = None
+    ) -> tuple[IceServerObject, ...]:
+        """New credentials that live `ttl_s` seconds, as the list a peer connection takes."""
+        body = TurnCredentialsRequest(ttl=ttl_s, custom_identifier=custom_identifier).to_wire()
+        url = self._url("generate-ice-servers")
+        answer = await self._api.call("POST", url, body, secret=SecretKind.TURN)
+        try:
+            return parse_ice_servers(answer.body)
+        except SchemaError as exc:
+            raise ApiError(
+                f"The answer with TURN credentials is not what the API documents: {exc}.",
+                status=answer.status,
+                request="POST generate-ice-servers",
+                ray=answer.ray,
+            ) from exc
+
+    async def revoke(self, username: str) -> None:
+        """End credentials before they expire; the relay drops shortly after."""
+        await self._api.call("POST", self._url(f"{quote(username, safe='')}/revoke"), secret=SecretKind.TURN)
+
+    def _url(self, operation: str) -> str:
+        if not self.profile.turn_key_id:
+            raise UsageError(
+                f"Profile {self.profile.name} has no TURN key.",
+                hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or: rtcctl config secret set turn --stdin",
+            )
+        return f"{self.profile.api_base}/turn/keys/{quote(self.profile.turn_key_id, safe='')}/credentials/{operation}"
+
+
+def parse_ice_servers(body: Any) -> tuple[IceServerObject, ...]:
+    """`iceServers` of an answer: a list, one object as `generate` has it, `urls` as a list or as one string.
+
+    Raises `SchemaError`.
+    """
+    servers = body.get("iceServers") if isinstance(body, dict) else None
+    if isinstance(servers, dict):
+        servers = [servers]
+    if not isinstance(servers, list):
+        raise SchemaError("a list or an object", field="iceServers")
+    return tuple(IceServerObject.read(_with_url_list(server)) for server in servers)
+
+
+def _with_url_list(server: Any) -> Any:
+    if isinstance(server, dict) and isinstance(server.get("urls"), str):
+        return {**server, "urls": [server["urls"]]}
+    return server
+
+
+def without_port_53(servers: Iterable[IceServerObject]) -> tuple[IceServerObject, ...]:
+    """The servers without URLs of port 53, which browsers block and which cost a gathering time-out (§4.1)."""
+    kept = (
+        server.model_copy(update={"urls": [url for url in server.urls if not _PORT_53.fullmatch(url.strip())]})
+        for server in servers
+    )
+    return tuple(server for server in kept if server.urls)

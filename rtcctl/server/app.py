@@ -1,0 +1,152 @@
+"""The Realtime HTTPS API as an ASGI application: paths, authorisation, bodies. What they mean is in `session.py`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from rtcctl.realtime.schema import (
+    CloseTracksRequest,
+    NewSessionRequest,
+    NewSessionResponse,
+    RenegotiateRequest,
+    RenegotiateResponse,
+    SchemaError,
+    TracksRequest,
+    TurnCredentialsRequest,
+    Wire,
+)
+from rtcctl.server import turn
+from rtcctl.server.registry import App, Registry
+from rtcctl.server.session import Session
+from rtcctl.web.answer import ERROR_HANDLERS, json_answer
+from rtcctl.web.body import read_body
+from rtcctl.web.cors import Cors
+from rtcctl.web.refusal import Refusal
+
+logger = logging.getLogger(__name__)
+RequestBody = TypeVar("RequestBody", bound=Wire)
+
+_SESSION = "/v1/apps/{app_id}/sessions/{session_id}"
+_CREDENTIALS = "/v1/turn/keys/{key_id}/credentials"
+
+
+class RealtimeApi:
+    """The handlers. `stun_url` is what the TURN endpoints name."""
+
+    def __init__(self, registry: Registry, stun_url: str) -> None:
+        self._registry = registry
+        self._stun_url = stun_url
+
+    def asgi(self) -> ASGIApp:
+        routes = [
+            Route("/v1/apps/{app_id}/sessions/new", self.new_session, methods=["POST"]),
+            Route(_SESSION, self.get_session, methods=["GET"]),
+            Route(f"{_SESSION}/tracks/new", self.new_tracks, methods=["POST"]),
+            Route(f"{_SESSION}/tracks/close", self.close_tracks, methods=["PUT"]),
+            Route(f"{_SESSION}/renegotiate", self.renegotiate, methods=["PUT"]),
+            Route(f"{_CREDENTIALS}/generate-ice-servers", self.generate_ice_servers, methods=["POST"]),
+            Route(f"{_CREDENTIALS}/generate", self.generate, methods=["POST"]),
+            Route(f"{_CREDENTIALS}/{{username}}/revoke", self.revoke, methods=["POST"]),
+        ]
+        app = Starlette(routes=routes, exception_handlers=dict(ERROR_HANDLERS))
+        # A redirect to the same path with or without a slash would be an answer without JSON.
+        app.router.redirect_slashes = False
+        return Cors(app)
+
+    # --- sessions
+
+    async def new_session(self, request: Request) -> Response:
+        app = self._app(request)
+        body = await read_body(request, self._registry.limits.body_bytes)
+        # Decoded before the session exists, so that a bad request leaves none behind.
+        offer = _parse(NewSessionRequest, body).session_description if body else None
+        session = self._registry.new_session(app)
+        answer = None
+        try:
+            if offer is not None:
+                with session.boundary(self._registry.count_bug):
+                    answer = session.connect(offer)
+        except Refusal:
+            session.close()
+            raise
+        logger.info(
+            "session=%s created, correlation_id=%r", session.session_id, request.query_params.get("correlationId")
+        )
+        created = NewSessionResponse(session_id=session.session_id, session_description=answer)
+        return json_answer(created.to_wire(), 201)
+
+    async def get_session(self, request: Request) -> Response:
+        return json_answer(self._session(request).state().to_wire())
+
+    async def new_tracks(self, request: Request) -> Response:
+        return await self._mutate(request, TracksRequest, lambda session, body: session.new_tracks(body))
+
+    async def close_tracks(self, request: Request) -> Response:
+        return await self._mutate(request, CloseTracksRequest, lambda session, body: session.close_tracks(body))
+
+    async def renegotiate(self, request: Request) -> Response:
+        async def renegotiated(session: Session, body: RenegotiateRequest) -> Wire:
+            return RenegotiateResponse(session_description=await session.renegotiate(body.session_description))
+
+        return await self._mutate(request, RenegotiateRequest, renegotiated)
+
+    # --- TURN credentials
+
+    async def generate_ice_servers(self, request: Request) -> Response:
+        await self._check_turn_request(request)
+        return json_answer(turn.ice_servers(self._stun_url).to_wire(), 201)
+
+    async def generate(self, request: Request) -> Response:
+        await self._check_turn_request(request)
+        return json_answer(turn.credentials(self._stun_url).to_wire(), 201)
+
+    async def revoke(self, request: Request) -> Response:
+        """Whether or not such a credential was ever issued: revoking is idempotent (reference §10)."""
+        self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
+        return Response(status_code=204)
+
+    async def _check_turn_request(self, request: Request) -> None:
+        self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
+        body = await read_body(request, self._registry.limits.body_bytes)
+        turn.check(_parse(TurnCredentialsRequest, body or b"{}"), self._registry.limits)
+
+    # --- what all share
+
+    def _app(self, request: Request) -> App:
+        return self._registry.app(request.path_params["app_id"], request.headers.get("authorization", ""))
+
+    def _session(self, request: Request) -> Session:
+        return self._registry.session(self._app(request), request.path_params["session_id"])
+
+    async def _mutate(
+        self,
+        request: Request,
+        kind: type[RequestBody],
+        operation: Callable[[Session, RequestBody], Awaitable[Wire]],
+    ) -> Response:
+        session = self._session(request)
+        body = _parse(kind, await read_body(request, self._registry.limits.body_bytes))
+        with session.boundary(self._registry.count_bug):
+            answer = await operation(session, body)
+        return json_answer(answer.to_wire())
+
+
+def _parse(kind: type[RequestBody], body: bytes) -> RequestBody:
+    """The body, whatever its content type; raises `Refusal` with 400 in the words of the service (reference §3.2)."""
+    try:
+        return kind.parse(body)
+    except SchemaError as exc:
+        field, *path = exc.field.split(".")
+        if not field:
+            raise Refusal(400, "decoding_error", "Failed to decode body as JSON") from None
+        if path and path[0].isdigit():
+            raise Refusal(400, "decoding_error", f"JSON body validation error: {path[0]}") from None
+        raise Refusal(400, "decoding_error", f"Body JSON validation error: {field}") from None

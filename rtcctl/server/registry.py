@@ -1,0 +1,136 @@
+"""Apps and the sessions in them; nothing of one app is visible to another."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rtcctl.server.session import Session, gone
+from rtcctl.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from rtcctl.server.connection import Connection
+    from rtcctl.server.endpoint import Endpoint
+    from rtcctl.server.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One Realtime app: its sessions, by id, and the secret that opens them."""
+
+    app_id: str
+    secret: str = field(repr=False)
+    sessions: dict[str, Session] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKey:
+    """What issues TURN credentials; its token is no App Secret (reference §1)."""
+
+    key_id: str
+    token: str = field(repr=False)
+
+
+class Registry:
+    """Finds apps, TURN keys and sessions for requests, and lets time pass for the sessions."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        candidates: tuple[tuple[str, int], ...],
+        apps: Iterable[App],
+        turn_keys: Iterable[TurnKey] = (),
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self.limits = limits
+        self.bugs = 0
+        "Sessions that were closed by an unexpected error. Anything but 0 is ours to mend."
+        self._endpoint = endpoint
+        self._candidates = candidates
+        self._apps = {app.app_id: app for app in apps}
+        self._turn_keys = {key.key_id: key for key in turn_keys}
+        self._clock = clock
+        endpoint.on_error = self._on_error
+
+    def app(self, app_id: str, authorization: str) -> App:
+        """The app, if the header has its secret; raises `Refusal` with 404 or 401."""
+        app = self._apps.get(app_id)
+        if app is None:
+            raise Refusal(404, "not_found", "App not found. A new app may need a moment before it can be used")
+        _check_bearer(authorization, app.secret)
+        return app
+
+    def turn_key(self, key_id: str, authorization: str) -> TurnKey:
+        """The TURN key, if the header has its token; raises `Refusal` with 404 or 401."""
+        key = self._turn_keys.get(key_id)
+        if key is None:
+            raise Refusal(404, "not_found", "TURN key not found")
+        _check_bearer(authorization, key.token)
+        return key
+
+    def new_session(self, app: App) -> Session:
+        """A session that nothing has been negotiated with."""
+        session = Session(
+            secrets.token_hex(16),
+            endpoint=self._endpoint,
+            candidates=self._candidates,
+            limits=self.limits,
+            clock=self._clock,
+            find=app.sessions.get,
+        )
+        app.sessions[session.session_id] = session
+        return session
+
+    def session(self, app: App, session_id: str) -> Session:
+        """The session, which counts this as a request to it; raises `Refusal` with 410 or 429."""
+        session = app.sessions.get(session_id)
+        if session is None:
+            raise gone()
+        session.admit()
+        return session
+
+    def count_bug(self) -> None:
+        self.bugs += 1
+
+    async def keep_time(self) -> None:
+        """Look at the timers of all sessions, for ever."""
+        while True:
+            await asyncio.sleep(self.limits.sweep_s)
+            for app in self._apps.values():
+                for session in list(app.sessions.values()):
+                    with suppress(Refusal), session.boundary(self.count_bug):
+                        session.look_at_timers()
+                    if session.is_gone:
+                        del app.sessions[session.session_id]
+
+    def close(self) -> None:
+        """End all sessions; requests that are being held are answered."""
+        for app in self._apps.values():
+            for session in app.sessions.values():
+                session.close()
+            app.sessions.clear()
+
+    def _on_error(self, connection: Connection, error: BaseException) -> None:
+        """The data path met a bug while it worked for one connection: that session ends, the others go on."""
+        self.count_bug()
+        for app in self._apps.values():
+            for session in app.sessions.values():
+                if session.connection is connection:
+                    logger.error("session=%s closed after an unexpected error", session.session_id, exc_info=error)
+                    session.close()
+
+
+def _check_bearer(authorization: str, secret: str) -> None:
+    scheme, _, presented = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(presented.strip().encode(), secret.encode()):
+        raise Refusal(401, "unauthorized", "The secret is missing or does not belong to this id")

@@ -1,0 +1,225 @@
+"""The embedded Realtime server as one object: HTTP API and media in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from ipaddress import ip_address
+from typing import Protocol
+
+import uvicorn
+
+from rtcctl.errors import UsageError
+from rtcctl.realtime import development
+from rtcctl.server import turn
+from rtcctl.server.app import RealtimeApi
+from rtcctl.server.endpoint import Endpoint
+from rtcctl.server.limits import Limits
+from rtcctl.server.registry import App, Registry, TurnKey
+
+logger = logging.getLogger(__name__)
+
+_SHUTDOWN_S = 1
+"How long clients that are in the middle of a request may take to finish it."
+_BACKLOG = 2048
+
+
+class Credentials(Protocol):
+    """What clients must present."""
+
+    @property
+    def app_id(self) -> str: ...
+    @property
+    def app_secret(self) -> str: ...
+    @property
+    def turn_key_id(self) -> str: ...
+    @property
+    def turn_key_token(self) -> str: ...
+
+
+class DevelopmentCredentials:
+    """The fixed, public ones."""
+
+    app_id = development.DEVELOPMENT_APP_ID
+    app_secret = development.DEVELOPMENT_APP_SECRET
+    turn_key_id = development.DEVELOPMENT_TURN_KEY_ID
+    turn_key_token = development.DEVELOPMENT_TURN_KEY_TOKEN
+
+
+class RealtimeServer:
+    """A running server; made by `RealtimeServer.run`."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        address: str,
+        port: int,
+        endpoint: Endpoint,
+        *,
+        announce: str | None,
+        limits: Limits,
+    ) -> None:
+        self.app_id = credentials.app_id
+        self.app_secret = credentials.app_secret
+        self.turn_key_id = credentials.turn_key_id
+        self.turn_key_token = credentials.turn_key_token
+        self.port = port
+        self.udp_port = endpoint.port
+        announced = () if announce is None else ((announce, endpoint.port),)
+        self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
+        "Where media can be sent: address and UDP port of each ICE candidate."
+        self.base_url = f"http://{_url_host(address)}:{port}/v1"
+        self.registry = Registry(
+            endpoint=endpoint,
+            candidates=self.candidates,
+            apps=[App(credentials.app_id, credentials.app_secret)],
+            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token)],
+            limits=limits,
+            clock=time.monotonic,
+        )
+        self._closed = asyncio.Event()
+
+    async def wait_closed(self) -> None:
+        """Until the server has ended."""
+        await self._closed.wait()
+
+    @classmethod
+    @asynccontextmanager
+    async def run(
+        cls,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        udp_port: int | None = None,
+        announce: str | None = None,
+        credentials: Credentials | None = None,
+        limits: Limits | None = None,
+    ) -> AsyncIterator[RealtimeServer]:
+        """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
+
+        `announce` is an address of this machine that only others can see, for its ICE candidates. Raises `UsageError`
+        when a port is in use, or when the development secret would be served beyond loopback.
+        """
+        credentials = credentials or DevelopmentCredentials()
+        address = _resolve(host)
+        _check_exposure(address, credentials)
+        endpoint = Endpoint(random=random.SystemRandom())
+        with closing(_listen(address, port)) as listener:
+            tcp_port: int = listener.getsockname()[1]
+            try:
+                await _start_media(endpoint, address, tcp_port, udp_port, may_take_another=port == 0)
+                server = cls(credentials, address, tcp_port, endpoint, announce=announce, limits=limits or Limits())
+                async with server._serving(listener):
+                    yield server
+            finally:
+                await endpoint.close()
+
+    @asynccontextmanager
+    async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
+        api = RealtimeApi(self.registry, turn.stun_url(*self.candidates[0]))
+        http = _HttpServer(
+            uvicorn.Config(
+                api.asgi(),
+                loop="none",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_SHUTDOWN_S,
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(http.serve(sockets=[listener]))
+            keeping_time = group.create_task(self.registry.keep_time())
+            await http.is_ready.wait()
+            logger.info("serving %s, media on UDP port %d", self.base_url, self.udp_port)
+            try:
+                yield
+            finally:
+                keeping_time.cancel()
+                # The sessions first: that answers the requests that are being held.
+                self.registry.close()
+                http.should_exit = True
+                await asyncio.wait([serving])
+                self._closed.set()
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the program that embeds it has its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _resolve(host: str) -> str:
+    """The first address of a host name; `UsageError` when there is none."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError) as exc:
+        raise UsageError(f"Cannot listen on {host!r}: {exc}.", hint="For example 127.0.0.1 or 0.0.0.0") from None
+
+
+def _check_exposure(address: str, credentials: Credentials) -> None:
+    """The development secrets are public: whoever reaches the server could use it."""
+    public = {development.DEVELOPMENT_APP_SECRET, development.DEVELOPMENT_TURN_KEY_TOKEN}
+    if not ip_address(address).is_loopback and public & {credentials.app_secret, credentials.turn_key_token}:
+        raise UsageError(
+            f"The development secret is public, so the server does not listen on {address} with it.",
+            hint="Listen on 127.0.0.1, or choose a secret with RTCCTL_DEV_SECRET",
+        )
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            # Without it a restart fails while old connections are in TIME_WAIT; elsewhere it would share the port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise UsageError(
+            f"Cannot listen on TCP port {port} of {address}: {reason}.",
+            hint="Is another server running there? Take another port with --port, or any free one with --port 0",
+        ) from None
+    return listener
+
+
+async def _start_media(
+    endpoint: Endpoint, address: str, tcp_port: int, udp_port: int | None, *, may_take_another: bool
+) -> None:
+    """Bind the UDP socket, by preference to the number of the TCP port, which is one number to remember."""
+    try:
+        await endpoint.start(address, tcp_port if udp_port is None else udp_port)
+    except UsageError:
+        if udp_port is not None or not may_take_another:
+            raise
+        await endpoint.start(address, 0)
+
+
+def _url_host(address: str) -> str:
+    """How a client on this machine names the address: the unspecified one is no destination."""
+    ip = ip_address(address)
+    if ip.is_unspecified:
+        return "127.0.0.1" if ip.version == 4 else "[::1]"
+    return address if ip.version == 4 else f"[{address}]"
