@@ -94,7 +94,7 @@ def _options(command: Any) -> tuple[Option, ...]:
         for parameter in command.params
         if parameter.param_type_name == "option"
     ]
-    return (*options, Option(("-h", "--help"), "Show help.", None))
+    return (*options, Option(("-h", "--help"), "Show help", None))
 
 
 def _values(parameter: Any) -> Values:
@@ -223,11 +223,10 @@ def _bash(nodes: Sequence[Node]) -> str:
     for node in nodes:
         options = _words(name for option in node.options for name in option.names)
         label = f"    '{''.join(f' {word}' for word in node.path)}')"
-        if node.children:
-            commands.append(f"{label} __rtcctl_words {_words(node.children)} {options} ;;")
-            continue
         commands.append(f"{label}\n      if [[ $cur == -* ]]; then\n        __rtcctl_words {options}")
-        if node.argument.words or node.argument.kind:
+        if node.children:
+            commands.append(f"      else\n        __rtcctl_words {_words(node.children)}")
+        elif node.argument.words or node.argument.kind:
             words = _words((node.argument.kind or "none", *node.argument.words))
             commands.append(f"      else\n        __rtcctl_values {words}")
         commands.append("      fi\n      ;;")
@@ -327,18 +326,13 @@ def _zsh(nodes: Sequence[Node]) -> str:
     for node in nodes:
         label = f"    '{''.join(f' {word}' for word in node.path)}')"
         options = _described(((name, option.help) for option in node.options for name in option.names), "zsh")
-        if node.children:
-            children = _described(((name, helps[*node.path, name]) for name in node.children), "zsh")
-            commands.append(
-                f"{label}\n      if [[ $PREFIX == -* ]]; then\n        found=({options})\n"
-                f"        _describe option found\n      else\n        found=({children})\n"
-                "        _describe -V command found\n      fi\n      ;;"
-            )
-            continue
         commands.append(
             f"{label}\n      if [[ $PREFIX == -* ]]; then\n        found=({options})\n        _describe option found"
         )
-        if node.argument.words or node.argument.kind:
+        if node.children:
+            children = _described(((name, helps[*node.path, name]) for name in node.children), "zsh")
+            commands.append(f"      else\n        found=({children})\n        _describe -V command found")
+        elif node.argument.words or node.argument.kind:
             words = _words((node.argument.kind or "none", *node.argument.words))
             commands.append(f"      else\n        __rtcctl_values {words}")
         commands.append("      fi\n      ;;")

@@ -58,7 +58,7 @@ class ProfilesFile(BaseSettings):
             return cls(**TomlConfigSettingsSource(cls, toml_file=path)())
         except ValidationError as exc:
             raise _wrong(path, exc) from None
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise unreadable(path, exc) from exc
 
 
@@ -88,7 +88,7 @@ class SecretsFile(RootModel[dict[str, dict[str, StoredSecret]]]):
             return cls({})
         except ValidationError as exc:
             raise _wrong(path, exc) from None
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise unreadable(path, exc) from exc
 
 

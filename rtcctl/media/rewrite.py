@@ -22,8 +22,8 @@ import struct
 from rtcctl.errors import ParseError
 from rtcctl.media.rtp import build_extensions
 
-HEADROOM = 64
-"Bytes before a received packet: more than the largest header we write (12 + 4 + 1 + 16 + 3) exceeds the smallest."
+HEADROOM = 320
+"Bytes before a received packet: the largest header we write, with a mid of 255 bytes, has 12 + 4 + 2 + 255 + 3."
 
 _FIXED = struct.Struct("!BBHII")
 _EXTENSION_HEAD = struct.Struct("!HH")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 CLOUDFLARE_API_BASE = "https://rtc.live.cloudflare.com/v1"
-"Base URL of the Connection and TURN credential APIs (realtime-api reference, section 1)."
+"Base URL of the Connection and TURN credential APIs."
+
+CLOUDFLARE_ACCOUNT_API_BASE = "https://api.cloudflare.com/client/v4"
+"Base URL of the account API."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Profile:
     turn_key_token: str = field(default="", repr=False)
     account_id: str = ""
     account_token: str = field(default="", repr=False)
+    account_api_base: str = CLOUDFLARE_ACCOUNT_API_BASE
     is_embedded: bool = False
     "True when the other end is rtcctl's own server."
 

@@ -40,6 +40,8 @@ _LIVE_S = 2.0
 "A track has media when its last packet is no older than this. Opus in DTX still sends each 400 ms."
 _TAKEOVER_S = 0.2
 "A second SSRC of an m-section takes its track over when the first has been silent for this long."
+_MIN_BUDGET = 64
+"Retransmissions between two sender reports of a subscription; as many as first transmissions when those are more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +366,8 @@ class OutgoingTrack:
         self._packets = 0
         self._bytes = 0
         self._packets_retransmitted = 0
+        self._budget = _MIN_BUDGET
+        self._packets_at_report = 0
         self._report: ReportBlock | None = None
         self._rtt_s: float | None = None
 
@@ -429,6 +433,8 @@ class OutgoingTrack:
         """For the subscriber; None before the first packet."""
         if not self.packets_sent:
             return None
+        self._budget = max(_MIN_BUDGET, self.packets_sent - self._packets_at_report)
+        self._packets_at_report = self.packets_sent
         timestamp = self.incoming.timestamp_at(unix_from_ntp(ntp), now)
         return SenderReport(
             self.ssrc, ntp, timestamp, self.packets_sent & 0xFFFFFFFF, self.bytes_sent & 0xFFFFFFFF
@@ -453,7 +459,8 @@ class OutgoingTrack:
         for number in sequence_numbers:
             extended = highest - ((highest + group.offset - number) & 0xFFFF)
             packet = group.packet(extended) if extended >= self.lowest else None
-            if packet is not None:
+            if packet is not None and self._budget > 0:
+                self._budget -= 1
                 self._udp.put_protected(packet, len(packet), ((sender, name),))
                 self._packets_retransmitted += 1
 

@@ -27,12 +27,15 @@ from typing import Any
 from pylibsrtp._binding import ffi
 
 from rtcctl.media.rewrite import HEADROOM
-from rtcctl.transport.srtp import protect_rtp
+from rtcctl.transport.srtp import MAX_TRAILER_SIZE, protect_rtp
 
 SLOTS = 64
 "Packets in a batch."
 SLOT_SIZE = 2048
 "Bytes; no datagram that fits an Ethernet or loopback path of WebRTC is larger."
+
+DATAGRAM_SIZE_MAX = SLOT_SIZE - HEADROOM - MAX_TRAILER_SIZE
+"Bytes of a received datagram that can be forwarded, whatever header it gets."
 
 _SOCKET_BUFFER_SIZE = 4 << 20
 "Bytes. The kernel cuts it to what it allows."
@@ -48,10 +51,10 @@ class ReceiveBuffer:
     """Where datagrams are received: room in front for another header, and a pointer for libsrtp."""
 
     def __init__(self) -> None:
-        self.memory = bytearray(HEADROOM + SLOT_SIZE)
+        self.memory = bytearray(HEADROOM + DATAGRAM_SIZE_MAX + 1)
         "A datagram starts at HEADROOM."
         self.view = memoryview(self.memory)[HEADROOM:]
-        "To receive into."
+        "To receive into; a datagram that fills it was too long."
         self.pointer = ffi.from_buffer(self.memory)
         "The start of `memory`."
         self.datagram = self.pointer + HEADROOM

@@ -27,9 +27,7 @@ async def connect(alice: Peer, bob: Peer) -> None:
 
 
 @asynccontextmanager
-async def subscribed(
-    source: ToneSource, bob: Peer | None = None
-) -> AsyncIterator[tuple[Peer, Sender, Peer, Receiver]]:
+async def subscribed(source: ToneSource, bob: Peer | None = None) -> AsyncIterator[tuple[Peer, Sender, Peer, Receiver]]:
     """`alice` sends `source` to `bob`, and the first packet has arrived."""
     async with Peer(include_loopback=True) as alice, bob or Peer(include_loopback=True) as bob:
         sender = alice.add_sender(source)

@@ -61,7 +61,12 @@ def test_chromium_publishes_simulcast() -> None:
     assert video.simulcast == Simulcast(send=(("f",), ("h",), ("q",)))
     assert video.rids == (Rid("f", "send"), Rid("h", "send"), Rid("q", "send"))
     assert any(codec.name == "rtx" and codec.parameters.startswith("apt=") for codec in video.codecs)
-    assert (data.kind, data.is_rtp, data.formats, data.sctp_port) == ("application", False, ("webrtc-datachannel",), 5000)
+    assert (data.kind, data.is_rtp, data.formats, data.sctp_port) == (
+        "application",
+        False,
+        ("webrtc-datachannel",),
+        5000,
+    )
 
 
 def test_chromium_stops_a_transceiver() -> None:
@@ -190,7 +195,9 @@ sections = st.builds(
     has_end_of_candidates=st.booleans(),
     extensions=st.dictionaries(st.integers(1, 14), st.sampled_from([SDES_MID_URI, "urn:x"]), max_size=3),
     msid=msids,
-    ssrcs=st.lists(st.builds(Source, ssrcs, tokens, msids), max_size=3, unique_by=lambda source: source.ssrc).map(tuple),
+    ssrcs=st.lists(st.builds(Source, ssrcs, tokens, msids), max_size=3, unique_by=lambda source: source.ssrc).map(
+        tuple
+    ),
     ssrc_groups=st.lists(st.tuples(tokens, st.lists(ssrcs, max_size=3).map(tuple)), max_size=2).map(tuple),
     rids=st.lists(st.builds(Rid, tokens, st.sampled_from(["send", "recv"])), max_size=3).map(tuple),
     simulcast=st.one_of(st.none(), st.builds(Simulcast, stream_lists.filter(bool), stream_lists)),

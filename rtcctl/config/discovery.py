@@ -1,0 +1,90 @@
+"""Running embedded servers of this machine, found through files: `<state>/dev/<pid>.json`, readable by their owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtcctl.config.folders import make_private_folder, write_private
+from rtcctl.process import is_running, start_mark
+from rtcctl.results.dev import ServerReady
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """An embedded server whose process lives."""
+
+    base_url: str
+    app_id: str
+    app_secret: str = field(repr=False)
+    turn_key_id: str
+    turn_key_token: str = field(repr=False)
+    pid: int
+    path: Path
+    "Where it announces itself."
+
+
+def running_servers(state_dir: Path) -> tuple[RunningServer, ...]:
+    """Servers whose process lives, newest first. What cannot be read is not running."""
+    found: list[tuple[int, RunningServer]] = []
+    for path in (state_dir / "dev").glob("*.json"):
+        with suppress(OSError):
+            server = _read(path)
+            if server is not None:
+                found.append((path.stat().st_mtime_ns, server))
+    found.sort(key=lambda item: item[0], reverse=True)
+    return tuple(server for _, server in found)
+
+
+def _read(path: Path) -> RunningServer | None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        server = RunningServer(
+            base_url=str(data["base_url"]),
+            app_id=str(data["app_id"]),
+            app_secret=str(data["app_secret"]),
+            turn_key_id=str(data["turn_key_id"]),
+            turn_key_token=str(data["turn_key_token"]),
+            pid=int(data["pid"]),
+            path=path,
+        )
+        mark = str(data.get("process", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return server if is_running(server.pid, mark) else None
+
+
+@contextmanager
+def announce_server(state_dir: Path, ready: ServerReady) -> Iterator[Path]:
+    """Make a server known to the profile `local` while the body runs. Raises `OSError`."""
+    folder = state_dir / "dev"
+    make_private_folder(state_dir)
+    make_private_folder(folder)
+    _remove_dead(folder)
+    path = folder / f"{ready.pid}.json"
+    data = {
+        "base_url": ready.base_url,
+        "app_id": ready.app_id,
+        "app_secret": ready.app_secret,
+        "turn_key_id": ready.turn_key_id,
+        "turn_key_token": ready.turn_key_token,
+        "pid": ready.pid,
+        "process": start_mark(ready.pid),
+    }
+    write_private(path, json.dumps(data, indent=2) + "\n")
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _remove_dead(folder: Path) -> None:
+    """What servers that were killed have left behind."""
+    for path in folder.glob("*.json"):
+        with suppress(OSError):
+            if _read(path) is None:
+                path.unlink()

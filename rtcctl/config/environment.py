@@ -1,0 +1,95 @@
+"""The variables rtcctl reads: its own, and those that other tools of Cloudflare Realtime already use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rtcctl.errors import UsageError
+
+PROFILE = "RTCCTL_PROFILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Variables that belong together: setting of a profile → variable. `optional` ones may be missing."""
+
+    variables: dict[str, str]
+    optional: frozenset[str] = field(default_factory=frozenset)
+
+
+def _app(app_id: str, app_secret: str, api_base: str) -> Family:
+    return Family({"app_id": app_id, "app_secret": app_secret, "api_base": api_base}, frozenset({"api_base"}))
+
+
+# Ours first, then the official examples, then orange/meet (reference §1). Of each tuple one family is used, whole.
+APP = (
+    _app("RTCCTL_APP_ID", "RTCCTL_APP_SECRET", "RTCCTL_API_BASE"),
+    _app("REALTIME_SFU_APP_ID", "REALTIME_SFU_BEARER_TOKEN", "SFU_API_BASE"),
+    _app("CALLS_APP_ID", "CALLS_APP_SECRET", "CALLS_API_URL"),
+)
+TURN = tuple(
+    Family({"turn_key_id": id_, "turn_key_token": token})
+    for id_, token in (
+        ("RTCCTL_TURN_KEY_ID", "RTCCTL_TURN_KEY_TOKEN"),
+        ("TURN_KEY_ID", "TURN_KEY_API_TOKEN"),
+        ("TURN_SERVICE_ID", "TURN_SERVICE_TOKEN"),
+    )
+)
+ACCOUNT = tuple(
+    Family({"account_id": id_, "account_token": token})
+    for id_, token in (
+        ("RTCCTL_ACCOUNT_ID", "RTCCTL_ACCOUNT_TOKEN"),
+        ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN"),
+    )
+)
+
+CREDENTIALS = tuple(name for family in (*APP, *TURN, *ACCOUNT) for name in family.variables.values())
+"Every variable that can be part of the profile `env`."
+
+
+def present(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The credential variables that are there, empty ones too, in a fixed order."""
+    return tuple(name for name in CREDENTIALS if name in environ)
+
+
+def read(environ: Mapping[str, str]) -> dict[str, str]:
+    """The credential variables with their values; raises `UsageError` for an empty one."""
+    from pydantic import create_model
+    from pydantic_settings import BaseSettings, EnvSettingsSource
+
+    fields = {name.lower(): (str | None, None) for name in CREDENTIALS}
+    model = create_model("Environment", __base__=BaseSettings, **fields)  # type: ignore[call-overload]
+    source = EnvSettingsSource(model, case_sensitive=False)
+    # The one that was handed in, which in tests is not the process's own.
+    source.env_vars = {name.lower(): value for name, value in environ.items()}
+    values = {name.upper(): str(value).strip() for name, value in source().items()}
+    empty = [name for name in CREDENTIALS if values.get(name) == ""]
+    if empty:
+        raise UsageError(
+            f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty.",
+            hint="A secret that a CI job does not get is empty. Set it, unset it, or choose with --profile NAME.",
+        )
+    return values
+
+
+def choose(families: tuple[Family, ...], values: Mapping[str, str]) -> Family | None:
+    """The first family of which anything is set; raises `UsageError` when part of it is missing."""
+    for family in families:
+        there = [name for name in family.variables.values() if name in values]
+        if not there:
+            continue
+        missing = [
+            name for setting, name in family.variables.items() if name not in values and setting not in family.optional
+        ]
+        if missing:
+            raise UsageError(
+                f"{_listed(there)} set, but {_listed(missing)} not: they belong together.",
+                hint="Set both, or unset them, or choose with --profile NAME.",
+            )
+        return family
+    return None
+
+
+def _listed(names: list[str]) -> str:
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
