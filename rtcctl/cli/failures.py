@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rtcctl.cli.output import mask
 from rtcctl.errors import ApiError, ExitStatus, NetworkError, ParseError, RtcctlError, UsageError
@@ -73,7 +74,7 @@ def foreseen(error: Exception) -> RtcctlError | None:
         return UsageError("Aborted.")
     if not isinstance(error, typer.TyperException):
         return None
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "rtcctl"
     message = error.format_message()
     if isinstance(error, typer.BadParameter) and error.message and error.param is not None:

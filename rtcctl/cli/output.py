@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rtcctl.realtime import masking
 
@@ -184,7 +184,7 @@ class TableOutput:
 class TextOutput:
     """A text made to be pasted or piped, in place of the table."""
 
-    def __init__(self, streams: Streams, text: Callable[[Result], str]) -> None:
+    def __init__(self, streams: Streams, text: Callable[[Any], str]) -> None:
         self.streams = streams
         self.text = text
 
@@ -246,7 +246,7 @@ def open_output(
     streams: Streams,
     target: Target | None,
     *,
-    text: Callable[[Result], str] | None = None,
+    text: Callable[[Any], str] | None = None,
     announce: tuple[type[Event], ...] = (),
     is_daemon: bool = False,
 ) -> Output:

@@ -48,7 +48,7 @@ def write(result: Result, reports: Sequence[Report], command: str, exit_status: 
     if _is_github() and (result.checks or result.failure):
         from rtcctl.report import github, markdown
 
-        for line in github.annotations(result, command):
+        for line in github.annotate(result, command):
             streams.err(line)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with open(summary, "a", encoding="utf-8") as file:

@@ -14,13 +14,16 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from rtcctl.cli.options import Common
     from rtcctl.cli.output import Output, Streams
+    from rtcctl.config import Resolution
     from rtcctl.ops.env import Env
     from rtcctl.realtime.curl import ApiCall
     from rtcctl.realtime.profile import Profile
@@ -34,20 +37,24 @@ READER_GONE = 128 + 13
 
 
 class Face(NamedTuple):
-    """How an operation appears on the command line.
-
-    `name`: the command, as the journal and reports call it. `calls`: its API calls, for `--curl`. `text`: in place of
-    the table. `announce`: events that a table begins with, as soon as they happen. `is_daemon`: being stopped is its
-    normal end. `needs_profile`: it speaks to a Realtime. `yes`: do not ask before ending something foreign.
-    """
+    """How an operation appears on the command line."""
 
     name: str
+    "The command, as the journal and reports call it."
     calls: Callable[[Profile], Sequence[ApiCall]] | None = None
-    text: Callable[[Result], str] | None = None
+    "Its API calls, for `--curl`."
+    text: Callable[[Any], str] | None = None
+    "What is printed in place of the table."
     announce: tuple[type[Event], ...] = ()
+    "Events that a table begins with, as soon as they happen."
     is_daemon: bool = False
+    "Being stopped is its normal end."
     needs_profile: bool = True
+    "It speaks to a Realtime."
+    resolution: Resolution | None = None
+    "Its profile, in place of the one that `--profile` names."
     yes: bool = False
+    "Do not ask before ending something foreign."
 
 
 class Ending:
@@ -109,7 +116,7 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
     return _finish(ending, env, common, face, streams, output)
 
 
-def present(work: Callable[[], Result], common: Common, face: Face) -> int:
+def present(work: Callable[[Streams], Result], common: Common, face: Face) -> int:
     """Render what a command without a Realtime and without waiting returns."""
     from rtcctl.cli import reports
     from rtcctl.cli.output import open_output
@@ -118,7 +125,7 @@ def present(work: Callable[[], Result], common: Common, face: Face) -> int:
     if common.curl:
         return _print_calls(face, None, streams)
     reports.check(common.reports)
-    result = work()
+    result = work(streams)
     status = int(result.exit_status)
     open_output(common.output, streams, None, text=face.text).result(result, status)
     reports.write(result, common.reports, face.name, status, streams)
@@ -151,10 +158,15 @@ def _profile(name: str | None, face: Face) -> tuple[Profile, Sequence[str]]:
         return Profile(name="", api_base=""), ()
     from rtcctl import config
 
-    resolution = config.resolve(name)
+    resolution = face.resolution or config.resolve(name)
+    return resolution.profile, said_of(resolution)
+
+
+def said_of(resolution: Resolution) -> Sequence[str]:
+    """What has to be said about how a profile was found: variables it ignores, dangers."""
     ignored = ", ".join(resolution.ignored)
     said = [f"profile {resolution.profile.name} is used as a whole; ignored: {ignored}"] if ignored else []
-    return resolution.profile, (*said, *resolution.warnings)
+    return (*said, *resolution.warnings)
 
 
 def _print_calls(face: Face, profile: Profile | None, streams: Streams) -> int:
@@ -291,13 +303,13 @@ def _failure(error: RtcctlError) -> Failure:
     )
 
 
-def _loop_factory() -> Callable[[], object] | None:
+def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
     """A faster loop for a server, where the extra `fast` is installed."""
     try:
         import uvloop
     except ImportError:
         return None
-    return uvloop.new_event_loop  # type: ignore[no-any-return]
+    return uvloop.new_event_loop
 
 
 def _confirmation(yes: bool) -> Callable[[str], None]:

@@ -109,5 +109,5 @@ def _calls(profile: "Profile") -> "Sequence[ApiCall]":
     from rtcctl.ops.smoke import TRACK_NAME
 
     publish = track.publish_calls(track.PublishRequest(TRACK_NAME))
-    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("$SESSION_ID", TRACK_NAME)))
+    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("PUBLISHER_SESSION", TRACK_NAME)))
     return (*publish, *subscribe, *session.get_calls(session.GetRequest("$SESSION_ID")))

@@ -37,10 +37,10 @@ TURN = tuple(
     )
 )
 ACCOUNT = tuple(
-    Family({"account_id": id_, "account_token": token})
-    for id_, token in (
-        ("RTCCTL_ACCOUNT_ID", "RTCCTL_ACCOUNT_TOKEN"),
-        ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN"),
+    Family({"account_id": id_, "account_token": token, "account_api_base": base}, frozenset({"account_api_base"}))
+    for id_, token, base in (
+        ("RTCCTL_ACCOUNT_ID", "RTCCTL_ACCOUNT_TOKEN", "RTCCTL_ACCOUNT_API_BASE"),
+        ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_BASE_URL"),
     )
 )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtcctl.config import secretstore, toml
-from rtcctl.config.folders import config_path, project_path, require_private, secrets_path, write_private
+from rtcctl.config.folders import config_path, project_path, require_private, secrets_path, state_dir, write_private
 from rtcctl.config.rules import ENV, LOCAL, checked_api_base, checked_name
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
@@ -89,7 +90,7 @@ class Files:
         """
         ours, theirs = self.user.profiles.get(name), self.project.profiles.get(name)
         if ours is not None and theirs is not None:
-            for setting in ("api_base", "app_id", "turn_key_id", "account_id"):
+            for setting in ("api_base", "app_id", "turn_key_id", "account_id", "account_api_base"):
                 if getattr(ours, setting) != getattr(theirs, setting):
                     raise UsageError(
                         f"Profile {name} is defined by {self.user.path} and by {self.project.path}, with another "
@@ -132,7 +133,7 @@ def list_profiles(*, environ: Mapping[str, str] = os.environ, cwd: Path | None =
         known.append(
             KnownProfile(
                 name=name,
-                api_base=table.api_base or CLOUDFLARE_API_BASE,
+                api_base=table.api_base,
                 app_id=table.app_id,
                 origin=str(path),
                 is_chosen=chosen is not None and chosen[0] == name,
@@ -170,6 +171,7 @@ def add_profile(
     if not layer.profiles and layer.chosen is None:
         text = toml.with_top_level(text, "profile", name)
     _write(layer.path, text)
+    _write_names((*layer.profiles, name), environ)
     return layer.path
 
 
@@ -184,6 +186,7 @@ def use_profile(name: str, *, environ: Mapping[str, str] = os.environ, cwd: Path
     if name != LOCAL and files.find(name) is None:
         raise files.unknown(name, "config use")
     _write(files.user.path, toml.with_top_level(_text(files.user.path), "profile", name))
+    _write_names(files.user.profiles, environ)
     return files.user.path
 
 
@@ -217,9 +220,15 @@ def store_secret(
         raise files.unknown(profile, "config secret set")
     table, path = found
     if getattr(table, secretstore.KINDS[kind]):
-        raise UsageError(f"{path} itself holds this secret.", hint=f"Change it there, or take it out first.")
-    api_base = checked_api_base(table.api_base or CLOUDFLARE_API_BASE, str(path))
+        raise UsageError(f"{path} itself holds this secret.", hint="Change it there, or take it out first.")
+    api_base = table.secret_bases(str(path))[kind]
     return secretstore.store(files.secrets_path, profile, kind, secret, api_base)
+
+
+def _write_names(names: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Renew the plain file that shells complete profile names from; without it completion is poorer, nothing else."""
+    with suppress(OSError):
+        write_private(state_dir(environ) / "profiles", "".join(f"{name}\n" for name in sorted({*names, LOCAL, ENV})))
 
 
 def _text(path: Path) -> str:

@@ -26,7 +26,7 @@ from rtcctl.realtime.development import (
     DEVELOPMENT_TURN_KEY_ID,
     DEVELOPMENT_TURN_KEY_TOKEN,
 )
-from rtcctl.realtime.profile import CLOUDFLARE_API_BASE, Profile
+from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_BASE, Profile
 
 DEVELOPMENT_API_BASE = f"http://127.0.0.1:{DEVELOPMENT_PORT}/v1"
 
@@ -94,10 +94,12 @@ def _named(
     if found is None:
         raise files.unknown(name, origin)
     table, path = found
-    values = {setting: (value, str(path)) for setting in SETTINGS if (value := getattr(table, setting))}
-    values.setdefault("api_base", (CLOUDFLARE_API_BASE, DEFAULT))
-    api_base = checked_api_base(*values["api_base"])
-    stored = secretstore.load(files.secrets_path, name, api_base)
+    values = {
+        setting: (value, str(path) if setting in table.model_fields_set else DEFAULT)
+        for setting in SETTINGS
+        if (value := getattr(table, setting))
+    }
+    stored = secretstore.load(files.secrets_path, name, table.secret_bases(str(path)))
     return _resolution(name, origin, {**stored, **values}, ignored)
 
 
@@ -117,7 +119,6 @@ def _from_environment(environ: Mapping[str, str], origin: str) -> Resolution:
             hint="Set RTCCTL_APP_ID and RTCCTL_APP_SECRET.",
         )
     settings = {setting: (values[name], f"environment {name}") for setting, name in used.items()}
-    settings.setdefault("api_base", (CLOUDFLARE_API_BASE, DEFAULT))
     ignored = tuple(name for name in values if name not in used.values())
     return _resolution(ENV, origin, settings, ignored)
 
@@ -154,13 +155,19 @@ def _local(origin: str, environ: Mapping[str, str], ignored: tuple[str, ...]) ->
 def _resolution(
     name: str, origin: str, settings: Mapping[str, tuple[str, str]], ignored: tuple[str, ...]
 ) -> Resolution:
-    values = {setting: value for setting, (value, _) in settings.items()}
-    values["api_base"] = api_base = checked_api_base(*settings["api_base"])
+    defaults = {"api_base": (CLOUDFLARE_API_BASE, DEFAULT)}
+    if "account_id" in settings:
+        defaults["account_api_base"] = (CLOUDFLARE_ACCOUNT_API_BASE, DEFAULT)
+    settings = {**defaults, **settings}
+    values = {
+        setting: checked_api_base(value, origin) if setting.endswith("api_base") else value
+        for setting, (value, origin) in settings.items()
+    }
     # No app of Cloudflare's has this id: the embedded server is the other end whatever the profile's name.
     is_embedded = name == LOCAL or values.get("app_id") == DEVELOPMENT_APP_ID
     profile = Profile(name=name, is_embedded=is_embedded, **values)
-    warnings = ()
-    if is_unprotected(api_base) and profile.secrets:
-        warnings = (f"The secrets of profile {name} travel unencrypted to {api_base}.",)
+    warnings: tuple[str, ...] = ()
+    if profile.app_secret and is_unprotected(profile.api_base):
+        warnings = (f"The secrets of profile {name} travel unencrypted to {profile.api_base}.",)
     origins = {"name": origin} | {setting: settings[setting][1] for setting in SETTINGS if setting in settings}
     return Resolution(profile, origins, ignored, warnings)

@@ -25,8 +25,11 @@ KEYRING = "keyring"
 _SERVICE = "rtcctl"
 
 
-def load(path: Path, profile: str, api_base: str) -> dict[str, tuple[str, str]]:
-    """setting → (secret, origin) of a profile. Raises `UsageError`, also when one belongs to another API base."""
+def load(path: Path, profile: str, api_bases: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """setting → (secret, origin) of a profile; `api_bases`: where the profile sends each kind of secret.
+
+    Raises `UsageError`, also when a secret was stored for another place.
+    """
     if not path.exists():
         return {}
     require_private(path)
@@ -36,10 +39,10 @@ def load(path: Path, profile: str, api_base: str) -> dict[str, tuple[str, str]]:
     for kind, stored in SecretsFile.load(path).root.get(profile, {}).items():
         if kind not in KINDS:
             raise UsageError(f"{path}: {profile}.{kind} is no kind of secret.", hint=f"Kinds: {', '.join(KINDS)}.")
-        if stored.api_base != api_base:
+        if stored.api_base != api_bases[kind]:
             raise UsageError(
                 f"The {kind} secret of profile {profile} was stored for {stored.api_base}, but the profile now points "
-                f"to {api_base}: it is not sent there.",
+                f"to {api_bases[kind]}: it is not sent there.",
                 hint=f"If that is meant: rtcctl config secret set {kind} --stdin --profile {profile}",
             )
         if stored.keyring:

@@ -6,10 +6,12 @@ import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from rtcctl.config.rules import checked_api_base
 from rtcctl.errors import UsageError
+from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_BASE
 
 
 class ProfileTable(BaseModel):
@@ -17,17 +19,28 @@ class ProfileTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    api_base: str | None = None
+    api_base: str = CLOUDFLARE_API_BASE
     app_id: str = ""
     app_secret: str = ""
     turn_key_id: str = ""
     turn_key_token: str = ""
     account_id: str = ""
     account_token: str = ""
+    account_api_base: str = CLOUDFLARE_ACCOUNT_API_BASE
+
+    @field_validator("api_base", "account_api_base")
+    @classmethod
+    def _without_slash(cls, text: str) -> str:
+        return text.strip().rstrip("/")
 
     @property
     def has_secrets(self) -> bool:
         return bool(self.app_secret or self.turn_key_token or self.account_token)
+
+    def secret_bases(self, origin: str) -> dict[str, str]:
+        """Where each kind of secret is sent; raises `UsageError` for what is no API base."""
+        api_base = checked_api_base(self.api_base, origin)
+        return {"app": api_base, "turn": api_base, "account": checked_api_base(self.account_api_base, origin)}
 
 
 class ProfilesFile(BaseSettings):

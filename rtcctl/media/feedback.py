@@ -1,6 +1,6 @@
 """Repair by retransmission: what a receiver asks for, what a sender keeps (RFC 4585 §6.2.1).
 
-Both count in extended sequence numbers, so that a wrap is no special case.
+Both count in extended sequence numbers inside, so that a wrap is no special case.
 """
 
 from __future__ import annotations
@@ -45,21 +45,24 @@ class NackGenerator:
         self._missing: dict[int, tuple[float, int]] = {}
         "Extended sequence number → when to ask next, how often asked."
 
-    def receive(self, extended_sequence: int, now: float) -> bool:
-        """Count one packet in. True when there is something to ask for now."""
+    def receive(self, sequence_number: int, now: float) -> bool:
+        """Count one packet in, by its 16-bit number. True when there is something to ask for now."""
         highest = self._highest
-        if highest is None or extended_sequence == highest + 1:
-            self._highest = extended_sequence
+        if highest is None:
+            self._highest = sequence_number
             return False
-        if extended_sequence <= highest:
-            self._missing.pop(extended_sequence, None)
+        ahead = (sequence_number - highest) & 0xFFFF
+        if ahead == 1:
+            self._highest = highest + 1
             return False
-        self._highest = extended_sequence
-        gap = extended_sequence - highest - 1
-        if gap > self._max_gap:
+        if ahead >= 0x8000 or not ahead:
+            self._missing.pop(highest + ahead - 0x10000, None)
+            return False
+        self._highest = highest + ahead
+        if ahead - 1 > self._max_gap:
             self._missing.clear()
             return False
-        self._missing.update((number, (now, 0)) for number in range(highest + 1, extended_sequence))
+        self._missing.update((number, (now, 0)) for number in range(highest + 1, highest + ahead))
         return True
 
     def get_timer(self) -> float | None:
@@ -67,7 +70,7 @@ class NackGenerator:
         return min((due for due, _ in self._missing.values()), default=None)
 
     def requests(self, now: float) -> list[int]:
-        """Drain what to ask for now, as extended sequence numbers in order."""
+        """Drain what to ask for now: 16-bit numbers, oldest first."""
         due = sorted(number for number, (at, _) in self._missing.items() if at <= now)
         for number in due:
             count = self._missing[number][1] + 1
@@ -75,4 +78,4 @@ class NackGenerator:
                 del self._missing[number]
             else:
                 self._missing[number] = now + self.retry_s, count
-        return due
+        return [number & 0xFFFF for number in due]

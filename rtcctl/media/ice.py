@@ -79,7 +79,7 @@ def binding_response(request: Message, addr: Address) -> Message:
 
 def error_response(request: Message, code: int, reason: str) -> Message:
     """An error (RFC 8489 §6.3.1), not sealed yet."""
-    attributes = {Attribute.ERROR_CODE: error_value(code, reason)}
+    attributes: dict[int, bytes] = {Attribute.ERROR_CODE: error_value(code, reason)}
     if code == 420:
         kinds = request.unknown_attributes()[:8]
         attributes[Attribute.UNKNOWN_ATTRIBUTES] = b"".join(kind.to_bytes(2, "big") for kind in kinds)
@@ -99,22 +99,33 @@ class IceLiteAgent:
         self._outbox: deque[tuple[bytes, Address]] = deque()
         self._events: deque[Event] = deque()
 
-    def restart(self, ufrag: str, pwd: str) -> None:
-        """Begin an ICE restart with new credentials; a restart that was not taken up before is dropped."""
-        if self._previous is not None:
-            self._events.append(CredentialsRetired(self.ufrag))
-        else:
+    def restart(self, ufrag: str, pwd: str) -> str | None:
+        """Begin an ICE restart with new credentials; returns the `ufrag` of one that was never taken up."""
+        dropped = None
+        if self._previous is None:
             self._previous = self.ufrag, self.pwd
+        else:
+            dropped = self.ufrag
         self.ufrag, self.pwd = ufrag, pwd
+        return dropped
 
     @property
     def ufrags(self) -> tuple[str, ...]:
         """The user fragments that requests may name at this moment."""
         return (self.ufrag,) if self._previous is None else (self.ufrag, self._previous[0])
 
-    def is_verified(self, addr: Address) -> bool:
-        """Whether `addr` may feed the session."""
-        return addr in self._addresses
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The verified ones."""
+        return tuple(self._addresses)
+
+    def forget(self, addr: Address) -> bool:
+        """`addr` has become somebody else's. True when it was the selected one; the next check selects another."""
+        self._addresses.pop(addr, None)
+        if addr != self.selected:
+            return False
+        self.selected = None
+        return True
 
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> bool:
         """Feed one datagram; ParseError when it is no STUN. True when it was authenticated."""

@@ -1,51 +1,73 @@
-"""What travels in the media beside the media: the send time of each packet.
+"""When a packet was sent, carried inside its payload: 24 bytes of Opus padding (RFC 6716 §3.2.5).
 
-RTCP ends at the SFU, so its timestamps cannot tell a one-way latency. The send time rides in the padding of each Opus
-packet, which decoders skip and the SFU forwards:
+    0        8        16       24
+    +--------+--------+--------+
+    | counter|  sent  |  boot  |      64 bit each, network order
+    +--------+--------+--------+
 
-    | counter (64 bit) | CLOCK_MONOTONIC, ns (64 bit) | hash of the boot id (64 bit) |
-
-Only a receiver on the same boot of the same machine shares that clock; to any other the hash is a stranger's, and so
-is the padding of other people's packets.
+RTCP ends at an SFU, the payload does not. The clock is CLOCK_MONOTONIC of one boot of one machine, so the receiver
+believes a stamp only when its boot id hash is the receiver's own. That hash also tells a stamp from other people's
+padding, which is zeros by convention.
 """
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import dataclass
-from struct import pack, unpack
-from typing import ClassVar
 
 from rtcctl.errors import ParseError
-from rtcctl.media.opus import padding_of
+from rtcctl.media.opus import padding_of, with_padding
+
+STAMP_BYTES = 24
+
+_LAYOUT = struct.Struct("!QQQ")
+
+
+def boot_id_hash(boot_id: bytes) -> int:
+    """64 bits that stand for one boot of one machine; never 0, which is what other people's padding says."""
+    return int.from_bytes(hashlib.sha256(b"rtcctl boot " + boot_id).digest()[:8]) or 1
 
 
 @dataclass(frozen=True, slots=True)
 class SendTime:
-    """When a packet was handed to the network."""
+    """Which packet this is, and when it left."""
 
     counter: int
-    "Packets of this source so far, from 1 (64 bit)."
+    "64 bit, one more with each packet of a source."
     monotonic_ns: int
-    "CLOCK_MONOTONIC of the sender, nanoseconds (64 bit)."
+    "64 bit, CLOCK_MONOTONIC of the sender."
     boot_id_hash: int
-    "64 bits that are equal for all processes of one boot of one machine."
-
-    SIZE: ClassVar[int] = 24
+    "64 bit, of the sender."
 
     @classmethod
     def parse(cls, data: bytes) -> SendTime:
-        """Parse exactly 24 bytes."""
-        if len(data) != cls.SIZE:
-            raise ParseError("a send time of 24 bytes")
-        return cls(*unpack("!QQQ", data))
+        if len(data) != STAMP_BYTES:
+            raise ParseError(f"{STAMP_BYTES} bytes of send time", offset=min(len(data), STAMP_BYTES))
+        return cls(*_LAYOUT.unpack(data))
 
     def __bytes__(self) -> bytes:
-        return pack("!QQQ", self.counter, self.monotonic_ns, self.boot_id_hash)
+        return _LAYOUT.pack(self.counter, self.monotonic_ns, self.boot_id_hash)
+
+
+def stamp(opus_packet: bytes, send_time: SendTime) -> bytes:
+    """The packet with `send_time` in its padding: its last 24 bytes."""
+    return with_padding(opus_packet, bytes(send_time))
+
+
+def restamp(buffer: bytearray | memoryview, end: int, send_time: SendTime) -> None:
+    """Renew the stamp of a stamped packet that ends at `end`, in place: for as late as possible before sending."""
+    assert end >= STAMP_BYTES
+    _LAYOUT.pack_into(buffer, end - STAMP_BYTES, send_time.counter, send_time.monotonic_ns, send_time.boot_id_hash)
 
 
 def send_time_of(opus_packet: bytes) -> SendTime | None:
-    """What the padding of an Opus packet says, or `None` if it holds no send time. Never raises."""
+    """The send time in a packet's padding; `None` when there is none, or no Opus packet at all."""
     try:
-        return SendTime.parse(padding_of(opus_packet))
+        send_time = SendTime.parse(padding_of(opus_packet))
     except ParseError:
         return None
+    return send_time if send_time.boot_id_hash else None
+
+
+__all__ = ["SendTime", "boot_id_hash", "restamp", "send_time_of", "stamp"]

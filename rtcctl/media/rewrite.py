@@ -96,10 +96,6 @@ class StreamNumbering:
         """The RTP timestamp that a packet made at `now` would have, by the newest packet and its arrival."""
         return (self._newest_timestamp + int((now - self._newest_at) * self._clock_rate_hz)) & 0xFFFFFFFF
 
-    def sequence_number_of(self, extended: int) -> int:
-        """The publisher's 16-bit number of a packet that the present source has sent, or ought to have."""
-        return (extended - self._offset) & 0xFFFF
-
     @property
     def timestamp_offset(self) -> int:
         """What is added to the publisher's timestamps, modulo 2**32."""
@@ -148,7 +144,7 @@ def start_offset(extended_sequence: int) -> int:
 
 
 class HeaderTemplate:
-    """What all packets of a group of subscriptions have in common in front of the payload. Equal ones write the same."""
+    """What the packets of a group of subscriptions have in common before the payload. Equal ones write the same."""
 
     __slots__ = ("_block", "_first_byte", "header_size", "ssrc")
 

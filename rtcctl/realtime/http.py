@@ -201,7 +201,7 @@ class HttpApi:
         if not secret:
             raise UsageError(
                 f"Profile {self.profile.name} has no {kind.value}.",
-                hint="Where each setting comes from: rtcctl config show --origin",
+                hint="Where each setting comes from: rtcctl config show --origin. Set one: rtcctl config secret set …",
             )
         if not (secret.isascii() and secret.isprintable() and " " not in secret):
             raise UsageError(
@@ -304,6 +304,8 @@ class HttpApi:
         code, subcode, description = (
             _text(fields.get(key)) for key in ("errorCode", "errorSubcode", "errorDescription")
         )
+        if code is None and fields.get("success") is False:
+            code, description = _account_error(fields.get("errors"))
         if is_json and code is None and (200 <= status < 300 or (status == item_failures and fields.get("tracks"))):
             return ApiAnswer(status, body, ray)
         secrets = self.profile.secrets
@@ -386,6 +388,12 @@ def _decoded(content: bytes) -> tuple[Any, bool]:
         return from_json(content), True
     except ValueError:
         return None, False
+
+
+def _account_error(errors: object) -> tuple[str, str | None]:
+    """(code, message) of the account API's envelope, whose codes are numbers (§7)."""
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    return _text(first.get("code")) or "unknown", _text(first.get("message"))
 
 
 def _text(value: object) -> str | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rtcctl.results.result import Result
 
 
-def annotations(result: Result, command: str) -> list[str]:
+def annotate(result: Result, command: str) -> list[str]:
     """An error for each check that failed or could not be measured, a warning for what passed only at a retry."""
     lines = []
     for check in result.checks:

@@ -97,7 +97,9 @@ class Live:
     def __init__(self, file: TextIO, *, colour: bool) -> None:
         self._state = State()
         self._console = Console(file=file, no_color=not colour, highlight=False, markup=False, emoji=False)
-        self._live = RichLive(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+        self._live = RichLive(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
 
     def event(self, event: Event) -> None:

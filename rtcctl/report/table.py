@@ -240,10 +240,25 @@ def _(event: ServerReady) -> list[RenderableType]:
 
 @singledispatch
 def body(result: Result) -> list[RenderableType]:
-    """The rendering of a result without its target."""
-    skipped = {field.name for field in fields(Result)}
-    own = [(field.name, getattr(result, field.name)) for field in fields(result) if field.name not in skipped]
-    return [_facts(*((name.replace("_", " "), UNKNOWN if value is None else str(value)) for name, value in own))]
+    """The rendering of a result without its target: values as facts, lists as tables."""
+    inherited = {field.name for field in fields(Result)}
+    values = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in inherited}
+    facts = [(_title(name), _text(value)) for name, value in values.items() if not isinstance(value, tuple)]
+    parts: list[RenderableType] = [_facts(*facts)] if facts else []
+    for items in (value for value in values.values() if isinstance(value, tuple) and value):
+        names = [f.name for f in fields(items[0]) if any(getattr(item, f.name) is not None for item in items)]
+        rows = [[_text(getattr(item, name)) for name in names] for item in items]
+        parts += ["", _grid([_title(name) for name in names], rows)]
+    return parts
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("api base", "API base").replace("app id", "App ID")
+
+
+def _text(value: object) -> str:
+    words = {None: UNKNOWN, True: "yes", False: "", "": UNKNOWN}
+    return words[value] if value is None or value == "" or isinstance(value, bool) else str(value)
 
 
 @body.register
@@ -483,7 +498,10 @@ def _(result: SessionStats) -> list[RenderableType]:
 def _(result: ConfigCheck) -> list[RenderableType]:
     words = {True: Text("accepted", style="green"), False: Text("refused", style="bold red"), None: Text(UNKNOWN)}
     rows = [(s.kind, words[s.accepted], s.origin or UNKNOWN, s.allows or s.detail) for s in result.secrets]
-    return [_grid(("secret", "verdict", "from", "allows"), rows), *_hints(result.checks)]
+    parts: list[RenderableType] = [_grid(("secret", "verdict", "from", "allows"), rows)]
+    if result.failure is not None and result.failure.hint:
+        parts += ["", f"hint: {printable(result.failure.hint)}"]
+    return parts
 
 
 @body.register

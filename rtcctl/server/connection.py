@@ -30,16 +30,18 @@ from random import Random
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from rtcctl.errors import NetworkError, ParseError
+from rtcctl.errors import NetworkError
 from rtcctl.media.clock import ntp_from_unix, unix_from_ntp
 from rtcctl.media.codec import Codec
 from rtcctl.media.ice import AddressExpired, AddressVerified, CredentialsRetired, IceLiteAgent, RemoteAddressSelected
 from rtcctl.media.rewrite import HEADROOM, payload_offset
 from rtcctl.media.rtcp import (
+    SDES_CNAME,
     GenericNack,
     ReceiverReport,
     ReportBlock,
     SenderReport,
+    SourceChunk,
     SourceDescription,
     compound,
     parse_compound,
@@ -101,9 +103,10 @@ class Connection:
         "Monotonic seconds: the newest authenticated packet, or the start."
         self.srtp_sender: Any = None
         self.name: Any = None
-        "Of the peer's address, for the socket's batch."
+        "Of the peer's address, for the socket's batch; None while there is none."
         self.remote_clock_offset_s = 0.0
         "From our wall clock to the peer's, by its first sender report."
+        self._name: tuple[Any, Any] | None = None
         self._endpoint = endpoint
         self._udp = udp
         self._random = random
@@ -139,18 +142,11 @@ class Connection:
         return self._agent.pwd
 
     @property
-    def ice_ufrags(self) -> tuple[str, ...]:
-        """All that checks may name now: during an ICE restart the old one too."""
-        return self._agent.ufrags
-
-    @property
     def silent_s(self) -> float:
         """Seconds since the last authenticated packet."""
         return self._clock() - self.last_packet_at
 
-    def set_remote(
-        self, *, ice_ufrag: str, ice_pwd: str, fingerprints: Sequence[tuple[str, str]], setup: str
-    ) -> None:
+    def set_remote(self, *, ice_ufrag: str, ice_pwd: str, fingerprints: Sequence[tuple[str, str]], setup: str) -> None:
         """Take the peer's description up; repeatable. Other credentials than before are an ICE restart.
 
         The DTLS role is fixed by the first: peer `passive` makes us the client, all else the server (RFC 8842 §5.3).
@@ -159,8 +155,10 @@ class Connection:
             return
         self._fingerprints = tuple(fingerprints)
         if self._remote not in (None, (ice_ufrag, ice_pwd)):
-            self._agent.restart(*self._credentials())
-            self._endpoint.routes_changed(self)
+            retired = self._agent.restart(*self._credentials())
+            self._endpoint.name(self._agent.ufrag, self)
+            if retired is not None:
+                self._endpoint.unname(retired)
         self._remote = ice_ufrag, ice_pwd
         if self._dtls is None:
             self._dtls = DtlsEndpoint(self._endpoint.certificate, is_server=setup != "passive")
@@ -217,7 +215,7 @@ class Connection:
     def subscribe(
         self, incoming: IncomingTrack, *, mid: str, codecs: Sequence[Codec], mid_extension_id: int | None
     ) -> OutgoingTrack:
-        """Forward another connection's track on the m-section `mid`, which `codecs` describe; not before `negotiate`."""
+        """Forward another connection's track on the m-section `mid`; begins with `OutgoingTrack.negotiate`."""
         ssrc = incoming.public_ssrc
         while ssrc in self._used_ssrcs:
             ssrc = self._random.getrandbits(32)
@@ -242,7 +240,8 @@ class Connection:
         if self._srtp is not None:
             self._srtp.close()
             self._srtp = None
-        self._endpoint.forget(self)
+        self._endpoint.forget(self, self._agent.ufrags, self._agent.addresses)
+        self._use_address(None)
         self._set_state(ConnectionState.CLOSED)
 
     # What tracks use
@@ -258,11 +257,11 @@ class Connection:
 
     def request_retransmissions(self, track: IncomingTrack, now: float) -> None:
         """Send a NACK for what `track` misses now."""
-        assert track.nacks is not None
-        numbers = track.wire_numbers(track.nacks.requests(now))
+        numbers = track.lost_packets(now)
         if numbers and track.ssrc is not None:
             self._send_rtcp(compound(ReceiverReport(self._ssrc), GenericNack(self._ssrc, track.ssrc, numbers)))
-        self.deadline = min(self.deadline, track.nacks.get_timer() or self.deadline)
+        if (due := track.get_timer()) is not None:
+            self.deadline = min(self.deadline, due)
 
     # What the endpoint brings
 
@@ -278,11 +277,10 @@ class Connection:
                     self._endpoint.route(verified, self)
                 case AddressExpired(expired):
                     self._endpoint.unroute(expired, self)
-                case CredentialsRetired():
-                    self._endpoint.routes_changed(self)
+                case CredentialsRetired(ufrag):
+                    self._endpoint.unname(ufrag)
                 case RemoteAddressSelected(selected):
-                    self.name = self._udp.name_of(selected)
-                    self._update_outgoing()
+                    self._use_address(selected)
                     self._start_dtls(now)
 
     def receive_dtls(self, data: bytes, now: float) -> None:
@@ -318,7 +316,7 @@ class Connection:
         track = self._by_ssrc.get(ssrc)
         if track is None and not self._may_keep(ssrc):
             return
-        size = srtp.unprotect_rtp(buffer.datagram, size)
+        size = srtp.unprotect_rtp_in_place(buffer.datagram, size)
         if size < 0:
             return
         if self.state is ConnectionState.DISCONNECTED:
@@ -354,10 +352,22 @@ class Connection:
             deadline = min(deadline, self._rtcp_at)
         self.deadline = deadline
         for track in self._incoming:
-            if track.nacks is not None and track.nacks.get_timer() is not None:
+            if track.get_timer() is not None:
                 self.request_retransmissions(track, now)
 
+    def lose_address(self, addr: Address) -> None:
+        """Another connection has verified `addr`: nothing of ours goes there any more."""
+        if self._agent.forget(addr):
+            self._use_address(None)
+
     # ICE and DTLS
+
+    def _use_address(self, addr: Address | None) -> None:
+        self._udp.flush()  # the batch may point at the old name
+        old, self._name = self._name, None if addr is None else self._udp.name_of(addr)
+        self.name = None if self._name is None else self._name[0]
+        self._update_outgoing()
+        del old  # only now: subscriptions had pointed at it
 
     def _credentials(self) -> tuple[str, str]:
         def draw(length: int) -> str:
@@ -450,7 +460,7 @@ class Connection:
         return now + self._clock_offset_s
 
     def _receive_rtcp(self, srtp: SrtpSession, buffer: ReceiveBuffer, size: int, now: float) -> None:
-        size = srtp.unprotect_rtcp(buffer.datagram, size)
+        size = srtp.unprotect_rtcp_in_place(buffer.datagram, size)
         if size < 0:
             return
         self._heard(now)
@@ -459,9 +469,9 @@ class Connection:
             match packet:
                 case SenderReport():
                     self._receive_sender_report(packet, now)
-                    self._receive_blocks(packet.blocks, ntp)
+                    self._receive_blocks(packet.reports, ntp)
                 case ReceiverReport():
-                    self._receive_blocks(packet.blocks, ntp)
+                    self._receive_blocks(packet.reports, ntp)
                 case GenericNack():
                     if (outgoing := self._outgoing.get(packet.media_ssrc)) is not None:
                         outgoing.retransmit(packet.sequence_numbers)
@@ -471,7 +481,7 @@ class Connection:
     def _receive_sender_report(self, report: SenderReport, now: float) -> None:
         if not self._has_remote_clock:
             self._has_remote_clock = True
-            self.remote_clock_offset_s = unix_from_ntp(report.ntp) - self._wallclock(now)
+            self.remote_clock_offset_s = unix_from_ntp(report.ntp_timestamp) - self._wallclock(now)
         track = self._by_ssrc.get(report.ssrc)
         if track is not None and track.ssrc == report.ssrc:
             track.receive_sender_report(report, now)
@@ -489,13 +499,12 @@ class Connection:
         blocks = [block for track in self._incoming if (block := track.report_block(now)) is not None]
         senders = [(track, report) for track in self._outgoing.values() if (report := track.sender_report(ntp, now))]
         packets = []
-        for start in range(0, max(len(blocks), 1), _BLOCKS_PER_REPORT):
-            report = ReceiverReport(self._ssrc, tuple(blocks[start : start + _BLOCKS_PER_REPORT]))
-            if blocks or not senders:
-                packets.append(compound(report, SourceDescription.cname(self._ssrc, self.cname)))
+        for start in range(0, max(len(blocks), 0 if senders else 1), _BLOCKS_PER_REPORT):
+            received = ReceiverReport(self._ssrc, tuple(blocks[start : start + _BLOCKS_PER_REPORT]))
+            packets.append(compound(received, SourceDescription.of(self._ssrc, self.cname)))
         for start in range(0, len(senders), _REPORTS_PER_PACKET):
             part = senders[start : start + _REPORTS_PER_PACKET]
-            names = tuple((t.ssrc, ((SourceDescription.CNAME, t.cname.encode()),)) for t, _ in part)
+            names = tuple(SourceChunk(track.ssrc, ((SDES_CNAME, track.cname.encode()),)) for track, _ in part)
             packets.append(compound(*(report for _, report in part), SourceDescription(names)))
         return packets
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from random import Random
 
@@ -98,7 +98,7 @@ class Endpoint:
             clock_offset_s=self._clock_offset_s,
         )
         self._connections.add(connection)
-        self.routes_changed(connection)
+        self.name(connection.ice_ufrag, connection)
         if self._timer is None:
             self._timer = self._loop.call_later(_TICK_S, self._tick)
         return connection
@@ -119,25 +119,30 @@ class Endpoint:
 
     def route(self, addr: Address, connection: Connection) -> None:
         """Packets from `addr` are `connection`'s: it has verified that. Another one that had it loses it."""
+        other = self._by_addr.get(addr)
         self._by_addr[addr] = connection
+        if other is not None and other is not connection:
+            other.lose_address(addr)
 
     def unroute(self, addr: Address, connection: Connection) -> None:
         """`addr` is not `connection`'s any more."""
         if self._by_addr.get(addr) is connection:
             del self._by_addr[addr]
-            self._socket.forget(addr)
 
-    def routes_changed(self, connection: Connection) -> None:
-        """The user fragments of `connection` have changed."""
-        self._by_ufrag = {ufrag: other for ufrag, other in self._by_ufrag.items() if other is not connection}
-        self._by_ufrag.update(dict.fromkeys(connection.ice_ufrags, connection))
+    def name(self, ufrag: str, connection: Connection) -> None:
+        """Checks that name `ufrag` are `connection`'s."""
+        self._by_ufrag[ufrag] = connection
 
-    def forget(self, connection: Connection) -> None:
+    def unname(self, ufrag: str) -> None:
+        """`ufrag` is void."""
+        self._by_ufrag.pop(ufrag, None)
+
+    def forget(self, connection: Connection, ufrags: Iterable[str], addrs: Iterable[Address]) -> None:
         """`connection` has closed."""
         self._connections.discard(connection)
-        for ufrag in connection.ice_ufrags:
-            self._by_ufrag.pop(ufrag, None)
-        for addr in [addr for addr, other in self._by_addr.items() if other is connection]:
+        for ufrag in ufrags:
+            self.unname(ufrag)
+        for addr in addrs:
             self.unroute(addr, connection)
 
     # The event loop
@@ -179,7 +184,7 @@ class Endpoint:
                     connection.receive_dtls(bytes(view[:size]), now)
             except ParseError:
                 continue
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 (the boundary between sessions)
                 self._fail(connection, exc)
         udp.flush()
 
@@ -203,7 +208,7 @@ class Endpoint:
         for connection in [connection for connection in self._connections if connection.deadline <= now]:
             try:
                 connection.handle_timer(now)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 (the boundary between sessions)
                 self._fail(connection, exc)
         self._socket.flush()
         self._timer = self._loop.call_later(_TICK_S, self._tick) if self._connections else None

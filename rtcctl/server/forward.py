@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rtcctl.media.clock import ntp_middle32, seconds_from_middle32, unix_from_ntp
+from rtcctl.media.clock import round_trip_s, unix_from_ntp
 from rtcctl.media.codec import Codec
 from rtcctl.media.feedback import CachedPacket, NackGenerator, RetransmissionCache
 from rtcctl.media.reception import ReceptionStatistics
@@ -40,6 +40,8 @@ _LIVE_S = 2.0
 "A track has media when its last packet is no older than this. Opus in DTX still sends each 400 ms."
 _TAKEOVER_S = 0.2
 "A second SSRC of an m-section takes its track over when the first has been silent for this long."
+_RTT_MAX_S = 60.0
+"A receiver report that gives a longer round trip is about something that we never sent."
 _MIN_BUDGET = 64
 "Retransmissions between two sender reports of a subscription; as many as first transmissions when those are more."
 
@@ -88,7 +90,6 @@ class IncomingTrack:
         "Monotonic seconds."
         self.reception = ReceptionStatistics(codecs[0].clock_rate_hz)
         "Of the present SSRC."
-        self.nacks = NackGenerator() if any("nack" in codec.feedback for codec in codecs) else None
         self.subscriptions: list[OutgoingTrack] = []
         self.is_closed = False
         self._connection = connection
@@ -96,9 +97,10 @@ class IncomingTrack:
         self._clock = clock
         self._numbering = StreamNumbering(codecs[0].clock_rate_hz)
         self._cache = RetransmissionCache()
+        self._nacks = self._new_nacks()
         self._groups: list[_Group] = []
         self._waiters: list[asyncio.Future[None]] = []
-        self._sender_report: tuple[SenderReport, float] | None = None
+        self._sender_report: SenderReport | None = None
 
     @property
     def connection(self) -> Connection:
@@ -158,28 +160,38 @@ class IncomingTrack:
                 return
             self._take_over(ssrc)
         self.last_packet_at = now
-        self.reception.receive(sequence_number, rtp_timestamp, now)
+        self.reception.receive(sequence_number, rtp_timestamp, end - payload_at, now)
         if self._waiters:
             self._wake()
+        if self._nacks is not None and self._nacks.receive(sequence_number, now):
+            self._connection.request_retransmissions(self, now)
         numbered = self._numbering.number(sequence_number, rtp_timestamp, now)
         if numbered is None:
             return
         extended, rtp_timestamp = numbered
-        if self.nacks is not None and self.nacks.receive(extended, now):
-            self._connection.request_retransmissions(self, now)
         if not self._groups:
             return
         self._cache.store((extended, first, second, rtp_timestamp, bytes(buffer.memory[payload_at:end])))
         for group in self._groups:
             group.send(buffer, payload_at, end, first, second, extended, rtp_timestamp)
 
-    def wire_numbers(self, extended: Iterable[int]) -> tuple[int, ...]:
-        """The publisher's 16-bit numbers for the track's own, for a NACK."""
-        return tuple(self._numbering.sequence_number_of(number) for number in extended)
+    def lost_packets(self, now: float) -> tuple[int, ...]:
+        """Drain the publisher's 16-bit numbers to ask for again now; none unless it understands NACK."""
+        if self._nacks is None:
+            return ()
+        numbers = self._nacks.requests(now)
+        for number in numbers:
+            self.reception.requested(number)
+        return tuple(numbers)
+
+    def get_timer(self) -> float | None:
+        """When to look at `lost_packets` next."""
+        return None if self._nacks is None else self._nacks.get_timer()
 
     def receive_sender_report(self, report: SenderReport, now: float) -> None:
         """Keep the publisher's clock: RTP timestamp against wall clock."""
-        self._sender_report = report, now
+        self._sender_report = report
+        self.reception.sender_report(report.ntp_timestamp, now)
 
     def report_block(self, now: float) -> ReportBlock | None:
         """For the next receiver report to the publisher; None before the first packet."""
@@ -193,10 +205,10 @@ class IncomingTrack:
         By the publisher's own sender reports where there are some, because only they relate the clocks of its tracks
         to each other (lip sync); else by the newest packet.
         """
-        if self._sender_report is None:
+        report = self._sender_report
+        if report is None:
             return self._numbering.timestamp_at(now)
-        report, _ = self._sender_report
-        elapsed_s = wallclock + self._connection.remote_clock_offset_s - unix_from_ntp(report.ntp)
+        elapsed_s = wallclock + self._connection.remote_clock_offset_s - unix_from_ntp(report.ntp_timestamp)
         units = report.rtp_timestamp + self._numbering.timestamp_offset + round(elapsed_s * self.clock_rate_hz)
         return units & 0xFFFFFFFF
 
@@ -232,10 +244,14 @@ class IncomingTrack:
         """A packet that was forwarded not long ago."""
         return self._cache.get(extended)
 
+    def _new_nacks(self) -> NackGenerator | None:
+        return NackGenerator() if any("nack" in codec.feedback for codec in self.codecs) else None
+
     def _take_over(self, ssrc: int) -> None:
         if self.ssrc is not None:
             self._numbering.switch()
             self.reception = ReceptionStatistics(self.clock_rate_hz)
+            self._nacks = self._new_nacks()
             self._sender_report = None
         self.ssrc = ssrc
 
@@ -436,18 +452,14 @@ class OutgoingTrack:
         self._budget = max(_MIN_BUDGET, self.packets_sent - self._packets_at_report)
         self._packets_at_report = self.packets_sent
         timestamp = self.incoming.timestamp_at(unix_from_ntp(ntp), now)
-        return SenderReport(
-            self.ssrc, ntp, timestamp, self.packets_sent & 0xFFFFFFFF, self.bytes_sent & 0xFFFFFFFF
-        )
+        return SenderReport(self.ssrc, ntp, timestamp, self.packets_sent & 0xFFFFFFFF, self.bytes_sent & 0xFFFFFFFF)
 
     def receive_report(self, block: ReportBlock, ntp: int) -> None:
         """What the subscriber says of this track; `ntp` is when it came (RFC 3550 §6.4.1)."""
         self._report = block
-        if block.last_sender_report:
-            units = ntp_middle32(ntp) - block.last_sender_report - block.delay_since_last_sender_report
-            rtt_s = seconds_from_middle32(units & 0xFFFFFFFF)
-            if rtt_s < 60:  # else the report is about something we never sent
-                self._rtt_s = rtt_s
+        rtt_s = round_trip_s(ntp, block.last_sr_ntp32, block.delay_since_last_sr_q16)
+        if rtt_s is not None and rtt_s < _RTT_MAX_S:
+            self._rtt_s = rtt_s
 
     def retransmit(self, sequence_numbers: Iterable[int]) -> None:
         """Answer a NACK with what is still in the cache."""

@@ -14,6 +14,7 @@ import datetime
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -163,10 +164,8 @@ class DtlsEndpoint:
         if not self.is_closed:
             self.is_closed = True
             if self.is_connected:
-                try:
+                with suppress(SSL.Error):  # when there is nothing to say any more
                     self._ssl.shutdown()
-                except SSL.Error:
-                    pass  # nothing to say any more
                 self._collect()
 
     def _advance(self) -> list[bytes]:

@@ -3,7 +3,7 @@
 `pylibsrtp.Session.protect` copies a packet twice and allocates for each; calling libsrtp on buffers that are kept
 costs a third of that. Everything here works in place.
 
-The forwarding path calls `protect_rtp` (libsrtp's function itself) with `SrtpSession.sender`.
+The forwarding path calls `srtp_protect` (libsrtp's function itself) with `SrtpSession.sender`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pylibsrtp  # initialises the library
+import pylibsrtp  # noqa: F401 (initialises the library)
 from pylibsrtp._binding import ffi, lib
 
 from rtcctl.errors import NetworkError
 
-protect_rtp = lib.srtp_protect
-"""`protect_rtp(sender, packet, length)` → 0 when done; `length` (int *) is replaced by the new one."""
+srtp_protect = lib.srtp_protect
+"""`srtp_protect(sender, packet, length)` → 0 when done; `length` (int *) is replaced by the new one."""
 
 MAX_TRAILER_SIZE = 16 + 4
 "Bytes that protection adds at most: the tag, and for RTCP the index."
@@ -60,7 +60,16 @@ class SrtpKeys:
 class SrtpSession:
     """Both directions of one peer's SRTP and SRTCP; one per DTLS association."""
 
-    __slots__ = ("_keep", "_length", "_packet", "_packet_view", "_receiver_owner", "_sender_owner", "receiver", "sender")
+    __slots__ = (
+        "_keep",
+        "_length",
+        "_packet",
+        "_packet_view",
+        "_receiver_owner",
+        "_sender_owner",
+        "receiver",
+        "sender",
+    )
 
     def __init__(self, keys: SrtpKeys) -> None:
         self._keep: list[Any] = []
@@ -68,48 +77,49 @@ class SrtpSession:
         self._sender_owner = self._create(keys.profile, keys.local, lib.ssrc_any_outbound, allow_repeat_tx=True)
         self._receiver_owner = self._create(keys.profile, keys.remote, lib.ssrc_any_inbound, allow_repeat_tx=False)
         self.sender = self._sender_owner[0]
-        "libsrtp's handle for `protect_rtp`."
+        "libsrtp's handle for `srtp_protect`."
         self.receiver = self._receiver_owner[0]
         "libsrtp's handle for unprotecting."
         self._length = ffi.new("int *")
 
-    def unprotect_rtp(self, packet: Any, size: int) -> int:
-        """Verify and decrypt `size` bytes in place; returns the new size, or -1 for a packet to drop."""
+    def unprotect_rtp_in_place(self, packet: Any, size: int) -> int:
+        """Verify and decrypt `size` bytes at a pointer; returns the new size, or -1 for a packet to drop."""
         length = self._length
         length[0] = size
         return length[0] if lib.srtp_unprotect(self.receiver, packet, length) == _OK else -1
 
-    def unprotect_rtcp(self, packet: Any, size: int) -> int:
-        """Verify and decrypt a compound packet in place; returns the new size, or -1 for a packet to drop."""
+    def unprotect_rtcp_in_place(self, packet: Any, size: int) -> int:
+        """The same for a compound RTCP packet."""
         length = self._length
         length[0] = size
         return length[0] if lib.srtp_unprotect_rtcp(self.receiver, packet, length) == _OK else -1
 
-    def protect(self, packet: bytes) -> bytes | None:
+    def protect_rtp(self, packet: bytes) -> bytes | None:
         """A protected copy of an RTP packet, None when libsrtp refuses it (a number out of its window)."""
-        return self._protect(lib.srtp_protect, packet)
+        return self._copy(lib.srtp_protect, self.sender, packet)
 
     def protect_rtcp(self, packet: bytes) -> bytes | None:
         """A protected copy of a compound RTCP packet."""
-        return self._protect(lib.srtp_protect_rtcp, packet)
+        return self._copy(lib.srtp_protect_rtcp, self.sender, packet)
 
-    def unprotect(self, packet: bytes) -> bytes | None:
+    def unprotect_rtp(self, packet: bytes) -> bytes | None:
         """A decrypted copy of an RTP packet, None when it must be dropped."""
-        buffer = bytearray(packet)
-        size = self.unprotect_rtp(ffi.from_buffer(buffer), len(packet))
-        return bytes(buffer[:size]) if size >= 0 else None
+        return self._copy(lib.srtp_unprotect, self.receiver, packet)
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes | None:
+        """A decrypted copy of a compound RTCP packet, None when it must be dropped."""
+        return self._copy(lib.srtp_unprotect_rtcp, self.receiver, packet)
 
     def close(self) -> None:
         """Free both directions; the session must not be used after this."""
         for owner in (self._sender_owner, self._receiver_owner):
             ffi.release(owner)
-        self._keep.clear()
 
-    def _protect(self, function: Any, packet: bytes) -> bytes | None:
+    def _copy(self, function: Any, handle: Any, packet: bytes) -> bytes | None:
         buffer = bytearray(len(packet) + MAX_TRAILER_SIZE)
         buffer[: len(packet)] = packet
         self._length[0] = len(packet)
-        done = function(self.sender, ffi.from_buffer(buffer), self._length) == _OK
+        done = function(handle, ffi.from_buffer(buffer), self._length) == _OK
         return bytes(buffer[: self._length[0]]) if done else None
 
     def _create(self, profile: SrtpProfile, key: bytes, kind: int, *, allow_repeat_tx: bool) -> Any:
@@ -134,6 +144,3 @@ def _dealloc(owner: Any) -> None:
     if owner[0] != ffi.NULL:
         lib.srtp_dealloc(owner[0])
         owner[0] = ffi.NULL
-
-
-__all__ = ["MAX_TRAILER_SIZE", "PROFILES", "SrtpKeys", "SrtpProfile", "SrtpSession", "protect_rtp", "pylibsrtp"]

@@ -9,7 +9,7 @@ only three words change:
                  what the kernel reads (little-endian, 64 bit)
     names[i * name_stride]   whom it is for: what `name_of(addr)` gave
 
-    struct mmsghdr { name 8 | namelen 4, pad 4 | iov 8 | iovlen 8 | control 8 | controllen 8 | flags 4, pad 4 | len 4, pad 4 }
+    struct mmsghdr: name 8, name length 4 + 4, iov 8, iov length 8, control 8, control length 8, flags 4 + 4, sent 4 + 4
 
 Elsewhere the same slots are sent one by one with `sendto`.
 """
@@ -27,7 +27,7 @@ from typing import Any
 from pylibsrtp._binding import ffi
 
 from rtcctl.media.rewrite import HEADROOM
-from rtcctl.transport.srtp import MAX_TRAILER_SIZE, protect_rtp
+from rtcctl.transport.srtp import MAX_TRAILER_SIZE, srtp_protect
 
 SLOTS = 64
 "Packets in a batch."
@@ -86,12 +86,9 @@ class UdpSocket:
         """For selectors and event loops."""
         return self.sock.fileno()
 
-    def name_of(self, addr: Address) -> Any:
-        """What stands for `addr` in `names`. Good until `forget(addr)`."""
-        return addr
-
-    def forget(self, addr: Address) -> None:
-        """`addr` is not going to be sent to any more: free what `name_of` keeps for it."""
+    def name_of(self, addr: Address) -> tuple[Any, Any]:
+        """What stands for `addr` in `names`, and what must be kept as long as that is used: until after `flush`."""
+        return addr, None
 
     def put(self, data: bytes, name: Any) -> None:
         """Put one packet into the batch as it is."""
@@ -118,7 +115,7 @@ class UdpSocket:
             slot, length = slots[i], lengths[i]
             memmove(slot, packet, size)
             length[0] = size
-            if protect_rtp(sender, slot, length):
+            if srtp_protect(sender, slot, length):
                 continue
             names[i * stride] = name
             i += 1
@@ -165,21 +162,11 @@ class MmsgUdpSocket(UdpSocket):
         self._headers = int(ffi.cast("uintptr_t", headers))
         self.names = headers
         self.name_stride = _MMSGHDR_WORDS
-        self._sockaddrs: dict[Address, tuple[int, Any]] = {}
 
-    def name_of(self, addr: Address) -> int:
-        """The address of a `sockaddr` for `addr`."""
-        known = self._sockaddrs.get(addr)
-        if known is None:
-            packed = _sockaddr_in6(addr) if self._is_ipv6 else _sockaddr_in(addr)
-            memory = ffi.new("unsigned char[]", packed)
-            known = self._sockaddrs[addr] = int(ffi.cast("uintptr_t", memory)), memory
-        return known[0]
-
-    def forget(self, addr: Address) -> None:
-        """Free the `sockaddr`, after the batch that may still point at it."""
-        self.flush()
-        self._sockaddrs.pop(addr, None)
+    def name_of(self, addr: Address) -> tuple[Any, Any]:
+        """The address of a `sockaddr`, and its memory."""
+        memory = ffi.new("unsigned char[]", _sockaddr_in6(addr) if self._is_ipv6 else _sockaddr_in(addr))
+        return int(ffi.cast("uintptr_t", memory)), memory
 
     def flush(self) -> None:
         """Send the batch, in one system call when the kernel takes all of it."""

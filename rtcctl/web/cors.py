@@ -6,7 +6,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
     (b"access-control-max-age", b"86400"),
 )
 
@@ -25,10 +24,11 @@ class Cors:
             await self._app(scope, receive, send)
             return
         headers = [(b"vary", b"Origin")]
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-        if origin is not None:
-            headers.append((b"access-control-allow-origin", origin))
+        asked = dict(scope["headers"])
+        if b"origin" in asked:
+            headers.append((b"access-control-allow-origin", asked[b"origin"]))
         if scope["method"] == "OPTIONS":
+            headers.append((b"access-control-allow-headers", asked.get(b"access-control-request-headers", b"*")))
             await send({"type": "http.response.start", "status": 204, "headers": [*headers, *_PREFLIGHT]})
             await send({"type": "http.response.body", "body": b""})
             return

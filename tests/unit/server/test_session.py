@@ -268,8 +268,7 @@ async def test_failed_tracks_stand_beside_those_that_work() -> None:
 async def test_a_pull_that_fails_carries_no_sdp() -> None:
     """Unknown session, unknown track, silent track: 200 with item errors, nothing to negotiate."""
     world = World()
-    publisher, subscriber, stranger = await world.publisher(), world.session(), Session
-    assert stranger
+    publisher, subscriber = await world.publisher(), world.session()
     incoming_of(publisher).last_packet_at = None
     tracks = [
         TrackObject(location="remote", session_id=session_id, track_name=name)

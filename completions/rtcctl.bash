@@ -1,0 +1,307 @@
+# Completion of rtcctl for bash, made by `rtcctl completion bash`.
+# It is pure bash: TAB starts no other program. Ids and profiles come from plain files that rtcctl keeps.
+
+# Offers those of its arguments that begin with what was typed.
+__rtcctl_words() {
+  local word
+  for word in "$@"; do
+    [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+  done
+}
+
+# Offers the lines of a file in the state folder, with a suffix.
+__rtcctl_lines() {
+  local line
+  local state=${RTCCTL_STATE_DIR:-}
+  if [[ -z $state ]]; then
+    case $OSTYPE in
+      darwin*) state="$HOME/Library/Application Support/rtcctl" ;;
+      *) state=${XDG_STATE_HOME:-$HOME/.local/state}/rtcctl ;;
+    esac
+  fi
+  [[ -r $state/$1 ]] || return
+  while IFS= read -r line; do
+    [[ $line == "$cur"* ]] && COMPREPLY+=("$line$2")
+  done < "$state/$1"
+}
+
+# Offers values: words first, then those of a kind.
+__rtcctl_values() {
+  local kind=$1
+  shift
+  __rtcctl_words "$@"
+  case $kind in
+    ids) __rtcctl_lines ids "" ;;
+    profiles) __rtcctl_lines profiles "" ;;
+    tracks)
+      [[ $cur == */* ]] || __rtcctl_lines ids /
+      compopt -o nospace 2>/dev/null
+      ;;
+    files) compopt -o default 2>/dev/null ;;
+    reports) compopt -o nospace 2>/dev/null ;;
+  esac
+}
+
+_rtcctl() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} path="" i=1
+  COMPREPLY=()
+  # Readline divides words at = and at : too.
+  if [[ $cur == = ]]; then
+    cur=""
+  elif [[ $prev == = ]]; then
+    prev=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  if [[ $cur == : || $prev == : ]]; then
+    compopt -o default 2>/dev/null
+    return
+  fi
+  while ((i < COMP_CWORD)); do
+    case "$path ${COMP_WORDS[i]}" in
+      ' smoke'|\
+      ' dev'|\
+      ' session'|\
+      ' session create'|\
+      ' session get'|\
+      ' session close'|\
+      ' session list'|\
+      ' track'|\
+      ' track publish'|\
+      ' track subscribe'|\
+      ' track list'|\
+      ' track close'|\
+      ' track wait'|\
+      ' turn'|\
+      ' turn creds'|\
+      ' stats'|\
+      ' stats session'|\
+      ' api'|\
+      ' config'|\
+      ' config add'|\
+      ' config use'|\
+      ' config show'|\
+      ' config check'|\
+      ' config env'|\
+      ' config path'|\
+      ' config secret'|\
+      ' config secret set'|\
+      ' completion') path="$path ${COMP_WORDS[i]}" ;;
+      *) break ;;
+    esac
+    ((i++))
+  done
+  case "$prev" in
+    --for) __rtcctl_values none; return ;;
+    --only) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    --skip) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    --require) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    --attempts) __rtcctl_values none; return ;;
+    --max-loss) __rtcctl_values none; return ;;
+    --max-jitter) __rtcctl_values none; return ;;
+    --max-rtt) __rtcctl_values none; return ;;
+    --max-latency) __rtcctl_values none; return ;;
+    --profile|-p) __rtcctl_values profiles; return ;;
+    --output|-o) __rtcctl_values none table json jsonl csv; return ;;
+    --report) __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
+    --host) __rtcctl_values none; return ;;
+    --port) __rtcctl_values none; return ;;
+    --udp-port) __rtcctl_values none; return ;;
+    --announce) __rtcctl_values none; return ;;
+    --correlation-id) __rtcctl_values none; return ;;
+    --name) __rtcctl_values none; return ;;
+    --tone) __rtcctl_values none; return ;;
+    --wait) __rtcctl_values none; return ;;
+    --ttl) __rtcctl_values none; return ;;
+    --as) __rtcctl_values none ice-servers env coturn js; return ;;
+    --custom-identifier) __rtcctl_values none; return ;;
+    --input) __rtcctl_values files; return ;;
+    --app-id) __rtcctl_values none; return ;;
+    --api-base) __rtcctl_values none; return ;;
+    --turn-key-id) __rtcctl_values none; return ;;
+    --account-id) __rtcctl_values none; return ;;
+  esac
+  case "$path" in
+    '')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --version -V -h --help
+      else
+        __rtcctl_words smoke dev session track turn stats api config completion
+      fi
+      ;;
+    ' smoke')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' dev')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --host --port --udp-port --announce --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' session')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words create get close list
+      fi
+      ;;
+    ' session create')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --connect --for --correlation-id --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' session get')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --watch --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' session close')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' session list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --all --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' track')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words publish subscribe list close wait
+      fi
+      ;;
+    ' track publish')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --name --tone --for --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' track subscribe')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --for --wait --max-loss --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values tracks
+      fi
+      ;;
+    ' track list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' track close')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --all --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values tracks
+      fi
+      ;;
+    ' track wait')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values tracks
+      fi
+      ;;
+    ' turn')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words creds
+      fi
+      ;;
+    ' turn creds')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' stats')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words session
+      fi
+      ;;
+    ' stats session')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --watch --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' api')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --input --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values none GET POST PUT
+      fi
+      ;;
+    ' config')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words add use show check env path secret
+      fi
+      ;;
+    ' config add')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --from-env --app-id --api-base --turn-key-id --account-id --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config use')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config show')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --origin --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config check')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config env')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config path')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' config secret')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words set
+      fi
+      ;;
+    ' config secret set')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --stdin --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values none app turn account
+      fi
+      ;;
+    ' completion')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_values none bash zsh fish
+      fi
+      ;;
+  esac
+}
+
+complete -o nosort -F _rtcctl rtcctl 2>/dev/null || complete -F _rtcctl rtcctl

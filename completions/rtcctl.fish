@@ -1,0 +1,278 @@
+# Completion of rtcctl for fish, made by `rtcctl completion fish`.
+# It is pure fish: TAB starts no other program. Ids and profiles come from plain files that rtcctl keeps.
+
+# Prints the lines of a file in the state folder, with a suffix.
+function __rtcctl_lines
+    set -l state $RTCCTL_STATE_DIR
+    if test -z "$state"
+        if test -d "$HOME/Library/Application Support"
+            set state "$HOME/Library/Application Support/rtcctl"
+        else if test -n "$XDG_STATE_HOME"
+            set state $XDG_STATE_HOME/rtcctl
+        else
+            set state $HOME/.local/state/rtcctl
+        end
+    end
+    test -r $state/$argv[1]; or return
+    while read -l line
+        echo $line$argv[2]
+    end <$state/$argv[1]
+end
+
+# Prints values: words, or those of a kind.
+function __rtcctl_values
+    switch $argv[1]
+        case ids profiles
+            __rtcctl_lines $argv[1]
+        case tracks
+            __rtcctl_lines ids /
+        case files
+            __fish_complete_path (commandline -ct)
+        case '*'
+            set -l words $argv[2..]
+            test (count $words) -gt 0; and printf '%s\n' $words
+    end
+end
+
+function __rtcctl
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    set -l previous $words[-1]
+    if string match -q -- '--*=*' $current
+        # fish completes the word as a whole.
+        set previous (string split -m 1 = -- $current)[1]
+    end
+    set -l path ''
+    for word in $words[2..]
+        switch "$path $word"
+            case ' smoke' ' dev' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+                set path "$path $word"
+            case '*'
+                break
+        end
+    end
+    set -l values
+    switch $previous
+        case --for
+            set values none
+        case --only
+            set values none api session publish subscribe content loss jitter rtt latency cleanup
+        case --skip
+            set values none api session publish subscribe content loss jitter rtt latency cleanup
+        case --require
+            set values none api session publish subscribe content loss jitter rtt latency cleanup
+        case --attempts
+            set values none
+        case --max-loss
+            set values none
+        case --max-jitter
+            set values none
+        case --max-rtt
+            set values none
+        case --max-latency
+            set values none
+        case --profile -p
+            set values profiles
+        case --output -o
+            set values none table json jsonl csv
+        case --report
+            set values reports junit: json: markdown: prometheus:
+        case --host
+            set values none
+        case --port
+            set values none
+        case --udp-port
+            set values none
+        case --announce
+            set values none
+        case --correlation-id
+            set values none
+        case --name
+            set values none
+        case --tone
+            set values none
+        case --wait
+            set values none
+        case --ttl
+            set values none
+        case --as
+            set values none ice-servers env coturn js
+        case --custom-identifier
+            set values none
+        case --input
+            set values files
+        case --app-id
+            set values none
+        case --api-base
+            set values none
+        case --turn-key-id
+            set values none
+        case --account-id
+            set values none
+    end
+    if set -q values[1]
+        set -l found (__rtcctl_values $values)
+        if string match -q -- '--*=*' $current
+            test (count $found) -gt 0; and printf "$previous=%s\n" $found
+        else
+            test (count $found) -gt 0; and printf '%s\n' $found
+        end
+        return
+    end
+    switch $path
+        case ''
+            if string match -q -- '-*' $current
+                printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+            end
+        case ' smoke'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--for'\t'How long, for example 30s' '--embedded'\t'Start a server for this run, whatever is set' '--only'\t'Judge only these; repeatable, or a,b' '--skip'\t'Do not judge these' '--require'\t'Fail when these are skipped' '--attempts'\t'Whole runs, until one passes' '--max-loss'\t'Most packets that may be lost, as 2%' '--max-jitter'\t'Largest jitter allowed' '--max-rtt'\t'Longest round trip allowed' '--max-latency'\t'Limit on one-way latency; repeatable for p50, p95, p99' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' dev'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--announce'\t'Address by which browsers elsewhere reach this host' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' session'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'create'\t'Create a session; with --connect, hold it until Ctrl-C or --for' 'get'\t'Show the tracks and data channels of a session' 'close'\t'Close everything a session holds; ends the probe that holds it, too' 'list'\t'List the sessions that this machine created'
+            end
+        case ' session create'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--connect'\t'Connect a peer to it and hold it' '--for'\t'How long, for example 30s' '--correlation-id'\t'A label for diagnosis' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' session get'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--watch'\t'Redraw every second until Ctrl-C' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' session close'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' session list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--all'\t'Closed ones too' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' track'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'publish'\t'Publish a tone until Ctrl-C or --for' 'subscribe'\t'Subscribe to a track and measure what arrives' 'list'\t'List the tracks of a session' 'close'\t'Close tracks: SESSION/TRACK…, or SESSION --all' 'wait'\t'Wait until a track can be subscribed to'
+            end
+        case ' track publish'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--name'\t'Name of the track' '--tone'\t'Frequency of the tone to publish' '--for'\t'How long, for example 30s' '--detach'\t'Return once media flows; `session close` ends it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' track subscribe'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--for'\t'How long, for example 30s' '--wait'\t'How long to wait for the track' '--max-loss'\t'Most packets that may be lost, as 2%' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values tracks
+            end
+        case ' track list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' track close'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--all'\t'All tracks of SESSION' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values tracks
+            end
+        case ' track wait'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--wait'\t'How long to wait for the track' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values tracks
+            end
+        case ' turn'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'creds'\t'Make short-lived credentials from the profile\'s TURN key'
+            end
+        case ' turn creds'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--ttl'\t'How long they are valid' '--as'\t'A shape to paste, in place of the table' '--custom-identifier'\t'A label for analytics' '--keep-port-53'\t'Keep URLs that browsers block' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' stats'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'session'\t'Show a session\'s tracks, and what the probes of this machine measure on it'
+            end
+        case ' stats session'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--watch'\t'Redraw every second until Ctrl-C' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' api'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--input'\t'JSON body from a file, or - for stdin' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values none GET POST PUT
+            end
+        case ' config'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'add'\t'Add a profile: ask for its secrets, verify them against the API, store them' 'use'\t'Choose the profile to use where neither flag nor environment says' 'show'\t'Show the profile in use, and the ones there are' 'check'\t'Try each secret of the profile: accepted, and for what?' 'env'\t'Print the profile as environment variables, to eval or to paste' 'path'\t'Show the files and folders that are read and written' 'secret'\t'Secrets of profiles'
+            end
+        case ' config add'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--from-env'\t'Take everything from the environment' '--app-id'\t'App ID; asked for without it' '--api-base'\t'API base; Cloudflare\'s without it' '--turn-key-id'\t'Id of a TURN key' '--account-id'\t'Account ID' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config use'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config show'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--origin'\t'Where each value comes from' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config check'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config env'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--with-secrets'\t'Print the secrets too' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config path'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' config secret'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'set'\t'Store a secret of a profile in the keyring, or in a file that only you can read'
+            end
+        case ' config secret set'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--stdin'\t'Read the secret from standard input' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values none app turn account
+            end
+        case ' completion'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values none bash zsh fish
+            end
+    end
+end
+
+complete -c rtcctl -f -k -a '(__rtcctl)'
