@@ -302,6 +302,7 @@ _rtcctl() {
       fi
       ;;
   esac
+  return 0
 }
 
 complete -o nosort -F _rtcctl rtcctl 2>/dev/null || complete -F _rtcctl rtcctl

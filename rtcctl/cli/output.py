@@ -171,6 +171,8 @@ class TableOutput:
     def _show(self, result: Result) -> None:
         from rtcctl.report import table
 
+        if self._is_target_shown:
+            self.streams.out("")
         self.streams.out(
             table.render(
                 result,

@@ -207,6 +207,7 @@ _rtcctl() {
   case "$path" in
 @COMMANDS@
   esac
+  return 0
 }
 
 complete -o nosort -F _rtcctl rtcctl 2>/dev/null || complete -F _rtcctl rtcctl

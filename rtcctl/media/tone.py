@@ -12,10 +12,10 @@ Tracking works on the full-rate samples in windows of 20 ms, each 10 ms after th
 fitted to each (two sums of products and a 2×2 system), which gives amplitude, phase, and what is left over. From one
 window to the next the phase turns by the frequency: the mean of these turns is the estimate. A window without the
 tone, or with its phase off the line that the windows before drew, is an *interruption*. It counts as a gap when it
-covers more than a packet, or when the phase has jumped by what no single packet left out or put in explains.
-One packet that was lost and concealed is no gap.
+covers more than a packet, or when the phase has jumped by what no single packet left out or put in explains (nor the
+codec: a high tone is hard to tell). One packet that was lost is no gap.
 
-Cost: 0.1 ms for 20 ms of sound while tracking, 2 ms for 130 ms while searching, nothing to speak of for silence.
+Measured: 0.8 % of a core for a live stream with a tone, 1.8 % for noise, 0.2 % for silence.
 """
 
 from __future__ import annotations
@@ -23,34 +23,40 @@ from __future__ import annotations
 import cmath
 import math
 from array import array
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import mul
+
+from rtcctl.media.spectrum import peak_hz
 
 FULL_SCALE = 32767
 
 BLOCKS_PER_S = 100
-PACKET_BLOCKS = 2
-"Blocks of 10 ms in a packet; also in a window."
+WINDOW_BLOCKS = 2
+"Blocks of 10 ms in a window, which is as long as a packet."
 
-SEARCH_POINTS = 1024
 SEARCH_RATE_HZ = 8000
+SEARCH_POINTS = 1024
 SEARCH_AGAIN_BLOCKS = 10
 "After a search without success, as many new blocks are awaited."
 MIN_FREQUENCY_HZ = 40.0
-MIN_PEAK = 30.0
-"Power of a peak over the mean of all other bins. In white noise it would take 10¹⁰ searches to meet one."
 SILENCE_DB = -70.0
 
 MIN_SHARE = 0.2
 "Of a window's power that the tone must hold: 6 dB below everything else."
 MIN_AMPLITUDE = 0.4
-"Relative to the windows before."
+"Relative to the line: below, the tone is missing from the window …"
+WHOLE_AMPLITUDE = 0.8
+"… and above it fills the window, so that level and noise can be told."
 MAX_PHASE_CYCLES = 0.06
-"Deviation from the line that coding noise may cause."
-LOST_WINDOWS = 20
+"Off the line: more than noise and coding do."
+LEARNING = 0.2
+"Share of the latest window in the line."
+FADING = 0.98
 JUMP_WINDOWS = 4
-"A packet touches three windows; a phase that stays off for more has jumped."
+"A packet touches three windows; a tone that is off the line for more goes on from elsewhere."
+LOST_WINDOWS = 20
+MODE_SHIFT_S = 100e-6
+"By which Opus shifts a tone when it changes between SILK, hybrid and CELT: no interruption."
 SAME_TONE = 0.01
 "Tones that differ by less are one."
 MAX_TONES = 16
@@ -129,12 +135,9 @@ class ToneDetector:
     def _take(self, block: array[int]) -> None:
         if self._tracker is None:
             self._search(block)
-        else:
-            self._track(self._tracker, block)
-
-    def _track(self, tracker: _Tracker, block: array[int]) -> None:
-        tracker.take(block, self._interval)
-        if tracker.missing >= LOST_WINDOWS:
+            return
+        self._tracker.take(block, self._interval)
+        if self._tracker.is_lost:
             self._tracker = None
 
     def _search(self, block: array[int]) -> None:
@@ -162,16 +165,19 @@ class ToneDetector:
         factor = self._decimation
         low = [sum(part) for part in zip(*(samples[phase::factor] for phase in range(factor)), strict=False)]
         rate_hz = self._sample_rate_hz / factor
-        peak_hz = _peak(low[-SEARCH_POINTS:], rate_hz)
-        if peak_hz is None:
+        peak = peak_hz(low[-SEARCH_POINTS:], rate_hz, MIN_FREQUENCY_HZ)
+        if peak is None:
             return None
         # Averaging does not keep a tone above 4 kHz out; it appears folded down, and the full rate tells.
-        folded = [abs(n * rate_hz + sign * peak_hz) for n in range(factor // 2 + 1) for sign in (1, -1)]
+        folded = [abs(n * rate_hz + sign * peak) for n in range(factor // 2 + 1) for sign in (1, -1)]
         latest = samples[-2 * self._block_size :]
         candidates = [f for f in dict.fromkeys(folded) if f < self._sample_rate_hz / 2]
         frequency_hz = max(candidates, key=lambda f: abs(self._project(latest, f)))
         half = len(samples) // 2
-        first, second = self._project(samples[:half], frequency_hz), self._project(samples[half : 2 * half], frequency_hz)
+        first, second = (
+            self._project(samples[:half], frequency_hz),
+            self._project(samples[half : 2 * half], frequency_hz),
+        )
         turn = cmath.rect(1, -2 * math.pi * frequency_hz * half / self._sample_rate_hz)
         error_hz = cmath.phase(second * first.conjugate() * turn) / (2 * math.pi) * self._sample_rate_hz / half
         return frequency_hz + error_hz if abs(error_hz) < rate_hz / SEARCH_POINTS / 2 else frequency_hz
@@ -191,43 +197,173 @@ class _Tracker:
         self._cosine, self._sine = _waves(angle, block_size)
         self._turn = cmath.rect(1, angle * block_size)
         "By which the phase goes on in one block."
-        self._size = 2 * block_size
+        self._size = WINDOW_BLOCKS * block_size
         image = cmath.rect(1, -2 * angle)
         self._image = (1 - image**self._size) / (1 - image)
         "What the negative frequency adds to a projection."
         self._determinant = self._size**2 - abs(self._image) ** 2
-        self._previous: tuple[complex, int] | None = None
-        self._last: complex = 0j
-        "Of the window before, when it held the tone and was on the line."
-        self._line: complex = 0j
-        "Expected amplitude and phase of this window."
+        self._block: tuple[complex, int] | None = None
+        "Projection and energy of the block before."
+        self._window = 0j
+        "The window before, turned to now; 0 unless it was on the line."
+        self._line = 0j
+        "What this window should be; 0 before the first one."
+        self._drift = complex(1)
+        "Sum of what the phase really turns by, relative to `_turn`; older turns fade."
         self._off: list[float] = []
-        "Deviations in cycles of the windows with the tone since the phase left the line."
-        self.missing = 0
-        "Windows without the tone, the latest in a row."
+        "Deviations in cycles of the windows since the tone left the line."
+        self._missing = 0
+        "Windows without the tone, in a row."
+        self.is_lost = False
 
     def take(self, block: array[int], heard: _Heard) -> None:
         """One more block; it completes a window with the one before."""
         projection = complex(sum(map(mul, block, self._cosine)), -sum(map(mul, block, self._sine)))
         energy = sum(map(mul, block, block))
-        before, self._previous = self._previous, (projection, energy)
+        before, self._block = self._block, (projection, energy)
         if before is None:
             return
-        energy += before[1]
         projection = before[0] + projection * self._turn.conjugate()
+        energy += before[1]
         amplitude = 2 * (self._size * projection - self._image * projection.conjugate()) / self._determinant
-        fitted = min((amplitude * projection.conjugate()).real, energy)
-        self._line *= self._turn
-        self._last *= self._turn
-        is_present = fitted >= MIN_SHARE * energy and abs(amplitude) >= MIN_AMPLITUDE * abs(self._line) and energy > 0
-        if not is_present:
-            self._last = 0j
-            self.missing += 1
-            if self.missing == PACKET_BLOCKS + 1 and self._line:
-                heard.gaps += 1
+        fitted = (amplitude * projection.conjugate()).real
+        turn = self._turn * self._drift / abs(self._drift)
+        self._line *= turn
+        self._window *= self._turn
+        if fitted < MIN_SHARE * energy or abs(amplitude) <= MIN_AMPLITUDE * abs(self._line):
+            self._miss(heard)
             return
-        heard.add(self, amplitude, fitted, energy)
-        self._follow(amplitude, heard)
+        self._missing = 0
+        deviation = cmath.phase(amplitude * self._line.conjugate()) / (2 * math.pi) if self._line else 0.0
+        if abs(deviation) > MAX_PHASE_CYCLES:
+            self._stray(amplitude, deviation, heard)
+            return
+        self._off.clear()
+        sums = heard.sums(self._frequency_hz)
+        if self._window:
+            step = amplitude * self._window.conjugate()
+            self._drift = FADING * self._drift + step / abs(step)
+            sums.turns += 1
+            sums.frequency_hz += self._frequency_hz + cmath.phase(step) / (2 * math.pi * self._block_s)
+        if abs(amplitude) >= WHOLE_AMPLITUDE * abs(self._line):
+            sums.windows += 1
+            sums.power += abs(amplitude) ** 2
+            sums.fitted += fitted
+            sums.residual += max(0.0, energy - fitted)
+        self._window = amplitude
+        self._line = self._line + LEARNING * (amplitude - self._line) if self._line else amplitude
 
-    def _follow(self, amplitude: complex, heard: _Heard) -> None:
-        ...
+    def _miss(self, heard: _Heard) -> None:
+        """The window does not hold the tone."""
+        self._window = 0j
+        self._missing += 1
+        heard.gaps += self._missing == WINDOW_BLOCKS + 1 and self._line != 0
+        self.is_lost = self._missing >= LOST_WINDOWS
+
+    def _stray(self, amplitude: complex, deviation: float, heard: _Heard) -> None:
+        """The tone is there, off the line: disturbed for a moment, or it goes on from elsewhere."""
+        self._window = 0j
+        self._off.append(deviation)
+        if len(self._off) < JUMP_WINDOWS:
+            return
+        packet_cycles = self._frequency_hz * self._block_s * WINDOW_BLOCKS
+        is_one_packet = any(
+            abs(_wrapped(deviation - slip)) <= 2 * MAX_PHASE_CYCLES for slip in (packet_cycles, -packet_cycles)
+        )
+        if is_one_packet or abs(deviation) <= self._frequency_hz * MODE_SHIFT_S:
+            self._off.clear()
+            self._line = amplitude
+            return
+        heard.gaps += 1
+        self.is_lost = True
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Of one tone."""
+
+    windows: int = 0
+    power: float = 0.0
+    "Amplitudes squared."
+    fitted: float = 0.0
+    residual: float = 0.0
+    turns: int = 0
+    frequency_hz: float = 0.0
+
+    def plus(self, other: _Sums) -> None:
+        self.windows += other.windows
+        self.power += other.power
+        self.fitted += other.fitted
+        self.residual += other.residual
+        self.turns += other.turns
+        self.frequency_hz += other.frequency_hz
+
+
+@dataclass(slots=True)
+class _Heard:
+    """All tones of some time."""
+
+    blocks: int = 0
+    gaps: int = 0
+    tones: dict[float, _Sums] = field(default_factory=dict)
+
+    def sums(self, frequency_hz: float) -> _Sums:
+        """Where to add what was heard of a tone."""
+        for known_hz, sums in self.tones.items():
+            if abs(known_hz - frequency_hz) <= SAME_TONE * known_hz:
+                return sums
+        if len(self.tones) >= MAX_TONES:
+            del self.tones[min(self.tones, key=lambda known_hz: self.tones[known_hz].windows)]
+        return self.tones.setdefault(frequency_hz, _Sums())
+
+    def plus(self, other: _Heard) -> _Heard:
+        self.blocks += other.blocks
+        self.gaps += other.gaps
+        for frequency_hz, sums in other.tones.items():
+            self.sums(frequency_hz).plus(sums)
+        return self
+
+    def tone(self) -> Tone:
+        analysed_s = self.blocks / BLOCKS_PER_S
+        sums = max(self.tones.values(), key=lambda sums: sums.windows, default=_Sums())
+        if not sums.windows or not sums.turns:
+            return Tone(gaps=self.gaps or None, analysed_s=analysed_s)
+        snr = sums.fitted / max(sums.residual, sums.fitted * 10 ** (-MAX_SNR_DB / 10))
+        return Tone(
+            frequency_hz=sums.frequency_hz / sums.turns,
+            level_db=10 * math.log10(sums.power / sums.windows / FULL_SCALE**2),
+            snr_db=10 * math.log10(snr),
+            gaps=self.gaps,
+            heard_s=sums.windows / BLOCKS_PER_S,
+            analysed_s=analysed_s,
+        )
+
+
+def tone_samples(
+    frequency_hz: float, sample_rate_hz: int, start_sample: int, count: int, amplitude: float
+) -> array[int]:
+    """Samples `start_sample` … of an endless sine, so that consecutive pieces join without a seam.
+
+    `amplitude` is relative to full scale, 0…1.
+    """
+    peak, cycle = amplitude * FULL_SCALE, 2 * math.pi / sample_rate_hz
+    return array(
+        "h",
+        [
+            round(peak * math.sin(cycle * (frequency_hz * n % sample_rate_hz)))
+            for n in range(start_sample, start_sample + count)
+        ],
+    )
+
+
+def _waves(angle: float, size: int) -> tuple[list[float], list[float]]:
+    """Cosine and sine of multiples of `angle`."""
+    return [math.cos(angle * n) for n in range(size)], [math.sin(angle * n) for n in range(size)]
+
+
+def _wrapped(cycles: float) -> float:
+    """The same phase within ±0.5."""
+    return cycles - round(cycles)
+
+
+__all__ = ["Tone", "ToneDetector", "tone_samples"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rtcctl.errors import ApiError, AuthError, RtcctlError
 from rtcctl.ops.env import Env
@@ -105,8 +106,13 @@ async def _explain_refusal(kind: str, secret: str, env: Env) -> str | None:
         if other == kind or not _is_complete(env.profile, other):
             continue
         try:
-            await try_it(env.with_profile(replace(env.profile, **{secret_name: secret})))
+            await try_it(env.with_profile(_with_secret(env.profile, secret_name, secret)))
         except RtcctlError:
             continue
         return f"refused as {KINDS[kind]}: it is the {KINDS[other]}"
     return None
+
+
+def _with_secret(profile: Profile, name: str, secret: str) -> Profile:
+    changed: dict[str, Any] = {name: secret}
+    return replace(profile, **changed)

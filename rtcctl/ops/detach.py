@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rtcctl.errors import DeadlineError, ExitStatus, RtcctlError
 from rtcctl.ops.env import Env
@@ -109,7 +110,7 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
     ]
 
 
-def _events(path: Path) -> list[dict[str, object]]:
+def _events(path: Path) -> list[dict[str, Any]]:
     """The whole lines written so far."""
     lines = path.read_text("utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

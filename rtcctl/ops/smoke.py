@@ -7,10 +7,10 @@ order in which a call is made, so the first one that fails names the place; what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rtcctl.errors import ApiError, AuthError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rtcctl.probe.peer import Peer
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.results.track import SentStatistics
+
+Answer = TypeVar("Answer")
 
 CHECKS = (
     "api",
@@ -172,11 +174,11 @@ class _Run:
         finally:
             self._judge(publication, subscription, lag)
 
-    async def _step(self, name: str, work: object) -> None:
+    async def _step(self, name: str, work: Awaitable[None]) -> None:
         """Await `work`; an expected error becomes the failure of check `name` and ends the path."""
         self.env.emit(Progress(text=name))
         try:
-            await work  # type: ignore[misc]
+            await work
         except RtcctlError as error:
             self._fail(name, error)
             raise _StepFailedError from error
@@ -403,7 +405,7 @@ class _Run:
         )
 
 
-async def _unless_gone(call):  # type: ignore[no-untyped-def]
+async def _unless_gone(call: Awaitable[Answer]) -> Answer | None:
     """The answer, or `None` when the session is gone already."""
     try:
         return await call

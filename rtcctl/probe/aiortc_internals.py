@@ -100,7 +100,8 @@ class PeerConnection(RTCPeerConnection):
         """Close, and wait for the tasks that aiortc starts and forgets."""
         pump = None if self._transport is None else self._transport._task
         await super().close()
-        tasks = {*self._connect_tasks, pump, self._RTCPeerConnection__closeTask} - {None, asyncio.current_task()}
+        closing = self._RTCPeerConnection__closeTask  # type: ignore[attr-defined]
+        tasks = {*self._connect_tasks, pump, closing} - {None, asyncio.current_task()}
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- overridden private methods ------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class PeerConnection(RTCPeerConnection):
         assert task is not None
         self._connect_tasks.add(task)
         try:
-            await super()._RTCPeerConnection__connect()
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
         except (ConnectionError, InvalidStateError):
             pass  # the transport's state says so, and that is what the peer looks at
         finally:
@@ -118,12 +119,12 @@ class PeerConnection(RTCPeerConnection):
 
     def _RTCPeerConnection__createDtlsTransport(self) -> Any:  # noqa: N802 (aiortc's name)
         assert self._transport is None, "max-bundle has one transport"
-        self._transport = super()._RTCPeerConnection__createDtlsTransport()
+        self._transport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
         _tap(self._transport, self._listener, self._clock, self._include_loopback)
         return self._transport
 
     def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (aiortc's name)
-        transceiver = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)
+        transceiver = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
         _count_only(transceiver.receiver, self._listener)
         return transceiver
 

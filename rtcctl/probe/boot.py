@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from functools import cache
 from pathlib import Path
+
+from rtcctl.media.payload import boot_id_hash
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @cache
-def boot_id_hash() -> int:
-    """64 bits that are equal in all processes since this machine's start, and differ elsewhere.
+def this_boot() -> int:
+    """Hash of this machine's boot id: equal in all processes since its start, different elsewhere.
 
     Where the system tells no boot id (macOS, Windows) it is this process that is identified: publisher and subscriber
     in one process, as in `smoke`, still measure one-way latency.
     """
     try:
-        identity = BOOT_ID.read_text().strip()
+        boot_id = BOOT_ID.read_bytes().strip()
     except OSError:
-        identity = str(uuid.uuid4())
-    return int.from_bytes(hashlib.sha256(b"rtcctl boot " + identity.encode()).digest()[:8], "big")
+        boot_id = uuid.uuid4().bytes
+    return boot_id_hash(boot_id)

@@ -13,8 +13,9 @@ from rtcctl.media.payload import send_time_of
 from rtcctl.media.percentiles import Distribution
 from rtcctl.media.reception import Reception, ReceptionStatistics
 from rtcctl.media.rtp import RtpHeader
+from rtcctl.media.tone import Tone
 from rtcctl.probe.aiortc_internals import Arrival
-from rtcctl.probe.boot import boot_id_hash
+from rtcctl.probe.boot import this_boot
 from rtcctl.probe.sinks import ToneSink
 from rtcctl.probe.stats import SecondOpinion, second_opinion
 from rtcctl.results.result import Percentiles
@@ -73,21 +74,15 @@ class Receiver:
     def start_measuring(self, now: float) -> None:
         """Count anew from the next packet."""
         if self._stream is not None:
-            self._stream.restart(now)
+            self._stream.restart_range(now)
 
     def statistics(self, now: float) -> ReceivedStatistics:
         """Totals since the first packet, or since `start_measuring`."""
-        if self._stream is None:
-            return self._nothing(0.0)
-        return self._combined(self._stream.reception.totals(now), self._stream.total)
+        return _NOTHING if self._stream is None else self._stream.totals(now, self._rtt_ms())
 
     def interval(self, now: float) -> ReceivedStatistics:
         """Since the previous call, or since the first packet."""
-        if self._stream is None:
-            return self._nothing(0.0)
-        statistics = self._combined(self._stream.reception.interval(now), self._stream.interval)
-        self._stream.next_interval()
-        return statistics
+        return _NOTHING if self._stream is None else self._stream.interval(now, self._rtt_ms())
 
     async def second_opinion(self) -> SecondOpinion | None:
         """What aiortc counted of the same packets."""
@@ -97,7 +92,11 @@ class Receiver:
     # -- called by the peer --------------------------------------------------------------------------------------
 
     def negotiated(self, parameters: RTCRtpReceiveParameters) -> None:
-        self._codecs = {codec.payloadType: codec for codec in parameters.codecs if not is_rtx(codec)}
+        self._codecs = {
+            codec.payloadType: codec
+            for codec in parameters.codecs
+            if codec.payloadType is not None and not is_rtx(codec)
+        }
 
     def packet_received(self, header: RtpHeader, data: bytes, arrival: Arrival) -> None:
         codec = self._codecs.get(header.payload_type)
@@ -115,13 +114,54 @@ class Receiver:
     def close(self) -> None:
         self._arrived.set()
 
-    # -- inside --------------------------------------------------------------------------------------------------
 
-    def _nothing(self, interval_s: float) -> ReceivedStatistics:
-        return ReceivedStatistics(interval_s=interval_s, packets_received=0, bytes_received=0)
+class _Stream:
+    """What is known of one source (SSRC)."""
 
-    def _combined(self, reception: Reception, content: _Content) -> ReceivedStatistics:
-        rtt_ms = self._rtt_ms()
+    def __init__(self, ssrc: int, codec: RTCRtpCodecParameters) -> None:
+        self.ssrc = ssrc
+        self._reception = ReceptionStatistics(codec.clockRate)
+        self._latency_ms = (Distribution(), Distribution())
+        "Of the range and of the interval."
+        self._sink = ToneSink() if codec.name.lower() == "opus" else None
+        self._concealed_before_ms = [0.0, 0.0]
+        "Likewise."
+
+    def packet_received(self, header: RtpHeader, payload: bytes, arrival: Arrival) -> None:
+        if not self._reception.receive(header.sequence_number, header.rtp_timestamp, len(payload), arrival.now):
+            return
+        sent = send_time_of(payload) if self._sink is not None else None
+        if sent is not None and sent.boot_id_hash == this_boot():
+            latency_ms = (arrival.monotonic_ns - sent.monotonic_ns) / 1e6
+            for distribution in self._latency_ms:
+                distribution.add(latency_ms)
+        if self._sink is not None:
+            self._sink.packet_received(header.sequence_number, header.rtp_timestamp, payload)
+
+    def restart_range(self, now: float) -> None:
+        self._reception.restart_range(now)
+        for distribution in self._latency_ms:
+            distribution.clear()
+        if self._sink is not None:
+            self._sink.detector.restart_range()
+            self._concealed_before_ms = [self._sink.concealed_ms] * 2
+
+    def totals(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
+        tone = None if self._sink is None else self._sink.detector.tone()
+        return self._statistics(self._reception.totals(now), 0, tone, rtt_ms)
+
+    def interval(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
+        tone = None if self._sink is None else self._sink.detector.interval()
+        statistics = self._statistics(self._reception.interval(now), 1, tone, rtt_ms)
+        self._latency_ms[1].clear()
+        if self._sink is not None:
+            self._concealed_before_ms[1] = self._sink.concealed_ms
+        return statistics
+
+    def _statistics(
+        self, reception: Reception, which: int, tone: Tone | None, rtt_ms: float | None
+    ) -> ReceivedStatistics:
+        latency = self._latency_ms[which].percentiles(50, 95, 99)
         interval_s = reception.interval_s
         return ReceivedStatistics(
             interval_s=interval_s,
@@ -137,5 +177,13 @@ class Receiver:
             rtt_ms=rtt_ms,
             rtt_source=None if rtt_ms is None else "stun",
             bitrate_bps=reception.bytes_received * 8 / interval_s if interval_s > 0 else None,
-            latency_ms=content.latency_ms,
+            latency_ms=None if latency is None else Percentiles(*latency),
+            tone_hz=None if tone is None else tone.frequency_hz,
+            tone_level_db=None if tone is None else tone.level_db,
+            tone_snr_db=None if tone is None else tone.snr_db,
+            audio_gaps=None if tone is None else tone.gaps,
+            concealed_ms=None if self._sink is None else self._sink.concealed_ms - self._concealed_before_ms[which],
         )
+
+
+_NOTHING = ReceivedStatistics(interval_s=0.0, packets_received=0, bytes_received=0)

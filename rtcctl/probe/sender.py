@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
 from av.packet import Packet
@@ -28,9 +29,9 @@ class SourceTrack(MediaStreamTrack):
         self._clock = clock
         self._time_base = Fraction(1, source.clock_rate_hz)
 
-    async def recv(self) -> Packet:
+    async def recv(self) -> Packet[Any]:
         media = await self._source.next_packet(self._clock)
-        packet = Packet(media.payload)
+        packet: Packet[Any] = Packet(media.payload)
         packet.pts = media.rtp_timestamp
         packet.time_base = self._time_base
         return packet

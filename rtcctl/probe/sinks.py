@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 
-from av import CodecContext
+from av import AudioCodecContext, CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
 
@@ -26,10 +26,10 @@ MAX_PAUSE_SAMPLES = SAMPLE_RATE_HZ
 
 
 class ToneSink:
-    """Listens to one Opus stream. `detector` is fed with mono samples at 48 kHz."""
+    """Listens to one Opus stream, in mono."""
 
-    def __init__(self, detector: ToneDetector) -> None:
-        self._detector = detector
+    def __init__(self) -> None:
+        self.detector = ToneDetector(SAMPLE_RATE_HZ)
         self._decoder = _opus_decoder()
         self._unwrapper = SequenceUnwrapper()
         self._waiting: dict[int, tuple[int, bytes]] = {}
@@ -62,7 +62,7 @@ class ToneSink:
             samples = self._samples(payload)
         except FFmpegError:
             return  # what it would have lasted is a hole in the timestamps, found with the next packet
-        self._detector.feed(samples)
+        self.detector.feed(samples)
         self._next_timestamp = (rtp_timestamp + len(samples)) & 0xFFFFFFFF
 
     def _conceal(self, sequence: int) -> None:
@@ -71,7 +71,7 @@ class ToneSink:
         if missing:
             # A packet that is nothing but its table of contents is a lost frame (RFC 6716 §4.4).
             samples = self._samples(bytes([self._toc & 0xFC]))[:missing]
-            self._detector.feed(samples)
+            self.detector.feed(samples)
             self._silence(missing - len(samples))
             self.concealed_ms += missing * 1000 / SAMPLE_RATE_HZ
             self._next_timestamp = self._waiting[sequence][0]
@@ -88,7 +88,7 @@ class ToneSink:
 
     def _silence(self, samples: int) -> None:
         if samples:
-            self._detector.feed(array("h", bytes(2 * samples)))
+            self.detector.feed(array("h", bytes(2 * samples)))
 
     def _samples(self, payload: bytes) -> array[int]:
         samples = array("h")
@@ -97,8 +97,9 @@ class ToneSink:
         return samples
 
 
-def _opus_decoder() -> CodecContext:
+def _opus_decoder() -> AudioCodecContext:
     decoder = CodecContext.create("libopus", "r")
+    assert isinstance(decoder, AudioCodecContext)
     decoder.format = "s16"
     decoder.layout = "mono"
     decoder.sample_rate = SAMPLE_RATE_HZ

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtcctl.media.opus import with_padding
-from rtcctl.media.payload import SendTime
-from rtcctl.probe.boot import boot_id_hash
+from rtcctl.media.payload import SendTime, restamp, stamp
+from rtcctl.media.tone import tone_samples
+from rtcctl.probe.boot import this_boot
 
 SAMPLE_RATE_HZ = 48_000
 PACKET_S = 0.02
@@ -57,7 +56,7 @@ class ToneSource:
         self._level_db = level_db
         self._channels = channels
         self._bitrate_bps = bitrate_bps
-        self._loop: list[bytes] = []
+        self._loop: list[bytearray] = []
         self._ticks = 0
         self.started_at: float | None = None
         "Clock, when the first packet was due."
@@ -68,9 +67,10 @@ class ToneSource:
     async def prepare(self) -> None:
         """Encode the loop, outside the event loop; does nothing the second time."""
         if not self._loop:
-            self._loop = await asyncio.to_thread(
+            packets = await asyncio.to_thread(
                 encode_tone, self.frequency_hz, self._level_db, self._channels, self._bitrate_bps
             )
+            self._loop = [bytearray(stamp(packet, SendTime(0, 0, 0))) for packet in packets]
 
     async def next_packet(self, clock: Callable[[], float]) -> MediaPacket:
         """Wait until the next packet is due and return it, stamped with the time."""
@@ -85,10 +85,10 @@ class ToneSource:
         tick = self._ticks
         self._ticks += 1
         self.packets_sent += 1
-        stamp = SendTime(self.packets_sent, time.monotonic_ns(), boot_id_hash())
-        payload = with_padding(self._loop[tick % len(self._loop)], bytes(stamp))
+        payload = self._loop[tick % len(self._loop)]
         self.bytes_sent += len(payload)
-        return MediaPacket(payload, tick * SAMPLES_PER_PACKET)
+        restamp(payload, len(payload), SendTime(self.packets_sent, time.monotonic_ns(), this_boot()))
+        return MediaPacket(bytes(payload), tick * SAMPLES_PER_PACKET)
 
     def nominal_packets(self, now: float) -> int:
         """How many packets are due by `now`."""
@@ -114,14 +114,11 @@ def encode_tone(
     from av import AudioFrame, CodecContext
 
     packets = loop_packets(frequency_hz)
-    cycles = round(frequency_hz * PACKET_S * packets)
-    size = packets * SAMPLES_PER_PACKET
-    amplitude = 32767 * 10 ** (level_db / 20)
-    samples = array("h", bytes(2 * size * channels))
-    for i in range(size):
-        samples[i * channels] = int(amplitude * math.sin(2 * math.pi * (i * cycles % size) / size))
-    for channel in range(1, channels):
-        samples[channel::channels] = samples[::channels]
+    closing_hz = round(frequency_hz * PACKET_S * packets) / (PACKET_S * packets)
+    mono = tone_samples(closing_hz, SAMPLE_RATE_HZ, 0, packets * SAMPLES_PER_PACKET, 10 ** (level_db / 20))
+    samples = array("h", bytes(2 * len(mono) * channels))
+    for channel in range(channels):
+        samples[channel::channels] = mono
     layout = "mono" if channels == 1 else "stereo"
     encoder = CodecContext.create("libopus", "w")
     encoder.format = "s16"

@@ -69,7 +69,7 @@ def explain_connect_failure(exc: Exception, endpoint: Endpoint) -> tuple[Network
             case ssl.SSLError():
                 return (
                     NetworkError(
-                        f"TLS with {where} failed: {cause.reason or 'unknown reason'}.",
+                        f"TLS with {where} failed: {getattr(cause, 'reason', None) or 'unknown reason'}.",
                         phase="tls",
                         hint="Does it speak https at all? An http API base starts with http://.",
                     ),

@@ -21,6 +21,7 @@ from rtcctl.realtime.explain import hint_for
 Location = Literal["local", "remote"]
 Kind = Literal["audio", "video"]
 Secret = Annotated[str, Field(repr=False)]
+OptionalSecret = Annotated[str | None, Field(repr=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -291,7 +292,7 @@ class AdapterResult(Failable):
     adapter_id: str | None = None
     session_id: str | None = None
     "Of a local adapter: the new publishing session."
-    endpoint: Secret | None = None
+    endpoint: OptionalSecret = None
     bytes_processed: float | None = None
     "Close only; not the billed amount."
 
@@ -328,7 +329,7 @@ class IceServerObject(Wire):
 
     urls: list[str]
     username: str | None = None
-    credential: Secret | None = None
+    credential: OptionalSecret = None
 
 
 class IceServersResponse(Wire):

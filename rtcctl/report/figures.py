@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from rtcctl.results.check import Check
+
 UNKNOWN = "–"
 
 
@@ -89,6 +91,19 @@ def observed(value: float | str | None, unit: str | None) -> str:
             return f"{value:,g}"
         case _:
             return f"{value:,g} {unit}"
+
+
+def limit(check: Check) -> str:
+    """The limit of a check as it was set, `≤ 30 ms`; nothing when there is none."""
+    value = check.limit
+    if value is None or isinstance(value, str):
+        return printable(value or "")
+    match check.unit:
+        case "ms":
+            return f"≤ {value:g} ms"
+        case "ratio":
+            return f"≤ {value * 100:g} %"
+    return observed(value, check.unit)
 
 
 def printable(text: str) -> str:

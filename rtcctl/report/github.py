@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rtcctl.report.figures import observed
+from rtcctl.report.figures import limit, observed
 from rtcctl.results.check import Check, CheckStatus
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def masks(secrets: Iterable[str]) -> list[str]:
 
 def _sentence(check: Check) -> str:
     figures = observed(check.observed, check.unit)
-    limit = f" (limit {observed(check.limit, check.unit)})" if check.limit is not None else ""
-    parts = (check.detail, f"measured {figures}{limit}" if check.observed is not None else "", check.hint)
+    limited = f" (limit {limit(check)})" if check.limit is not None else ""
+    parts = (check.detail, f"measured {figures}{limited}" if check.observed is not None else "", check.hint)
     return f"{check.status.value}: " + "; ".join(part for part in parts if part)
 
 

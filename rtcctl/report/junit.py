@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from rtcctl.report.figures import observed, printable
+from rtcctl.report.figures import limit, observed, printable
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.results.smoke import Smoke
 
@@ -54,7 +54,7 @@ def _add_check(suite: Element, check: Check, classname: str) -> None:
     case = SubElement(suite, "testcase", classname=classname, name=check.name)
     figures = f"measured {observed(check.observed, check.unit)}"
     if check.limit is not None:
-        figures += f", limit {observed(check.limit, check.unit)}"
+        figures += f", limit {limit(check)}"
     detail = printable(check.detail)
     match check.status:
         case CheckStatus.FAILED:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live as RichLive
-from rich.table import Table
 from rich.text import Text
 
 from rtcctl.report import figures
-from rtcctl.report.figures import UNKNOWN, printable
+from rtcctl.report.figures import UNKNOWN
+from rtcctl.report.layout import Line, Styled, draw, grid, line
 from rtcctl.report.table import STYLES
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.event import CheckDone, Event, Interval, Progress
@@ -41,34 +41,32 @@ class State:
         return True
 
 
-def draw(state: State) -> RenderableType:
-    """The lines, from what has happened."""
-    parts: list[RenderableType] = []
+def lines(state: State) -> list[Line]:
+    """What is drawn, from what has happened."""
+    drawn: list[Line] = []
     if state.checks:
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        for check in state.checks.values():
-            style = STYLES.get(CheckStatus(check.status), "")
-            table.add_row(check.name, Text(check.status, style=style), Text(printable(check.detail), style="dim"))
-        parts.append(table)
+        rows = [
+            (check.name, Styled(check.status, STYLES[CheckStatus(check.status)]), Styled(check.detail, "dim"))
+            for check in state.checks.values()
+        ]
+        drawn += grid(("check", "verdict", ""), rows)
     if state.intervals:
-        parts.append(_intervals(state.intervals))
+        drawn += _intervals(state.intervals)
     if state.step:
-        parts.append(Text(f"… {printable(state.step)}", style="cyan"))
-    return Group(*parts)
+        drawn.append(line(Styled(f"… {state.step}", "cyan")))
+    return drawn
 
 
-def _intervals(intervals: list[Interval]) -> Table:
+def _intervals(intervals: list[Interval]) -> list[Line]:
     """The last seconds, one a row."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("time", "packets", "lost", "bitrate", "jitter", "round trip", "latency p95", "tone"):
-        table.add_column(name, justify="right")
+    rows = []
     for interval in intervals:
         sent, received = interval.sent, interval.received
         if received is not None:
             latency = received.latency_ms
             cells = (
                 figures.count(received.packets_received),
-                figures.count(received.packets_lost),
+                figures.percent(received.fraction_lost),
                 figures.bits_per_second(received.bitrate_bps),
                 figures.milliseconds(received.jitter_ms),
                 figures.milliseconds(received.rtt_ms),
@@ -87,8 +85,9 @@ def _intervals(intervals: list[Interval]) -> Table:
             )
         else:
             continue
-        table.add_row(figures.seconds(interval.elapsed_s), *cells)
-    return table
+        rows.append((figures.seconds(interval.elapsed_s), *cells))
+    header = ("time", "packets", "loss", "bitrate", "jitter", "round trip", "latency p95", "tone")
+    return grid(header, rows, right=range(len(header)))
 
 
 class Live:
@@ -105,7 +104,9 @@ class Live:
     def event(self, event: Event) -> None:
         """Draw what changed."""
         if self._state.add(event):
-            self._live.update(draw(self._state), refresh=True)
+            width = self._console.width
+            text = draw(lines(self._state), width=width, colour=not self._console.no_color)
+            self._live.update(Text.from_ansi(text), refresh=True)
 
     def print(self, text: str) -> None:
         """A line above the display."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rtcctl.report.figures import UNKNOWN, observed, printable
+from rtcctl.report.figures import limit, observed, printable
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.smoke import Smoke
 
@@ -35,10 +35,9 @@ def render(result: Result, command: str, exit_status: int) -> str:
     if result.checks:
         lines += ["| check | verdict | measured | limit | |", "| --- | --- | ---: | ---: | --- |"]
         for check in result.checks:
-            limit = observed(check.limit, check.unit) if check.limit is not None else ""
-            measured = observed(check.observed, check.unit) if check.observed is not None else UNKNOWN
+            measured = observed(check.observed, check.unit)
             again = f" (attempt {check.attempts})" if check.attempts > 1 else ""
-            cells = (check.name, MARKS[check.status] + again, measured, limit, check.detail)
+            cells = (check.name, MARKS[check.status] + again, measured, limit(check), check.detail)
             lines.append("| " + " | ".join(_text(cell) for cell in cells) + " |")
         lines.append("")
     if result.failure is not None:

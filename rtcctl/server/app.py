@@ -102,11 +102,11 @@ class RealtimeApi:
 
     async def generate_ice_servers(self, request: Request) -> Response:
         await self._check_turn_request(request)
-        return json_answer(turn.ice_servers(self._stun_url).to_wire(), 201)
+        return json_answer(turn.ice_servers(self._stun_url), 201)
 
     async def generate(self, request: Request) -> Response:
         await self._check_turn_request(request)
-        return json_answer(turn.credentials(self._stun_url).to_wire(), 201)
+        return json_answer(turn.credentials(self._stun_url), 201)
 
     async def revoke(self, request: Request) -> Response:
         """Whether or not such a credential was ever issued: revoking is idempotent (reference §10)."""

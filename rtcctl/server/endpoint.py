@@ -73,6 +73,11 @@ class Endpoint:
         return self._socket.address[1]
 
     @property
+    def packets_dropped(self) -> int:
+        """Packets that the kernel did not take, since the start."""
+        return self._socket.packets_dropped
+
+    @property
     def candidates(self) -> tuple[tuple[str, int], ...]:
         """Addresses at which the socket can be reached: ICE host candidates, best first."""
         host, port = self._socket.address

@@ -6,7 +6,9 @@ address.
 
 from __future__ import annotations
 
-from rtcctl.realtime.schema import IceServerObject, IceServersResponse, TurnCredentialsRequest, TurnCredentialsResponse
+from typing import Any
+
+from rtcctl.realtime.schema import TurnCredentialsRequest
 from rtcctl.server.limits import Limits
 from rtcctl.web.refusal import Refusal
 
@@ -22,11 +24,11 @@ def check(request: TurnCredentialsRequest, limits: Limits) -> None:
         raise Refusal(400, "invalid_params", f"ttl must be between 1 and {limits.turn_ttl_max} seconds")
 
 
-def ice_servers(url: str) -> IceServersResponse:
-    """For `generate-ice-servers`."""
-    return IceServersResponse(ice_servers=[IceServerObject(urls=[url])])
+def ice_servers(url: str) -> dict[str, Any]:
+    """Answer of `generate-ice-servers`."""
+    return {"iceServers": [{"urls": [url]}]}
 
 
-def credentials(url: str) -> TurnCredentialsResponse:
-    """For the older `generate`: one object instead of a list."""
-    return TurnCredentialsResponse(ice_servers=IceServerObject(urls=[url]))
+def credentials(url: str) -> dict[str, Any]:
+    """Answer of the older `generate`: one object instead of a list."""
+    return {"iceServers": {"urls": [url]}}

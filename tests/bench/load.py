@@ -6,14 +6,31 @@ are); it is cheap enough to load a server from one core.
 
 from __future__ import annotations
 
+import ctypes
+import json
+import os
 import random
 import socket
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from rtcctl.errors import ParseError
 from rtcctl.media.clock import ntp_from_unix
-from rtcctl.media.rtcp import Packet, ReceiverReport, SenderReport, SourceDescription, compound, parse_compound
+from rtcctl.media.rtcp import (
+    GenericNack,
+    Packet,
+    ReceiverReport,
+    ReportBlock,
+    SenderReport,
+    SourceDescription,
+    compound,
+    parse_compound,
+)
 from rtcctl.media.rtp import build_packet, is_rtcp, is_rtp
 from rtcctl.media.stun import Attribute, Message, MessageClass, Method, is_stun
 from rtcctl.transport.dtls import Certificate, DtlsEndpoint
@@ -166,3 +183,219 @@ class LeanPeer:
                 self.on_rtcp(parse_compound(plain))
             except ParseError as exc:
                 raise AssertionError("our RTCP does not parse") from exc
+
+
+# Processes
+
+SERVER_CORE, LOAD_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2] if hasattr(os, "sched_getaffinity") else (0, 0)
+ROOT = Path(__file__).parents[2]
+PACKET_PAYLOAD = bytes(160)
+"With the 12 bytes of the header the 172 bytes of a 64 kbit/s Opus packet of 20 ms."
+PACKETS_PER_SECOND = 50
+
+
+def pin_load() -> None:
+    """Keep this process, which makes the load and swallows the packets, off the server's core."""
+    os.sched_setaffinity(0, {LOAD_CORE})
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process with all its threads (resolution: 10 ms)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def start_pinned(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """A process on the server's core."""
+    return subprocess.Popen(
+        command, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}), cwd=ROOT, **options
+    )
+
+
+class Sfu:
+    """The process of tests/bench/sfu.py."""
+
+    def __init__(self, *, uvloop: bool) -> None:
+        command = [sys.executable, "-m", "tests.bench", "sfu", *(["--uvloop"] if uvloop else [])]
+        self.process = start_pinned(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.peers: list[LeanPeer] = []
+        self.publishers: list[tuple[LeanPeer, int]] = []
+        self._certificate = Certificate.generate()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def connect(self, count: int) -> range:
+        """Connect so many more peers; their indices."""
+        opened = self.ask(open=count)
+        first = len(self.peers)
+        server = ("127.0.0.1", opened["port"])
+        peers = [
+            LeanPeer(self._certificate, server, ufrag, pwd, (("sha-256", opened["fingerprint"]),))
+            for ufrag, pwd in opened["credentials"]
+        ]
+        self.peers += peers
+        self.ask(remote=[(first + i, peer.description) for i, peer in enumerate(peers)])
+        connect(peers)
+        return range(first, len(self.peers))
+
+    def publish(self, indices: Iterable[int]) -> list[int]:
+        chosen = [(index, self.peers[index].ssrc) for index in indices]
+        tracks: list[int] = self.ask(publish=chosen)["tracks"]
+        return tracks
+
+    def subscribe(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+        ssrcs: list[int] = self.ask(subscribe=pairs)["ssrcs"]
+        return ssrcs
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        for peer in self.peers:
+            peer.sock.close()
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def connect(peers: Sequence[LeanPeer], timeout_s: float = 20.0) -> None:
+    """ICE and DTLS for all of them, a few at a time as clients come."""
+    deadline = time.monotonic() + timeout_s
+    for start in range(0, len(peers), 10):
+        part = peers[start : start + 10]
+        for peer in part:
+            peer.check()
+        while any(peer.srtp is None for peer in part):
+            assert time.monotonic() < deadline, "peers did not connect"
+            time.sleep(0.001)
+            for peer in part:
+                peer.read()
+                if peer.srtp is None and random.random() < 0.01:
+                    peer.handle_timer()
+
+
+class Sinks:
+    """Sockets whose packets are counted and thrown away, without waking up for each."""
+
+    _SLOTS = 64
+
+    def __init__(self, socks: Sequence[socket.socket]) -> None:
+        self.rtp = self.rtcp = 0
+        self._fds = [sock.fileno() for sock in socks]
+        for sock in socks:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._memory = bytearray(self._SLOTS * 2048)
+        base = ctypes.addressof((ctypes.c_char * len(self._memory)).from_buffer(self._memory))
+        self._iovecs = (ctypes.c_uint64 * (2 * self._SLOTS))()
+        self._headers = (ctypes.c_uint64 * (8 * self._SLOTS))()
+        for i in range(self._SLOTS):
+            self._iovecs[2 * i], self._iovecs[2 * i + 1] = base + 2048 * i, 2048
+            self._headers[8 * i + 2] = ctypes.addressof(self._iovecs) + 16 * i
+            self._headers[8 * i + 3] = 1
+        self._recvmmsg = ctypes.CDLL(None).recvmmsg
+
+    def drain(self) -> None:
+        """Take everything the sockets have."""
+        memory = self._memory
+        for fd in self._fds:
+            count = self._SLOTS
+            while count == self._SLOTS:
+                count = self._recvmmsg(fd, self._headers, self._SLOTS, 0, None)
+                for i in range(count):
+                    if 192 <= memory[2048 * i + 1] <= 223:
+                        self.rtcp += 1
+                    elif memory[2048 * i] >= 128:
+                        self.rtp += 1
+
+
+@dataclass
+class Speaker:
+    """A publisher at 50 packets a second with sender reports."""
+
+    peer: LeanPeer
+    due: float
+    sequence_number: int = 0
+
+    def send_due(self, now: float) -> int:
+        """Send what is due; how many."""
+        sent = 0
+        while self.due <= now:
+            self.peer.send_rtp(PACKET_PAYLOAD, self.sequence_number, self.sequence_number * 960, extensions={4: b"0"})
+            if self.sequence_number % PACKETS_PER_SECOND == 0:
+                octets = self.sequence_number * len(PACKET_PAYLOAD)
+                self.peer.send_sender_report(time.time(), self.sequence_number * 960, self.sequence_number, octets)
+            self.sequence_number += 1
+            self.due += 1 / PACKETS_PER_SECOND
+            sent += 1
+        return sent
+
+
+@dataclass
+class Listener:
+    """A subscriber: reports once a second about each track, asks for one packet again, checks consent."""
+
+    peer: LeanPeer
+    ssrcs: Sequence[int]
+    due: float
+
+    def send_due(self, now: float) -> None:
+        if now < self.due:
+            return
+        self.due += 1.0
+        blocks = [ReportBlock(ssrc, 0, 0, 1000, 50) for ssrc in self.ssrcs]
+        for start in range(0, len(blocks), 31):
+            self.peer.send_receiver_report(*blocks[start : start + 31])
+        self.peer.send_rtcp(ReceiverReport(self.peer.ssrc), GenericNack(self.peer.ssrc, self.ssrcs[0], (1000,)))
+        if random.random() < 0.4:
+            self.peer.check()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a stretch of load came to."""
+
+    sent: int
+    received: int
+    expected: int
+    cpu_s: float
+
+    @property
+    def cpu_us_per_packet(self) -> float:
+        return self.cpu_s / self.received * 1e6 if self.received else float("nan")
+
+    @property
+    def delivered(self) -> float:
+        return self.received / self.expected if self.expected else 0.0
+
+
+def run_load(
+    speakers: Sequence[Speaker],
+    listeners: Sequence[Listener],
+    sinks: Sinks,
+    pid: int,
+    *,
+    seconds: float,
+    fanout: int,
+) -> Load:
+    """Send for a while; CPU time of `pid` for it."""
+    start = time.monotonic()
+    for i, speaker in enumerate(speakers):
+        speaker.due = start + i / len(speakers) / PACKETS_PER_SECOND
+    for i, listener in enumerate(listeners):
+        listener.due = start + i / len(listeners)
+    sinks.drain()
+    received, cpu_s, sent = sinks.rtp, cpu_seconds(pid), 0
+    while (now := time.monotonic()) < start + seconds:
+        for speaker in speakers:
+            sent += speaker.send_due(now)
+        for listener in listeners:
+            listener.send_due(now)
+        sinks.drain()
+        time.sleep(0.0005)
+    time.sleep(0.05)
+    sinks.drain()
+    return Load(sent, sinks.rtp - received, sent * fanout, cpu_seconds(pid) - cpu_s)

@@ -11,7 +11,7 @@ import aioice.ice
 import aioice.stun
 import pytest
 from aiortc import RTCPeerConnection, RTCRtpReceiver
-from aiortc.rtcdtlstransport import RtpRouter, RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
 from aiortc.rtcicetransport import RTCIceTransport
 
 from rtcctl.probe.aiortc_internals import PeerConnection

@@ -28,11 +28,8 @@ def test_placeholders_expand_and_nothing_else_does():
     command = curl_command(call, PROFILE)
     assert '/sessions/"$SESSION_ID"/tracks/close' in command
     assert '"$MID"' in command
-    words = shlex.split(command.replace("\\\n", " "))
+    words = shlex.split(command.replace(" \\\n", " "))
     assert json.loads(words[words.index("--data-raw") + 1]) == call.body
-    assert words[5] == "http://127.0.0.1:8610/v1/apps/app/sessions/$SESSION_ID/tracks/close" or words[4].endswith(
-        "sessions/$SESSION_ID/tracks/close"
-    )
 
 
 def test_a_path_with_a_slash_is_below_the_api_base():

@@ -6,13 +6,36 @@ import pytest
 
 from rtcctl.realtime.explain import hint_for, is_unstable_signalling
 
-CODES = """unauthorized not_found decoding_error invalid_params payload_too_large session_error
-invalid_session_description signaling_state_not_stable invalid_modification_have_local_offer
-invalid_modification_have_remote_offer invalid_modification_have_local_pranswer
-invalid_modification_have_remote_pranswer invalid_modification_stable not_found_track_error empty_track_error
-track_error repeated_local_track_error update_track_error close_track_error websocket_localhost_not_allowed
-websocket_handshake_failed websocket_connection_timeout adapter_not_found retryable_transient_error
-temporarily_unavailable_error transport_unavailable_error backend_error internal_error""".split()
+CODES = [
+    "unauthorized",
+    "not_found",
+    "decoding_error",
+    "invalid_params",
+    "payload_too_large",
+    "session_error",
+    "invalid_session_description",
+    "signaling_state_not_stable",
+    "invalid_modification_have_local_offer",
+    "invalid_modification_have_remote_offer",
+    "invalid_modification_have_local_pranswer",
+    "invalid_modification_have_remote_pranswer",
+    "invalid_modification_stable",
+    "not_found_track_error",
+    "empty_track_error",
+    "track_error",
+    "repeated_local_track_error",
+    "update_track_error",
+    "close_track_error",
+    "websocket_localhost_not_allowed",
+    "websocket_handshake_failed",
+    "websocket_connection_timeout",
+    "adapter_not_found",
+    "retryable_transient_error",
+    "temporarily_unavailable_error",
+    "transport_unavailable_error",
+    "backend_error",
+    "internal_error",
+]
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from random import Random
 
@@ -94,10 +95,8 @@ def test_both_shapes_become_the_same_list(body: object):
 )
 def test_other_shapes_are_schema_errors(body: object):
     """Nothing else comes out of the parser."""
-    try:
+    with contextlib.suppress(SchemaError):
         parse_ice_servers(body)
-    except SchemaError:
-        pass
 
 
 def test_urls_of_port_53_go():

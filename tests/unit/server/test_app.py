@@ -145,7 +145,9 @@ async def test_subcodes_are_on_the_wire() -> None:
         assert error(answer)[:2] == (406, "invalid_session_description")
 
 
-@pytest.mark.parametrize("header", [None, "", "secret", "Basic secret", "Bearer", "Bearer wrong", "Bearer token", "Bearer \u00e9"])
+@pytest.mark.parametrize(
+    "header", [None, "", "secret", "Basic secret", "Bearer", "Bearer wrong", "Bearer token", "Bearer \u00e9"]
+)
 async def test_wrong_secrets(header: str | None) -> None:
     """401 on every path of the app, whether or not what is named exists."""
     async with api() as client:

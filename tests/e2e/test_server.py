@@ -1,0 +1,194 @@
+"""The embedded server as a part of a program: ports, exposure, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from contextlib import closing
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from rtcctl.errors import UsageError
+from rtcctl.media.sdp import Direction
+from rtcctl.media.sdp import SessionDescription as Sdp
+from rtcctl.server.limits import Limits
+from rtcctl.server.server import RealtimeServer
+from tests.support.sdp import offer_of, section
+
+OFFER = offer_of(section("0", Direction.SENDONLY)).to_wire()
+
+
+@dataclass(frozen=True)
+class OwnCredentials:
+    app_id: str = "own"
+    app_secret: str = "a secret of my own"
+    turn_key_id: str = "own-key"
+    turn_key_token: str = "a token of my own"
+
+
+def client(server: RealtimeServer) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=f"{server.base_url}/apps/{server.app_id}/",
+        headers={"Authorization": f"Bearer {server.app_secret}"},
+        timeout=15,
+        trust_env=False,
+    )
+
+
+async def test_a_free_port_is_one_number() -> None:
+    """Port 0: TCP and UDP have the same number, and it is in the base URL and in the candidate."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        assert server.port == server.udp_port
+        assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
+        assert server.candidates == (("127.0.0.1", server.port),)
+
+
+async def test_an_udp_port_of_its_own() -> None:
+    """`udp_port` may be any."""
+    async with RealtimeServer.run("127.0.0.1", 0, udp_port=0) as server:
+        assert server.udp_port
+        assert server.candidates == (("127.0.0.1", server.udp_port),)
+
+
+async def test_ports_in_use() -> None:
+    """A clear error before anything is served; nothing stays bound."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        with pytest.raises(UsageError, match=f"TCP port {server.port}"):
+            async with RealtimeServer.run("127.0.0.1", server.port):
+                pass
+        with pytest.raises(UsageError, match=f"UDP port {server.udp_port}"):
+            async with RealtimeServer.run("127.0.0.1", 0, udp_port=server.udp_port):
+                pass
+    async with RealtimeServer.run("127.0.0.1", server.port) as again:
+        assert again.port == server.port
+
+
+async def test_impossible_addresses() -> None:
+    """No such port, no such host: usage errors."""
+    for host, port in (("127.0.0.1", 70000), ("127.0.0.1", -1), ("no.such.host.invalid", 0), ("192.0.2.1", 0)):
+        with pytest.raises(UsageError):
+            async with RealtimeServer.run(host, port, credentials=OwnCredentials()):
+                pass
+
+
+async def test_the_development_secret_stays_on_loopback() -> None:
+    """Elsewhere it is refused with a hint; with a secret of one's own it is not."""
+    with pytest.raises(UsageError, match="public") as caught:
+        async with RealtimeServer.run("0.0.0.0", 0):
+            pass
+    assert "RTCCTL_DEV_SECRET" in caught.value.hint
+    async with RealtimeServer.run("0.0.0.0", 0, credentials=OwnCredentials()) as server:
+        assert server.base_url.startswith("http://127.0.0.1:")
+        assert ("127.0.0.1", server.udp_port) in server.candidates
+
+
+async def test_an_announced_address_is_the_first_candidate() -> None:
+    """For containers: the address that others see, and still our own."""
+    async with RealtimeServer.run("127.0.0.1", 0, announce="192.0.2.7") as server, client(server) as http:
+        answer = await http.post("sessions/new", json={"sessionDescription": OFFER})
+        (media,) = Sdp.parse(answer.json()["sessionDescription"]["sdp"]).media
+        assert [candidate.address for candidate in media.candidates] == ["192.0.2.7", "127.0.0.1"]
+
+
+async def test_ipv6() -> None:
+    """On ::1 the base URL has brackets, and the candidate is IPv6."""
+    try:
+        with closing(socket.socket(socket.AF_INET6)) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    async with RealtimeServer.run("::1", 0) as server, client(server) as http:
+        assert server.base_url.startswith("http://[::1]:")
+        assert (await http.post("sessions/new")).status_code == 201
+        assert server.candidates == (("::1", server.udp_port),)
+
+
+async def test_it_ends_quickly_whatever_is_open(caplog: pytest.LogCaptureFixture) -> None:
+    """Idle connections, a request that is being held, and one whose body never comes: closed within 2 s."""
+    caplog.set_level(logging.ERROR)
+    async with RealtimeServer.run("127.0.0.1", 0, limits=Limits(connect_wait_s=60)) as server, client(server) as http:
+        session_id = (await http.post("sessions/new", json={"sessionDescription": OFFER})).json()["sessionId"]
+        track = {"location": "local", "mid": "0", "trackName": "mic"}
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST /v1/apps/x/sessions/new HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        async with asyncio.TaskGroup() as group:
+            held = group.create_task(
+                http.post(
+                    f"sessions/{session_id}/tracks/new", json={"tracks": [track], "sessionDescription": OFFER}
+                )
+            )
+            await asyncio.sleep(0.2)
+            started = time.monotonic()
+            server.registry.close()
+            answer = await held
+        assert answer.status_code == 410
+    assert time.monotonic() - started < 2
+    await server.wait_closed()
+    writer.close()
+    assert not caplog.records
+
+
+async def test_errors_of_the_body_leave_as_they_are() -> None:
+    """Not inside an exception group."""
+    with pytest.raises(KeyError, match="mine"):
+        async with RealtimeServer.run("127.0.0.1", 0):
+            raise KeyError("mine")
+
+
+async def test_cancelling_ends_it() -> None:
+    """As Ctrl-C does; the port is free afterwards."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def serve() -> None:
+        async with RealtimeServer.run("127.0.0.1", 0) as server:
+            ready.set_result(server.port)
+            await server.wait_closed()
+
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(serve())
+        port = await ready
+        serving.cancel()
+    assert serving.cancelled()
+    async with RealtimeServer.run("127.0.0.1", port):
+        pass
+
+
+async def test_answers_are_quick() -> None:
+    """No request waits for a delayed acknowledgement (40 ms each)."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server, client(server) as http:
+        await http.post("sessions/new")
+        started = time.monotonic()
+        for _ in range(50):
+            await http.post("sessions/new")
+        assert time.monotonic() - started < 1.5
+
+
+async def test_garbage_on_the_http_port() -> None:
+    """What is no HTTP is answered or dropped, and the server goes on."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server, client(server) as http:
+        for garbage in (b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"\x00" * 70_000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(garbage)
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                await reader.read()
+            writer.close()
+        assert (await http.post("sessions/new")).status_code == 201
+
+
+async def test_plain_stun() -> None:
+    """The address that the TURN credential endpoints name answers binding requests."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        loop = asyncio.get_running_loop()
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+            sock.setblocking(False)
+            request = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"transaction!"
+            await loop.sock_sendto(sock, request, ("127.0.0.1", server.udp_port))
+            async with asyncio.timeout(5):
+                answer = await loop.sock_recv(sock, 1500)
+        assert answer[:2] == b"\x01\x01"
+        assert answer[8:20] == b"transaction!"
