@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
@@ -221,29 +221,29 @@ def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
 
     loop = asyncio.get_running_loop()
     assert isinstance(task, asyncio.Task)
-    handled: list[int] = []
+    before: dict[int, Any] = {}
 
     def stop(signum: int) -> None:
         received.append(signum)
-        while handled:
-            loop.remove_signal_handler(other := handled.pop())
+        for other in before:
+            loop.remove_signal_handler(other)
             signal.signal(other, signal.SIG_DFL)
         task.cancel()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(signum)
         # A background job of a script has SIGINT ignored, and that is meant.
-        if signal.getsignal(signum) is signal.SIG_IGN:
-            continue
-        try:
-            loop.add_signal_handler(signum, stop, signum)
-        except (NotImplementedError, RuntimeError, ValueError):
-            return (yield)
-        handled.append(signum)
+        if handler is not signal.SIG_IGN:
+            # Not on Windows, not in another thread: there Ctrl-C is a KeyboardInterrupt.
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(signum, stop, signum)
+                before[signum] = handler
     try:
         yield
     finally:
-        while handled:
-            loop.remove_signal_handler(handled.pop())
+        for signum, handler in before.items():
+            loop.remove_signal_handler(signum)
+            signal.signal(signum, handler)
 
 
 def _expected(error: BaseException) -> RtcctlError | None:

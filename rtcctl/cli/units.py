@@ -39,8 +39,8 @@ class Seconds(float):
     def __str__(self) -> str:
         for unit in ("h", "m"):
             if self and not self % _SECONDS[unit]:
-                return f"{self / _SECONDS[unit]:g}{unit}"
-        return f"{self * 1000:g}ms" if 0 < self < 1 else f"{float(self):g}s"
+                return f"{_plain(self / _SECONDS[unit])}{unit}"
+        return f"{_plain(self * 1000)}ms" if 0 < self < 1 else f"{_plain(self)}s"
 
     @property
     def milliseconds(self) -> float:
@@ -65,7 +65,7 @@ class Ratio(float):
         raise SpellingError(f"{text!r} is not a ratio; write for example 2% or 0.5%")
 
     def __str__(self) -> str:
-        return f"{self * 100:g}%"
+        return f"{_plain(self * 100)}%"
 
 
 class Hertz(float):
@@ -83,7 +83,7 @@ class Hertz(float):
         return cls(hertz)
 
     def __str__(self) -> str:
-        return f"{float(self):g}"
+        return _plain(self)
 
 
 class PercentileLimit(tuple[str, Seconds]):
@@ -103,3 +103,8 @@ class PercentileLimit(tuple[str, Seconds]):
 
     def __str__(self) -> str:
         return f"{self[0]}={self[1]}"
+
+
+def _plain(value: float) -> str:
+    """Digits without an exponent, which nobody types."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")

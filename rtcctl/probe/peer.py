@@ -83,7 +83,7 @@ class Peer:
         self.last_packet_at: float | None = None
         "Clock, when a packet of any kind (RTP, RTCP, STUN, DTLS) arrived last."
         self.unrouted_packets = 0
-        "RTP packets that belong to no m-section."
+        "RTP packets that belong to no m-section, or have a payload type that was never negotiated."
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,10 +203,9 @@ class Peer:
         except ParseError:
             return None
         receiver = self._route(header, mid)
-        if receiver is None:
+        if receiver is None or not receiver.packet_received(header, data, arrival):
             self.unrouted_packets += 1
             return None
-        receiver.packet_received(header, data, arrival)
         return receiver.mid
 
     async def rtcp_received(self) -> None:

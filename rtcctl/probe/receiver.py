@@ -77,7 +77,7 @@ class Receiver:
             self._stream.restart_range(now)
 
     def statistics(self, now: float) -> ReceivedStatistics:
-        """Totals since the first packet, or since `start_measuring`."""
+        """Totals since the first packet, or since `start_measuring`, as if the range ended now: what is missing is lost."""
         return _NOTHING if self._stream is None else self._stream.totals(now, self._rtt_ms())
 
     def interval(self, now: float) -> ReceivedStatistics:
@@ -92,26 +92,33 @@ class Receiver:
     # -- called by the peer --------------------------------------------------------------------------------------
 
     def negotiated(self, parameters: RTCRtpReceiveParameters) -> None:
-        self._codecs = {
-            codec.payloadType: codec
-            for codec in parameters.codecs
-            if codec.payloadType is not None and not is_rtx(codec)
-        }
+        """Take what an offer and answer agreed on."""
+        # Earlier payload types stay: they never change their meaning (RFC 8829 §5.2.2), and packets may still come.
+        for codec in parameters.codecs:
+            if codec.payloadType is not None and not is_rtx(codec):
+                self._codecs[codec.payloadType] = codec
+        ssrcs = {encoding.ssrc for encoding in parameters.encodings}
+        if self._stream is not None and ssrcs and self._stream.ssrc not in ssrcs:
+            # The m-section is re-used for another source, whose first packet is yet to come.
+            self._stream = self.first_packet_at = None
+            self._arrived.clear()
 
-    def packet_received(self, header: RtpHeader, data: bytes, arrival: Arrival) -> None:
+    def packet_received(self, header: RtpHeader, data: bytes, arrival: Arrival) -> bool:
+        """Count a packet in; False if its payload type was never negotiated."""
         codec = self._codecs.get(header.payload_type)
         if codec is None:
-            return
+            return False
+        self._codec = codec
         if self._stream is None or self._stream.ssrc != header.ssrc:
-            # A re-used m-section brings a new source: its numbers are its own.
-            self._codec = codec
             self._stream = _Stream(header.ssrc, codec)
         self._stream.packet_received(header, data[header.header_size : len(data) - header.padding_size], arrival)
         if self.first_packet_at is None:
             self.first_packet_at = arrival.now
             self._arrived.set()
+        return True
 
     def close(self) -> None:
+        """No packet will come any more."""
         self._arrived.set()
 
 
@@ -148,7 +155,7 @@ class _Stream:
 
     def totals(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
         tone = None if self._sink is None else self._sink.detector.tone()
-        return self._statistics(self._reception.totals(now), 0, tone, rtt_ms)
+        return self._statistics(self._reception.totals(now, is_final=True), 0, tone, rtt_ms)
 
     def interval(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
         tone = None if self._sink is None else self._sink.detector.interval()

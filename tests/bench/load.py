@@ -380,6 +380,7 @@ def run_load(
     *,
     seconds: float,
     fanout: int,
+    pause_s: float = 0.001,
 ) -> Load:
     """Send for a while; CPU time of `pid` for it."""
     start = time.monotonic()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 from typing import Any
@@ -85,13 +86,18 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
+    pending = bytearray()
+
     def read() -> None:
-        line = sys.stdin.readline()
-        if not line:
+        data = os.read(sys.stdin.fileno(), 1 << 16)
+        if not data:
             ended.set()
-            return
-        sys.stdout.write(json.dumps(subject.handle(json.loads(line))) + "\n")
-        sys.stdout.flush()
+        pending.extend(data)
+        *lines, rest = pending.split(b"\n")
+        pending[:] = rest
+        for line in lines:
+            sys.stdout.write(json.dumps(subject.handle(json.loads(line))) + "\n")
+            sys.stdout.flush()
 
     loop.add_reader(sys.stdin.fileno(), read)
     await ended.wait()

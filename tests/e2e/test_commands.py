@@ -48,8 +48,8 @@ def test_publish_and_subscribe(home: Home):
         assert interval["sent"]["packets_sent"] > 0
         assert publisher.stop(signal.SIGINT) == 130
     summary = json.loads([line for line in drain(publisher) if '"summary"' in line][-1])
-    assert summary["result"]["interrupted"] is True
-    assert summary["result"]["sent"]["packets_sent"] > 100
+    assert summary["interrupted"] is True
+    assert summary["sent"]["packets_sent"] > 100
 
 
 def drain(command) -> list[str]:
@@ -139,7 +139,7 @@ def test_detached_publisher_goes_on_until_the_session_is_closed(home: Home):
             assert home.run("track", "subscribe", f"{session_id}/mic", "--for", "1s").status == 0
             stats = home.run("stats", "session", session_id, "--output", "json").document
             assert [t["track_name"] for t in stats["tracks"]] == ["mic"]
-            assert stats["intervals"][0]["sent"]["packets_sent"] > 0
+            assert any(interval["sent"] and interval["sent"]["packets_sent"] > 0 for interval in stats["intervals"])
             assert home.run("session", "close", session_id).status == 0
             wait_until(lambda: not Path(f"/proc/{pid}").exists())
         finally:
@@ -178,7 +178,7 @@ def test_closing_a_foreign_session_needs_yes(home: Home, tmp_path: Path):
 def test_turn_creds_in_every_shape(home: Home):
     """The embedded server names its own STUN address; each shape is what its consumer pastes."""
     with home.dev():
-        servers = json.loads(home.run("turn", "creds", "--as", "ice-servers").stdout)
+        servers = json.loads(home.run("turn", "creds", "--as", "ice-servers").stdout)["iceServers"]
         assert servers[0]["urls"][0].startswith("stun:127.0.0.1:")
         assert home.run("turn", "creds", "--as", "js").status == 0
         assert home.run("turn", "creds", "--as", "env").status == 0

@@ -40,11 +40,14 @@ def client(server: RealtimeServer) -> httpx.AsyncClient:
 
 
 async def test_a_free_port_is_one_number() -> None:
-    """Port 0: TCP and UDP have the same number, and it is in the base URL and in the candidate."""
-    async with RealtimeServer.run("127.0.0.1", 0) as server:
-        assert server.port == server.udp_port
-        assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
-        assert server.candidates == (("127.0.0.1", server.port),)
+    """Port 0: TCP and UDP have the same number, unless somebody else has the UDP port; it is in URL and candidate."""
+    are_one = []
+    for _ in range(3):
+        async with RealtimeServer.run("127.0.0.1", 0) as server:
+            are_one.append(server.port == server.udp_port)
+            assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
+            assert server.candidates == (("127.0.0.1", server.udp_port),)
+    assert any(are_one)
 
 
 async def test_an_udp_port_of_its_own() -> None:
@@ -63,8 +66,8 @@ async def test_ports_in_use() -> None:
         with pytest.raises(UsageError, match=f"UDP port {server.udp_port}"):
             async with RealtimeServer.run("127.0.0.1", 0, udp_port=server.udp_port):
                 pass
-    async with RealtimeServer.run("127.0.0.1", server.port) as again:
-        assert again.port == server.port
+    async with RealtimeServer.run("127.0.0.1", server.port, udp_port=server.udp_port) as again:
+        assert (again.port, again.udp_port) == (server.port, server.udp_port)
 
 
 async def test_impossible_addresses() -> None:
@@ -117,9 +120,7 @@ async def test_it_ends_quickly_whatever_is_open(caplog: pytest.LogCaptureFixture
         writer.write(b"POST /v1/apps/x/sessions/new HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         async with asyncio.TaskGroup() as group:
             held = group.create_task(
-                http.post(
-                    f"sessions/{session_id}/tracks/new", json={"tracks": [track], "sessionDescription": OFFER}
-                )
+                http.post(f"sessions/{session_id}/tracks/new", json={"tracks": [track], "sessionDescription": OFFER})
             )
             await asyncio.sleep(0.2)
             started = time.monotonic()
@@ -140,20 +141,20 @@ async def test_errors_of_the_body_leave_as_they_are() -> None:
 
 
 async def test_cancelling_ends_it() -> None:
-    """As Ctrl-C does; the port is free afterwards."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    """As Ctrl-C does; the ports are free afterwards."""
+    ready: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
 
     async def serve() -> None:
         async with RealtimeServer.run("127.0.0.1", 0) as server:
-            ready.set_result(server.port)
+            ready.set_result((server.port, server.udp_port))
             await server.wait_closed()
 
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(serve())
-        port = await ready
+        port, udp_port = await ready
         serving.cancel()
     assert serving.cancelled()
-    async with RealtimeServer.run("127.0.0.1", port):
+    async with RealtimeServer.run("127.0.0.1", port, udp_port=udp_port):
         pass
 
 

@@ -1,5 +1,7 @@
 """Durations, ratios and frequencies as they are typed."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,9 @@ def test_a_bare_duration_is_refused_with_the_right_spelling(text: str) -> None:
         Seconds.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1s", "1 s", "1d", "1e3s", "infs", "nans", "1s2m", "१s", "1s\n", "9" * 16 + "s"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1 s", "1d", "1e3s", "infs", "nans", "1s2m", "१s", "1s\n", "9" * 16 + "s"]
+)
 def test_no_durations(text: str) -> None:
     """Anything else is refused."""
     with pytest.raises(SpellingError):
@@ -91,7 +95,5 @@ def test_durations_round_trip(number: int, unit: str) -> None:
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     """No text makes a parser fail in another way."""
     for parser in PARSERS:
-        try:
-            parser.parse(text)
-        except SpellingError as error:
-            assert str(error)
+        with suppress(SpellingError):
+            assert isinstance(parser.parse(text), parser)
