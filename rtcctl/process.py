@@ -44,7 +44,7 @@ def _stat_fields(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split() or None
 
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover
     import ctypes
 
     def _is_alive(pid: int) -> bool:

@@ -241,9 +241,9 @@ def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        for signum, handler in before.items():
-            loop.remove_signal_handler(signum)
-            signal.signal(signum, handler)
+        for handled, handler in before.items():
+            loop.remove_signal_handler(handled)
+            signal.signal(handled, handler)
 
 
 def _expected(error: BaseException) -> RtcctlError | None:

@@ -382,7 +382,7 @@ function __rtcctl_lines
     end
     test -r $state/$argv[1]; or return
     while read -l line
-        echo $line$argv[2]
+        echo $line"$argv[2]"
     end <$state/$argv[1]
 end
 
@@ -392,7 +392,7 @@ function __rtcctl_values
         case ids profiles
             __rtcctl_lines $argv[1]
         case tracks
-            __rtcctl_lines ids /
+            string match -q -- '*/*' (commandline -ct); or __rtcctl_lines ids /
         case files
             __fish_complete_path (commandline -ct)
         case '*'

@@ -84,6 +84,27 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something to read; raises `UsageError` where that cannot be told."""
+    try:
+        return path.exists()
+    except OSError as exc:
+        raise unreadable(path, exc) from exc
+
+
+def unreadable(path: Path, exc: Exception) -> UsageError:
+    """The error for a file that cannot be read as TOML."""
+    if isinstance(exc, OSError):
+        return UsageError(f"{path} cannot be read: {exc.strerror}.", hint="Check the file and its permissions.")
+    # The decoder's message holds the position, never the text.
+    return UsageError(f"{path} is not TOML: {exc}.", hint="Mend it, or move it away and use: rtcctl config add NAME")
+
+
+def unwritable(path: Path, exc: OSError) -> UsageError:
+    """The error for a file that cannot be written."""
+    return UsageError(f"{path} cannot be written: {exc.strerror}.", hint="Check the folder and its permissions.")
+
+
 def require_private(path: Path) -> None:
     """Refuse a file with secrets that others can read; Windows has no such bits."""
     if os.name != "posix":

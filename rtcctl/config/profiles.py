@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtcctl.config import secretstore, toml
-from rtcctl.config.folders import config_path, project_path, require_private, secrets_path, state_dir, write_private
+from rtcctl.config.folders import (
+    config_path,
+    is_there,
+    project_path,
+    require_private,
+    secrets_path,
+    state_dir,
+    unwritable,
+    write_private,
+)
 from rtcctl.config.rules import ENV, LOCAL, checked_api_base, checked_name
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
@@ -111,7 +120,7 @@ class Files:
 
 def _layer(path: Path) -> Layer:
     # Nothing there, nothing loaded: reading costs more than most commands do.
-    if not path.exists():
+    if not is_there(path):
         return Layer(path, None)
     from rtcctl.config.tables import ProfilesFile
 
@@ -232,10 +241,7 @@ def _write_names(names: Iterable[str], environ: Mapping[str, str]) -> None:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        return ""
+    return path.read_text("utf-8") if is_there(path) else ""
 
 
 def _write(path: Path, text: str) -> None:
@@ -243,4 +249,4 @@ def _write(path: Path, text: str) -> None:
     try:
         write_private(path, text)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}.", hint="Check the folder's permissions.") from exc
+        raise unwritable(path, exc) from exc

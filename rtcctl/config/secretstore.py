@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtcctl.config.folders import require_private, write_private
+from rtcctl.config.folders import is_there, require_private, unwritable, write_private
 from rtcctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def load(path: Path, profile: str, api_bases: Mapping[str, str]) -> dict[str, tu
 
     Raises `UsageError`, also when a secret was stored for another place.
     """
-    if not path.exists():
+    if not is_there(path):
         return {}
     require_private(path)
     from rtcctl.config.tables import SecretsFile
@@ -64,7 +64,7 @@ def store(path: Path, profile: str, kind: str, secret: str, api_base: str) -> st
     try:
         write_private(path, toml.dump(known))
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}.", hint="Check the folder's permissions.") from exc
+        raise unwritable(path, exc) from exc
     return KEYRING if in_keyring else str(path)
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from rtcctl.config.folders import unreadable
 from rtcctl.config.rules import checked_api_base
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_BASE
@@ -68,6 +69,7 @@ class ProfilesFile(BaseSettings):
     def load(cls, path: Path) -> Self:
         """Raises `UsageError` that names the file, and the field where there is one."""
         try:
+            path.open("rb").close()  # The source takes a folder, or nothing at all, for an empty file.
             return cls(**TomlConfigSettingsSource(cls, toml_file=path)())
         except ValidationError as exc:
             raise _wrong(path, exc) from None
@@ -103,14 +105,6 @@ class SecretsFile(RootModel[dict[str, dict[str, StoredSecret]]]):
             raise _wrong(path, exc) from None
         except (OSError, ValueError, RecursionError) as exc:
             raise unreadable(path, exc) from exc
-
-
-def unreadable(path: Path, exc: Exception) -> UsageError:
-    """The error for a file that cannot be read as TOML."""
-    if isinstance(exc, OSError):
-        return UsageError(f"{path} cannot be read: {exc.strerror}.", hint="Check the file and its permissions.")
-    # The decoder's message holds the position, never the text.
-    return UsageError(f"{path} is not TOML: {exc}.", hint="Mend it, or move it away and use: rtcctl config add NAME")
 
 
 def _wrong(path: Path, exc: ValidationError) -> UsageError:

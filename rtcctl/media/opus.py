@@ -153,10 +153,10 @@ def _frames(packet: bytes, start: int, end: int, count: int, is_vbr: bool) -> tu
         if left:
             raise ParseError(f"{count} frames of equal size", offset=start)
         sizes = [size] * count
+    if min(sizes) < 0 or max(sizes) > MAX_FRAME_BYTES:
+        raise ParseError(f"{count} frames of at most {MAX_FRAME_BYTES} bytes", offset=start)
     frames = []
     for size in sizes:
-        if not 0 <= size <= MAX_FRAME_BYTES:
-            raise ParseError(f"a frame of at most {MAX_FRAME_BYTES} bytes", offset=start)
         frames.append(packet[start : start + size])
         start += size
     return tuple(frames)

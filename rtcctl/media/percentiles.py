@@ -10,6 +10,8 @@ of its value, whatever the distribution and however many samples come. That need
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from itertools import accumulate
 
 EXACT_SAMPLES = 100_000
 RELATIVE_ERROR = 0.005
@@ -75,13 +77,9 @@ class Distribution:
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def _at(self, place: int) -> float:
-        seen = 0
-        bucket = 0
-        for bucket in sorted(self._buckets):
-            seen += self._buckets[bucket]
-            if seen >= place:
-                break
-        return _middle(bucket)
+        buckets = sorted(self._buckets)
+        up_to = list(accumulate(self._buckets[bucket] for bucket in buckets))
+        return _middle(buckets[bisect_left(up_to, place)])
 
 
 def _bucket(value: float) -> int:

@@ -382,7 +382,6 @@ class ReceptionStatistics:
         first, self._highest = self._highest + 1, self._highest + ahead
         self._next16 = (self._highest + 1) & 0xFFFF
         self._skipped += ahead - 1
-        self._bad = -1
         oldest = self._highest - self._max_misorder + 1
         if first < oldest:
             self._lost_closed += oldest - first

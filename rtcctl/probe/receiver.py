@@ -77,7 +77,10 @@ class Receiver:
             self._stream.restart_range(now)
 
     def statistics(self, now: float) -> ReceivedStatistics:
-        """Totals since the first packet, or since `start_measuring`, as if the range ended now: what is missing is lost."""
+        """Totals since the first packet, or since `start_measuring`.
+
+        The range ends now: what is missing is lost, while in an interval it may still come.
+        """
         return _NOTHING if self._stream is None else self._stream.totals(now, self._rtt_ms())
 
     def interval(self, now: float) -> ReceivedStatistics:

@@ -110,7 +110,8 @@ def loop_packets(frequency_hz: float) -> int:
 def encode_tone(
     frequency_hz: float, level_db: float = TONE_LEVEL_DB, channels: int = 1, bitrate_bps: int = 64_000
 ) -> list[bytes]:
-    """A loop of Opus packets; the frequency is the nearest one whose phase closes (off by less than 0.01 Hz)."""
+    """A loop of Opus packets; of the nearest frequency whose phase closes: the same for whole
+    hertz, and never off by more than a third of one."""
     from av import AudioFrame, CodecContext
 
     packets = loop_packets(frequency_hz)

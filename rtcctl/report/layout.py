@@ -93,7 +93,7 @@ def _drawn(item: Line, width: int, colour: bool) -> list[str]:
     indent = sum(display_width(piece.text) for piece in before)
     texts = [last.text]
     if indent + display_width(last.text) > width and width - indent >= MIN_WRAPPED:
-        texts = textwrap.wrap(last.text, width - indent) or [""]
+        texts = textwrap.wrap(last.text, width - indent, break_long_words=False, break_on_hyphens=False) or [""]
     first = "".join(_coloured(piece, colour) for piece in (*before, Styled(texts[0], last.style)))
     rest = [" " * indent + _coloured(Styled(text, last.style), colour) for text in texts[1:]]
     return [text.rstrip() for text in (first, *rest)]

@@ -400,3 +400,23 @@ def run_load(
     time.sleep(0.05)
     sinks.drain()
     return Load(sent, sinks.rtp - received, sent * fanout, cpu_seconds(pid) - cpu_s)
+
+
+def run_bound(binary: str, rate: int, fanout: int, seconds: float) -> Load:
+    """The C bound, into sinks of the same kind."""
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(fanout)]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
+    sinks = Sinks(socks)
+    ports = [str(sock.getsockname()[1]) for sock in socks]
+    process = start_pinned([binary, str(rate), str(fanout), str(seconds), *ports], stdout=subprocess.DEVNULL)
+    pid = 0
+    while pid == 0:
+        sinks.drain()
+        time.sleep(0.001)
+        pid, _, usage = os.wait4(process.pid, os.WNOHANG)
+    process.returncode = 0
+    sinks.drain()
+    for sock in socks:
+        sock.close()
+    return Load(int(rate * seconds), sinks.rtp, int(rate * seconds) * fanout, usage.ru_utime + usage.ru_stime)

@@ -87,22 +87,21 @@ def test_no_server_is_6_with_a_hint(home: Home):
 
 def test_a_server_that_dies_under_a_subscriber_is_6(home: Home):
     """No packet of any kind for 5 s: it is said, what was measured is still printed, and the status is 6."""
-    with home.dev() as server:
-        with home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
-            published = publisher.event("published")
-            track = f"{published['session_id']}/mic"
-            with home.running("track", "subscribe", track, "--for", "60s", "--output", "json") as subscriber:
-                wait_until(lambda: home.run("session", "list", "--output", "json").stdout.count('"session_id"') >= 2)
-                time.sleep(1.5)  # let it measure something first
-                server.process.kill()
-                killed = time.monotonic()
-                assert subscriber.wait(15) == 6
-                assert time.monotonic() - killed < 12
-                document = json.loads("".join(drain(subscriber)))
-                assert document["packets_received"] > 0
-                assert document["failure"]["phase"] == "media"
-                assert "5 s" in subscriber.stderr
-            assert publisher.wait(15) == 6
+    with home.dev() as server, home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
+        published = publisher.event("published")
+        track = f"{published['session_id']}/mic"
+        with home.running("track", "subscribe", track, "--for", "60s", "--output", "json") as subscriber:
+            wait_until(lambda: home.run("session", "list", "--output", "json").stdout.count('"session_id"') >= 2)
+            time.sleep(1.5)  # let it measure something first
+            server.process.kill()
+            killed = time.monotonic()
+            assert subscriber.wait(15) == 6
+            assert time.monotonic() - killed < 12
+            document = json.loads("".join(drain(subscriber)))
+            assert document["packets_received"] > 0
+            assert document["failure"]["phase"] == "media"
+            assert "5 s" in subscriber.stderr
+        assert publisher.wait(15) == 6
 
 
 def test_sessions_create_get_list_close(home: Home):

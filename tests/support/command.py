@@ -29,6 +29,7 @@ class Finished:
     @property
     def document(self) -> Any:
         """The one JSON document on stdout."""
+        assert self.stdout, f"exit {self.status}, nothing on stdout; stderr:\n{self.stderr}"
         return json.loads(self.stdout)
 
 

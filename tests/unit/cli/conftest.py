@@ -10,7 +10,9 @@ import pytest
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of its own, a working directory of its own, and none of the variables that rtcctl reads."""
     for name in os.environ:
-        if name.startswith(("RTCCTL_", "GITHUB_", "CLOUDFLARE_", "TURN_", "CALLS_", "REALTIME_", "SFU_")):
+        if name != "RTCCTL_REQUIRE" and name.startswith(
+            ("RTCCTL_", "GITHUB_", "CLOUDFLARE_", "TURN_", "CALLS_", "REALTIME_", "SFU_")
+        ):
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)

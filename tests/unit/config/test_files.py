@@ -134,6 +134,12 @@ def test_bytes_that_are_no_text_are_no_toml(user: User):
         user.resolve()
 
 
+def test_a_path_that_cannot_be_looked_at_is_named(user: User):
+    """A name longer than names can be."""
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        user.resolve(RTCCTL_CONFIG=f"/{'x' * 300}")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_is_named(user: User):
     """By its name and the system's reason."""

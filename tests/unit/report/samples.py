@@ -1,0 +1,324 @@
+"""Results as commands return them, for the renderers' tests."""
+
+from rtcctl.results.check import Check, CheckStatus
+from rtcctl.results.config import ConfigCheck, SecretCheck
+from rtcctl.results.dev import ServerReady
+from rtcctl.results.result import Failure, Percentiles, Result
+from rtcctl.results.session import (
+    DataChannelState,
+    SessionClose,
+    SessionCreate,
+    SessionGet,
+    SessionList,
+    SessionRecord,
+)
+from rtcctl.results.smoke import Smoke
+from rtcctl.results.stats import ProbeInterval, SessionStats
+from rtcctl.results.target import Target
+from rtcctl.results.track import (
+    Publish,
+    ReceivedStatistics,
+    SentStatistics,
+    Subscribe,
+    TrackClose,
+    TrackClosed,
+    TrackList,
+    TrackState,
+    TrackWait,
+)
+from rtcctl.results.turn import IceServer, TurnCreds
+
+TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
+LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
+EPOCH = 1_795_000_000.0
+
+SENT = SentStatistics(
+    interval_s=5.0,
+    packets_sent=250,
+    bytes_sent=40_000,
+    nominal_packets=250,
+    bitrate_bps=64_000.0,
+    packets_lost=1,
+    fraction_lost=0.004,
+    jitter_ms=0.41,
+    rtt_ms=1.2,
+)
+RECEIVED = ReceivedStatistics(
+    interval_s=10.0,
+    packets_received=497,
+    bytes_received=80_000,
+    packets_lost=3,
+    packets_recovered=0,
+    packets_lost_rfc3550=3,
+    packets_duplicated=1,
+    packets_reordered=0,
+    fraction_lost=0.006,
+    jitter_ms=0.83,
+    rtt_ms=12.34,
+    rtt_source="rtcp",
+    bitrate_bps=64_231.0,
+    latency_ms=Percentiles(1.1, 1.94, 12.0),
+    tone_hz=440.02,
+    tone_level_db=-12.0,
+    tone_snr_db=58.0,
+    audio_gaps=0,
+)
+PUBLISH = Publish(
+    target=TARGET,
+    session_id="aaaa",
+    track_name="mic",
+    mid="0",
+    tone_hz=440.0,
+    codec="opus/48000/2",
+    candidate_pair="192.0.2.1:50000 → 198.51.100.7:3478 host/udp",
+    ice_ms=21.2,
+    dtls_ms=9.57,
+    duration_s=5.0,
+    sent=SENT,
+    checks=(Check("sent", CheckStatus.PASSED, 50.0, 50.0, "packets/s", "250 of 250 packets"),),
+)
+SUBSCRIBE = Subscribe(
+    target=TARGET,
+    session_id="bbbb",
+    publisher_session_id="aaaa",
+    track_name="mic",
+    mid="0",
+    codec="opus/48000/2",
+    candidate_pair="192.0.2.1:50002 → 198.51.100.7:3478 host/udp",
+    ice_ms=20.0,
+    dtls_ms=8.0,
+    duration_s=10.0,
+    time_to_first_packet_ms=44.5,
+    packets_received=497,
+    bytes_received=80_000,
+    packets_lost=3,
+    packets_recovered=0,
+    packets_lost_rfc3550=3,
+    packets_duplicated=1,
+    packets_reordered=0,
+    fraction_lost=0.006,
+    jitter_ms=0.83,
+    rtt_ms=12.34,
+    rtt_source="rtcp",
+    latency_ms=Percentiles(1.1, 1.94, 12.0),
+    bitrate_bps=64_231.0,
+    tone_hz=440.02,
+    tone_level_db=-12.0,
+    tone_snr_db=58.0,
+    audio_gaps=0,
+    checks=(
+        Check("received", CheckStatus.PASSED, 497, 1, "packets"),
+        Check("loss", CheckStatus.PASSED, 0.006, 0.02, "ratio", "3 of 500 packets"),
+    ),
+)
+SMOKE_CHECKS = (
+    Check("api", CheckStatus.PASSED, 4.03, None, "ms", "secret accepted at https://rtc.live.cloudflare.com/v1"),
+    Check("session", CheckStatus.PASSED, 30.8, None, "ms", "ICE 21 ms, DTLS 10 ms"),
+    Check("publish", CheckStatus.PASSED, 50.0, 50.0, "packets/s", "250 of 250 packets, 0.4% lost on the way up"),
+    Check("subscribe", CheckStatus.PASSED, 44.5, None, "ms", "first packet 44 ms after the pull, mid 0"),
+    Check("content", CheckStatus.PASSED, 440.02, 440.0, "hz", "440.0 Hz, -12 dB, 58 dB above the noise"),
+    Check("loss", CheckStatus.PASSED, 0.006, 0.02, "ratio", "3 of 500 packets"),
+    Check("jitter", CheckStatus.PASSED, 0.83, 30.0, "ms"),
+    Check("rtt", CheckStatus.PASSED, 12.34, 300.0, "ms", "by rtcp"),
+    Check("latency", CheckStatus.SKIPPED, None, None, "ms", "no send time of this machine in the packets"),
+    Check("cleanup", CheckStatus.PASSED, 0, 0, None, "2 tracks closed"),
+)
+SMOKE = Smoke(
+    target=TARGET,
+    checks=SMOKE_CHECKS,
+    verdict="Signalling, media and content are fine.",
+    next_commands=("rtcctl dev", "rtcctl track publish --name mic --tone 440 --profile staging"),
+    session_ids=("aaaa", "bbbb"),
+    duration_s=6.2,
+    publish=PUBLISH,
+    subscribe=SUBSCRIBE,
+)
+SMOKE_FAILED = Smoke(
+    target=TARGET,
+    checks=(
+        *SMOKE_CHECKS[:3],
+        Check(
+            "subscribe",
+            CheckStatus.FAILED,
+            0,
+            None,
+            "packets",
+            "pulled as mid 0, but nothing arrived in 5 s",
+            "Is UDP to the SFU open?",
+        ),
+        *(Check(name, CheckStatus.SKIPPED, detail="not reached") for name in ("content", "loss", "jitter", "rtt")),
+        Check("cleanup", CheckStatus.INCONCLUSIVE, detail="the event loop stood still for 300 ms"),
+    ),
+    verdict="Media leaves this host and never reaches the subscriber; signalling is fine.",
+    next_commands=("rtcctl session get aaaa --profile staging",),
+    session_ids=("aaaa", "bbbb"),
+    duration_s=12.0,
+)
+TRACKS = (
+    TrackState(location="local", mid="0", track_name="mic", status="active"),
+    TrackState(location="remote", mid="1", track_name="camera", status="inactive", session_id="cccc"),
+)
+FAILURE = Failure(exit_status=6, message="The connection was lost.", hint="Is the server still running?", phase="media")
+
+RESULTS: dict[str, Result] = {
+    "smoke": SMOKE,
+    "smoke-failed": SMOKE_FAILED,
+    "session-create": SessionCreate(target=LOCAL, session_id="aaaa"),
+    "session-create-connected": SessionCreate(
+        target=LOCAL,
+        session_id="aaaa",
+        correlation_id="run 7",
+        connected=True,
+        candidate_pair="127.0.0.1:1 → 127.0.0.1:2",
+        ice_ms=1.0,
+        dtls_ms=2.0,
+        held_s=200.0,
+        interrupted=True,
+    ),
+    "session-get": SessionGet(
+        target=TARGET,
+        session_id="aaaa",
+        tracks=TRACKS,
+        data_channels=(DataChannelState(location="local", data_channel_name="chat", id=1, status="active"),),
+    ),
+    "session-close": SessionClose(
+        target=TARGET,
+        session_id="aaaa",
+        stopped_pid=4711,
+        tracks=(
+            TrackClosed(session_id="aaaa", mid="0", track_name="mic", outcome="closed"),
+            TrackClosed(
+                session_id="aaaa", mid="1", track_name=None, outcome="failed", code="track_error", description="no luck"
+            ),
+        ),
+    ),
+    "session-close-gone": SessionClose(target=TARGET, session_id="aaaa", gone=True),
+    "session-list": SessionList(
+        sessions=(
+            SessionRecord(
+                session_id="aaaa",
+                profile="staging",
+                api_base=TARGET.api_base,
+                app_id="0123abcd",
+                created_at=EPOCH,
+                command="track publish",
+                pid=4711,
+                tracks=("mic", "camera"),
+            ),
+            SessionRecord(
+                session_id="bbbb",
+                profile="local",
+                api_base=LOCAL.api_base,
+                app_id="dev0",
+                created_at=EPOCH - 60,
+                closed_at=EPOCH,
+                command="session create",
+            ),
+        )
+    ),
+    "session-list-empty": SessionList(),
+    "track-publish": PUBLISH,
+    "track-publish-detached": Publish(
+        target=TARGET, session_id="aaaa", track_name="mic", mid="0", tone_hz=440.0, detached_pid=4711
+    ),
+    "track-subscribe": SUBSCRIBE,
+    "track-subscribe-nothing": Subscribe(
+        target=TARGET,
+        session_id="bbbb",
+        publisher_session_id="aaaa",
+        track_name="mic",
+        failure=FAILURE,
+        checks=(
+            Check(
+                "received",
+                CheckStatus.FAILED,
+                0,
+                1,
+                "packets",
+                "nothing arrived",
+                "Is the publisher sending?",
+            ),
+        ),
+    ),
+    "track-list": TrackList(target=TARGET, session_id="aaaa", tracks=TRACKS),
+    "track-close": TrackClose(
+        target=TARGET, tracks=(TrackClosed(session_id="aaaa", mid="0", track_name="mic", outcome="already-closed"),)
+    ),
+    "track-wait": TrackWait(target=TARGET, session_id="aaaa", track_name="mic", waited_s=1.25),
+    "turn-creds": TurnCreds(
+        target=TARGET,
+        ice_servers=(
+            IceServer(urls=("stun:stun.cloudflare.com:3478",)),
+            IceServer(
+                urls=(
+                    "turn:turn.cloudflare.com:3478?transport=udp",
+                    "turn:turn.cloudflare.com:80?transport=tcp",
+                    "turns:turn.cloudflare.com:443?transport=tcp",
+                ),
+                username="user'name",
+                credential="pass word",
+            ),
+        ),
+        ttl_s=3600,
+        expires_at=EPOCH + 3600,
+        relays=True,
+        custom_identifier="alice",
+    ),
+    "turn-creds-stun-only": TurnCreds(
+        target=LOCAL,
+        ice_servers=(IceServer(urls=("stun:127.0.0.1:8610",)),),
+        ttl_s=60,
+        expires_at=EPOCH,
+        relays=False,
+    ),
+    "stats-session": SessionStats(
+        target=TARGET,
+        session_id="aaaa",
+        tracks=TRACKS,
+        intervals=(
+            ProbeInterval(
+                session_id="aaaa",
+                publisher_session_id=None,
+                track_name="mic",
+                measured_at=EPOCH,
+                pid=4711,
+                sent=SENT,
+            ),
+            ProbeInterval(
+                session_id="bbbb",
+                publisher_session_id="aaaa",
+                track_name="mic",
+                measured_at=EPOCH,
+                pid=None,
+                received=RECEIVED,
+            ),
+        ),
+    ),
+    "config-check": ConfigCheck(
+        target=TARGET,
+        secrets=(
+            SecretCheck(kind="app", origin="keyring", accepted=True, allows="sessions and tracks of this app"),
+            SecretCheck(
+                kind="turn",
+                origin="environment RTCCTL_TURN_KEY_TOKEN",
+                accepted=False,
+                allows="",
+                detail="refused as TURN key token: it is the App Secret",
+            ),
+            SecretCheck(kind="account", origin="", accepted=None, allows="", detail="not configured"),
+        ),
+        failure=Failure(exit_status=4, message="refused", hint="rtcctl config secret set turn --stdin"),
+    ),
+}
+
+READY = ServerReady(
+    base_url="http://127.0.0.1:8610/v1",
+    app_id="dev0",
+    app_secret="dev-secret",
+    turn_key_id="devturn0",
+    turn_key_token="dev-turn-token",
+    pid=4711,
+    media_addresses=("127.0.0.1:8610",),
+    development_credentials=True,
+    environment=(("RTCCTL_API_BASE", "http://127.0.0.1:8610/v1"), ("RTCCTL_APP_ID", "dev0")),
+)
