@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtcctl.config.folders import make_private_folder, write_private
+from rtcctl.config.folders import make_private_folder, unwritable, write_private
 from rtcctl.process import is_running, start_mark
 from rtcctl.results.dev import ServerReady
 
@@ -59,11 +59,8 @@ def _read(path: Path) -> RunningServer | None:
 
 @contextmanager
 def announce_server(state_dir: Path, ready: ServerReady) -> Iterator[Path]:
-    """Make a server known to the profile `local` while the body runs. Raises `OSError`."""
+    """Make a server known to the profile `local` while the body runs. Raises `UsageError` where it cannot be."""
     folder = state_dir / "dev"
-    make_private_folder(state_dir)
-    make_private_folder(folder)
-    _remove_dead(folder)
     path = folder / f"{ready.pid}.json"
     data = {
         "base_url": ready.base_url,
@@ -74,7 +71,13 @@ def announce_server(state_dir: Path, ready: ServerReady) -> Iterator[Path]:
         "pid": ready.pid,
         "process": start_mark(ready.pid),
     }
-    write_private(path, json.dumps(data, indent=2) + "\n")
+    try:
+        make_private_folder(state_dir)
+        make_private_folder(folder)
+        _remove_dead(folder)
+        write_private(path, json.dumps(data, indent=2) + "\n")
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
     try:
         yield path
     finally:

@@ -94,7 +94,7 @@ class StreamNumbering:
 
     def timestamp_at(self, now: float) -> int:
         """The RTP timestamp that a packet made at `now` would have, by the newest packet and its arrival."""
-        return (self._newest_timestamp + int((now - self._newest_at) * self._clock_rate_hz)) & 0xFFFFFFFF
+        return (self._newest_timestamp + round((now - self._newest_at) * self._clock_rate_hz)) & 0xFFFFFFFF
 
     @property
     def timestamp_offset(self) -> int:

@@ -46,7 +46,7 @@ MIN_SHARE = 0.2
 MIN_AMPLITUDE = 0.4
 "Relative to the line: below, the tone is missing from the window …"
 WHOLE_AMPLITUDE = 0.8
-"… and above it fills the window, so that level and noise can be told."
+"… and above it fills the window, so that frequency, level and noise can be told."
 MAX_PHASE_CYCLES = 0.06
 "Off the line: more than noise and coding do."
 LEARNING = 0.2
@@ -93,7 +93,7 @@ class ToneDetector:
         self._search_blocks = -(-SEARCH_POINTS * self._decimation // self._block_size)
         self._samples: array[int] = array("h")
         self._searched: list[array[int]] = []
-        "Blocks since the tone was lost, until it is found again."
+        "Blocks since the tone was last there, until it is found again."
         self._tracker: _Tracker | None = None
         self._total = _Heard()
         self._interval = _Heard()
@@ -137,22 +137,26 @@ class ToneDetector:
             self._search(block)
             return
         self._tracker.take(block, self._interval)
+        if self._tracker.is_steady:
+            self._searched.clear()
+        else:
+            self._searched.append(block)
         if self._tracker.is_lost:
             self._tracker = None
 
     def _search(self, block: array[int]) -> None:
-        self._searched.append(block)
-        if len(self._searched) < self._search_blocks:
-            return
         blocks = self._searched
-        frequency_hz = self._find(blocks)
+        blocks.append(block)
+        if len(blocks) < self._search_blocks:
+            return
+        frequency_hz = self._find(blocks[-self._search_blocks :])
         if frequency_hz is None:
-            del blocks[:SEARCH_AGAIN_BLOCKS]
+            del blocks[: SEARCH_AGAIN_BLOCKS - self._search_blocks]
             return
         self._searched = []
-        self._tracker = tracker = _Tracker(frequency_hz, self._sample_rate_hz, self._block_size)
+        self._tracker = _Tracker(frequency_hz, self._sample_rate_hz, self._block_size)
         for earlier in blocks:
-            tracker.take(earlier, self._interval)
+            self._tracker.take(earlier, self._interval)
 
     def _find(self, blocks: list[array[int]]) -> float | None:
         """The frequency of a tone in these blocks."""
@@ -205,7 +209,7 @@ class _Tracker:
         self._block: tuple[complex, int] | None = None
         "Projection and energy of the block before."
         self._window = 0j
-        "The window before, turned to now; 0 unless it was on the line."
+        "The window before, turned to now; 0 unless the tone filled it, on the line."
         self._line = 0j
         "What this window should be; 0 before the first one."
         self._drift = complex(1)
@@ -215,6 +219,11 @@ class _Tracker:
         self._missing = 0
         "Windows without the tone, in a row."
         self.is_lost = False
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the latest window was on the line."""
+        return not self._missing and not self._off
 
     def take(self, block: array[int], heard: _Heard) -> None:
         """One more block; it completes a window with the one before."""
@@ -245,12 +254,13 @@ class _Tracker:
             self._drift = FADING * self._drift + step / abs(step)
             sums.turns += 1
             sums.frequency_hz += self._frequency_hz + cmath.phase(step) / (2 * math.pi * self._block_s)
-        if abs(amplitude) >= WHOLE_AMPLITUDE * abs(self._line):
+        is_whole = abs(amplitude) >= WHOLE_AMPLITUDE * abs(self._line)
+        if is_whole:
             sums.windows += 1
             sums.power += abs(amplitude) ** 2
             sums.fitted += fitted
             sums.residual += max(0.0, energy - fitted)
-        self._window = amplitude
+        self._window = amplitude if is_whole else 0j
         self._line = self._line + LEARNING * (amplitude - self._line) if self._line else amplitude
 
     def _miss(self, heard: _Heard) -> None:

@@ -169,6 +169,7 @@ class _Run:
         self.mids.append((publisher_session, publication.mid))
         subscriber = await peers.enter_async_context(media.open_peer(env))
         subscription = await self._subscribe(client, subscriber, subscriber_session, publication, lag)
+        lag.reset()
         try:
             await self._measure(publisher, subscriber)
         finally:

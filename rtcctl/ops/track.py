@@ -158,6 +158,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
             session_id = request.session_id or await new_session(client, env)
             publication = await media.publish(client, env, peer, session_id, source, request.track_name)
         started = env.clock()
+        lag.reset()
 
         def result() -> Publish:
             now = env.clock()
@@ -281,6 +282,7 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
             with env.keeping(result):
                 await first_packet(subscription, env, peer)
                 if receiver.first_packet_at is not None:
+                    lag.reset()
                     await _report_received(subscription, env, peer, request.for_s)
             return result()
 

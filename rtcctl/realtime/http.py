@@ -39,6 +39,9 @@ READ_TIMEOUT_S = 12.0
 PULL_TIMEOUT_S = 25.0
 "A known but silent track holds a pull for about 8 s (§2.5)."
 
+MAX_WAIT_S = 60.0
+"A service that asks for more patience than this (`Retry-After`) is not waited for."
+
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 "64 tracks and an SDP are some hundred kilobytes; more is not an answer of this API."
 
@@ -224,7 +227,7 @@ class HttpApi:
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:
         """Whether attempts are used up, or the next one would start after the deadline."""
-        if state.attempt_number >= _ATTEMPTS[_retryable(state).reason]:
+        if state.attempt_number >= _ATTEMPTS[_retryable(state).reason] or state.upcoming_sleep > MAX_WAIT_S:
             return True
         return self._deadline is not None and self._clock() + state.upcoming_sleep >= self._deadline
 

@@ -98,12 +98,17 @@ def limit(check: Check) -> str:
     value = check.limit
     if value is None or isinstance(value, str):
         return printable(value or "")
+    sign = {"at-most": "≤", "at-least": "≥", "about": "≈"}[check.bound]
     match check.unit:
         case "ms":
-            return f"≤ {value:g} ms"
+            return f"{sign} {value:g} ms"
         case "ratio":
-            return f"≤ {value * 100:g} %"
-    return observed(value, check.unit)
+            return f"{sign} {value * 100:g} %"
+        case "hz":
+            return f"{sign} {value:g} Hz"
+        case None:
+            return f"{sign} {value:,g}"
+    return f"{sign} {observed(value, check.unit)}"
 
 
 def printable(text: str) -> str:

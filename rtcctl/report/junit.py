@@ -52,8 +52,8 @@ def render(result: Result, command: str) -> str:
 
 def _add_check(suite: Element, check: Check, classname: str) -> None:
     case = SubElement(suite, "testcase", classname=classname, name=check.name)
-    figures = f"measured {observed(check.observed, check.unit)}"
-    if check.limit is not None:
+    figures = f"measured {observed(check.observed, check.unit)}" if check.observed is not None else ""
+    if figures and check.limit is not None:
         figures += f", limit {limit(check)}"
     detail = printable(check.detail)
     match check.status:

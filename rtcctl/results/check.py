@@ -18,6 +18,14 @@ class CheckStatus(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Bound(StrEnum):
+    """How `limit` is meant: `observed` may be at most, must be at least, or should be about that much."""
+
+    AT_MOST = "at-most"
+    AT_LEAST = "at-least"
+    ABOUT = "about"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One condition. `observed` and `limit` are in `unit`; `None` means not measured, never zero."""
@@ -35,6 +43,7 @@ class Check:
     "What to try next, when it did not pass."
     attempts: int = 1
     "How many attempts it took; above 1 a passed check is a warning."
+    bound: Bound = Bound.AT_MOST
 
 
 def exit_status_of(checks: Iterable[Check]) -> ExitStatus:

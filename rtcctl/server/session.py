@@ -21,9 +21,9 @@ offer unanswered expires like one that was never used.
 new m-section in the place of a rejected one (RFC 8829 §5.2.2).
 
 *Gone* is final: publications end, the transport closes, requests that are being held are answered with 410. It comes by
-silence of the peer, by its DTLS `close_notify`, by expiry, by a bug in this session, or with the server. (Chromium drops
-its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE group. That ends the session
-here as it does on the live service, reference §2.8; a forced close, or `direction = "inactive"`, does not.)
+silence of the peer, by its DTLS `close_notify`, by expiry, by a bug in this session, or with the server. Chromium drops
+its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE group. That ends the
+session; the live service is said to do likewise (reference §2.8). A forced close, or `inactive`, does not.
 """
 
 from __future__ import annotations

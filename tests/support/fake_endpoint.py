@@ -50,6 +50,7 @@ class FakeOutgoing:
         self.ssrc = ssrc
         self.cname = f"cname{ssrc}"
         self.negotiated: tuple[Codec, ...] | None = None
+        "What the client agreed to; nothing is forwarded before."
         self.is_closed = False
 
     def negotiate(self, codecs: Sequence[Codec]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtcctl import config
+from rtcctl.errors import UsageError
 from rtcctl.process import start_mark
 from rtcctl.results.dev import ServerReady
 from tests.unit.config.conftest import User
@@ -101,6 +102,13 @@ def test_what_cannot_be_read_is_not_running(user: User, text: str):
 def test_no_folder_no_server(tmp_path: Path):
     """A fresh machine."""
     assert config.running_servers(tmp_path / "none") == ()
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(user: User):
+    """A file is in the way."""
+    user.state.write_text("")
+    with pytest.raises(UsageError, match="cannot be written"), config.announce_server(user.state, ready()):
+        pass
 
 
 def test_a_file_that_is_gone_already_is_no_error(user: User):

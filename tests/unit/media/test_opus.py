@@ -163,13 +163,12 @@ def decoded(decoder_name: str, opus_packets: list[bytes]) -> list[bytes]:
 
 
 def with_code(code: int, opus_packets: list[bytes]) -> list[bytes]:
-    """Pairs of single frames, laid out as another code; code 0 leaves them alone."""
-    frames = [OpusPacket.parse(data).frames for data in opus_packets]
-    if code == 0:
-        assert all(data[0] & 3 == 0 for data in opus_packets)
-        return opus_packets
+    """Packets of one frame laid out as code 0, or pairs of them as another code."""
+    frames = [OpusPacket.parse(data).frames[0] for data in opus_packets]
     heads = [data[0] & 0xFC | code for data in opus_packets]
-    pairs = list(zip(heads[::2], (f[0] for f in frames[::2]), (f[0] for f in frames[1::2]), strict=False))
+    if code == 0:
+        return [bytes((head,)) + frame for head, frame in zip(heads, frames, strict=True)]
+    pairs = list(zip(heads[::2], frames[::2], frames[1::2], strict=False))
     if code == 1:
         return [bytes((head,)) + a + b for head, a, b in pairs if len(a) == len(b)]
     count = b"" if code == 2 else b"\x82"

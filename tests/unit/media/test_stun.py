@@ -33,7 +33,7 @@ TRANSACTION = bytes(range(12))
 
 messages = st.builds(
     Message,
-    st.integers(0, 0xFFF),
+    st.integers(0, 0xFF),
     st.sampled_from(MessageClass),
     st.binary(min_size=12, max_size=12),
     st.dictionaries(

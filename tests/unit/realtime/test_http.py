@@ -108,6 +108,14 @@ async def test_retry_after_beyond_the_deadline_is_not_waited_for():
     assert caught.value.retry_after_s == 60
 
 
+async def test_nobody_waits_for_an_hour():
+    """Also without a deadline."""
+    time = Time()
+    with pytest.raises(ApiError):
+        await call(Service(json_reply(503, {}, retry_after="3600"), time=time))
+    assert time.waits == []
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -9,7 +9,14 @@ import pytest
 
 from rtcctl.media.sdp import SDES_MID_URI, Direction, MediaSection, Setup
 from rtcctl.media.sdp import SessionDescription as Sdp
-from rtcctl.realtime.schema import CloseTracksRequest, SessionDescription, TrackObject, TracksRequest, TracksResponse
+from rtcctl.realtime.schema import (
+    CloseTrackObject,
+    CloseTracksRequest,
+    SessionDescription,
+    TrackObject,
+    TracksRequest,
+    TracksResponse,
+)
 from rtcctl.server.connection import ConnectionState
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry
@@ -96,11 +103,8 @@ def refused(expected_status: int, code: str, subcode: str | None = None) -> pyte
 
 
 def close_request(*mids: str, force: bool = True, offer: SessionDescription | None = None) -> CloseTracksRequest:
-    return CloseTracksRequest.parse(
-        CloseTracksRequest(tracks=[{"mid": mid} for mid in mids], force=force, session_description=offer)  # type: ignore[list-item]
-        .model_dump_json(by_alias=True)
-        .encode()
-    )
+    tracks = [CloseTrackObject(mid=mid) for mid in mids]
+    return CloseTracksRequest(tracks=tracks, force=force, session_description=offer)
 
 
 # --- publish
@@ -432,7 +436,7 @@ async def test_requests_on_one_session_do_not_overlap() -> None:
     world = World()
     publisher, subscriber = await world.publisher(), world.session()
     await pulled(subscriber, publisher, "mic")
-    connection_of(subscriber).hold = asyncio.Event()
+    connection_of(subscriber).hold = connectivity = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(pull(subscriber, publisher, "mic"))
         await asyncio.sleep(0)
@@ -441,7 +445,7 @@ async def test_requests_on_one_session_do_not_overlap() -> None:
             await pull(subscriber, publisher, "mic")
         await subscriber.close_tracks(close_request("0"))
         connection_of(subscriber).enter(ConnectionState.CONNECTED)
-        connection_of(subscriber).hold.set()
+        connectivity.set()
     assert waiting.result().requires_immediate_renegotiation
 
 

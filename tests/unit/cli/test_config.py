@@ -1,0 +1,186 @@
+"""`config`: profiles and secrets from the command line."""
+
+import json
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from rtcctl import config
+from rtcctl.__main__ import main
+from rtcctl.cli import new_profile
+from rtcctl.cli.dev_credentials import credentials_for
+from rtcctl.errors import AuthError, UsageError
+from rtcctl.journal import Journal
+from rtcctl.ops.env import Env
+from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET
+from rtcctl.realtime.profile import Profile
+
+SECRET = "s3cret" * 8
+
+
+class Api:
+    """An API that accepts one secret."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    async def new_session(self) -> None:
+        if self.profile.app_secret != SECRET:
+            raise AuthError("refused", status=401)
+
+
+class EnvWithApi(Env):
+    """The surroundings of an operation, with that API."""
+
+    def client(self, *, deadline_s: float | None = None):  # type: ignore[no-untyped-def,override]
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Api]:
+            yield Api(self.profile)
+
+        return opened()
+
+
+@pytest.fixture(autouse=True)
+def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets go to the file: the keyring of whoever runs the tests is left alone."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+def _env(secret: str, tmp_path: Path) -> Env:
+    profile = Profile(name="prod", api_base="https://rtc.example/v1", app_id="app1", app_secret=secret)
+    return EnvWithApi(profile=profile, journal=Journal.open(tmp_path / "state"))
+
+
+async def test_a_verified_profile_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the API accepts is kept; the secret in a file that only its owner reads, and never shown."""
+    result = await new_profile.verify_and_store({}, _env(SECRET, tmp_path))
+    assert result.exit_status == 0
+    assert config.resolve("prod").profile.app_secret == SECRET
+    path = tmp_path / "secrets.toml"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert result.secrets[0].origin == str(path)
+    assert main(["config", "show", "--origin", "--output", "json"]) == 0
+    out = capsys.readouterr().out
+    assert SECRET not in out
+    document = json.loads(out)
+    assert document["profile"] == "prod"
+    assert {"name": "app_secret", "value": "set", "origin": str(path)} in document["settings"]
+    assert document["profiles"][0]["used"] is True
+
+
+async def test_a_refused_profile_is_not_stored(tmp_path: Path) -> None:
+    """A swapped or mistyped secret leaves no trace."""
+    result = await new_profile.verify_and_store({}, _env("wrong" * 8, tmp_path))
+    assert result.exit_status == 4
+    assert not (tmp_path / "config.toml").exists()
+    assert not (tmp_path / "secrets.toml").exists()
+
+
+def test_a_profile_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--from-env takes the whole bundle; options replace what is no secret."""
+    monkeypatch.setenv("RTCCTL_APP_ID", "app1")
+    monkeypatch.setenv("RTCCTL_APP_SECRET", SECRET)
+    profile = new_profile.from_environment("prod", new_profile.Given(api_base="https://rtc.example/v1"))
+    assert (profile.name, profile.app_id, profile.app_secret) == ("prod", "app1", SECRET)
+    assert profile.api_base == "https://rtc.example/v1"
+
+
+def test_env_prints_secrets_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`config env` is to be pasted into chats; `--with-secrets` is not, and is masked in a CI log first."""
+    monkeypatch.setenv("RTCCTL_APP_ID", "app1")
+    monkeypatch.setenv("RTCCTL_APP_SECRET", SECRET)
+    assert main(["config", "env"]) == 0
+    out = capsys.readouterr().out
+    assert "export RTCCTL_APP_ID=app1" in out
+    assert SECRET not in out
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert main(["config", "env", "--with-secrets"]) == 0
+    out, err = capsys.readouterr()
+    assert f"export RTCCTL_APP_SECRET={SECRET}" in out
+    assert f"::add-mask::{SECRET}" in err
+
+
+def test_a_secret_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`config secret set KIND --stdin` stores what it reads and says where."""
+    config.add_profile("prod", app_id="app1")
+    monkeypatch.setattr("sys.stdin", StringIO(f"{SECRET}\n"))
+    assert main(["config", "secret", "set", "app", "--stdin"]) == 0
+    out = capsys.readouterr().out
+    assert str(tmp_path / "secrets.toml") in out
+    assert SECRET not in out
+    assert config.resolve("prod").profile.app_secret == SECRET
+
+
+def test_use_and_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`config use` chooses, `config path` tells where everything is."""
+    config.add_profile("one", app_id="a")
+    config.add_profile("two", app_id="b")
+    assert main(["config", "use", "two"]) == 0
+    assert config.resolve().profile.name == "two"
+    assert main(["config", "path", "--output", "json"]) == 0
+    out = capsys.readouterr().out
+    document = json.loads(out[out.index("{") :])
+    assert document["config"] == str(tmp_path / "config.toml")
+    assert document["state"] == str(tmp_path / "state")
+
+
+def test_names_of_profiles_are_kept_for_completion(state_dir: Path) -> None:
+    """`config show` leaves them where shells look."""
+    config.add_profile("prod", app_id="a")
+    assert main(["config", "show"]) == 0
+    assert (state_dir / "profiles").read_text() == "prod\nlocal\n"
+
+
+def test_an_ignored_variable_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """--profile takes all of it from that profile."""
+    monkeypatch.setenv("RTCCTL_APP_ID", "app1")
+    monkeypatch.setenv("RTCCTL_APP_SECRET", SECRET)
+    assert main(["config", "show", "--profile", "local"]) == 0
+    assert "ignored: RTCCTL_APP_ID, RTCCTL_APP_SECRET" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_credentials_are_fixed_on_loopback(host: str, tmp_path: Path) -> None:
+    """What was pasted yesterday works today."""
+    credentials = credentials_for(host, tmp_path, None)
+    assert credentials.are_development
+    assert credentials.app_secret == DEVELOPMENT_APP_SECRET
+
+
+def test_credentials_are_made_and_kept_elsewhere(tmp_path: Path) -> None:
+    """The public secrets never leave loopback; the generated ones stay the same."""
+    first = credentials_for("0.0.0.0", tmp_path, None)
+    assert not first.are_development
+    assert first.app_secret != DEVELOPMENT_APP_SECRET
+    assert first == credentials_for("192.0.2.1", tmp_path, None)
+    assert stat.S_IMODE((tmp_path / "dev-secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_secret_of_the_users_for_dev(tmp_path: Path) -> None:
+    """RTCCTL_DEV_SECRET is the App Secret; the TURN key token is another one made of it."""
+    credentials = credentials_for("0.0.0.0", tmp_path, SECRET)
+    assert credentials.app_secret == SECRET
+    assert credentials.turn_key_token != SECRET
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("secret", ["", "short", "with a space in it all", "ünfit" * 8])
+def test_an_unfit_secret_for_dev(secret: str, tmp_path: Path) -> None:
+    """An empty variable is named, not replaced by a known secret."""
+    with pytest.raises(UsageError, match="RTCCTL_DEV_SECRET"):
+        credentials_for("127.0.0.1", tmp_path, secret)
+
+
+def test_kept_secrets_that_cannot_be_read(tmp_path: Path) -> None:
+    """A broken file is named."""
+    (tmp_path / "dev-secrets.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"dev-secrets\.json"):
+        credentials_for("0.0.0.0", tmp_path, None)

@@ -1,0 +1,101 @@
+"""stdout and stderr, and the questions a person is asked."""
+
+import io
+import sys
+
+import pytest
+
+from rtcctl.cli.options import Common
+from rtcctl.cli.output import Streams
+from rtcctl.cli.run import Face, guard, run
+from rtcctl.config import Resolution
+from rtcctl.ops.env import Env
+from rtcctl.realtime.profile import Profile
+from rtcctl.results.event import EmbeddedServerStarted, Progress, Warned
+from rtcctl.results.result import Result
+from rtcctl.results.track import TrackWait
+
+
+class Terminal(io.StringIO):
+    """A text file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _streams(**options: object) -> tuple[Streams, io.StringIO, io.StringIO]:
+    out, err = Terminal(), Terminal()
+    return Streams(out=out, err=err, **options), out, err  # type: ignore[arg-type]
+
+
+def test_colour_follows_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colour on a terminal, none in a pipe, with NO_COLOR, with --no-color, or on a dumb terminal."""
+    monkeypatch.setenv("TERM", "xterm")
+    assert _streams()[0].colour
+    assert not _streams(colour=False)[0].colour
+    assert not Streams(out=io.StringIO(), err=io.StringIO()).colour
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not _streams()[0].colour
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not _streams()[0].colour
+
+
+def test_a_pipe_gets_unwrapped_lines() -> None:
+    """A row of a table is one line for `grep`."""
+    assert Streams(out=io.StringIO(), err=io.StringIO()).width > 200
+
+
+def test_a_terminal_that_cannot_show_a_character() -> None:
+    """In the C locale a dash becomes a question mark, not a crash."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    Streams(out=out, err=io.StringIO()).out("a – b")
+    assert raw.getvalue() == b"a ? b\n"
+
+
+def test_what_is_said_without_a_display() -> None:
+    """Warnings and the embedded server always, progress only with --verbose."""
+    streams, out, err = _streams()
+    for event in (Progress(text="step"), Warned(text="careful"), EmbeddedServerStarted(base_url="http://x")):
+        streams.say(event)
+    assert err.getvalue() == "warning: careful\nan embedded server was started for this run: http://x\n"
+    streams, out, err = _streams(verbose=True)
+    streams.say(Progress(text="step"))
+    assert err.getvalue() == "… step\n"
+    assert not out.getvalue()
+
+
+def test_a_display_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that are drawn again have no place in a log."""
+    monkeypatch.setenv("TERM", "xterm")
+    streams, _, err = _streams()
+    streams.start_live()
+    streams.say(Progress(text="connecting"))
+    streams.warn("careful")
+    streams.stop_live()
+    assert "connecting" in err.getvalue()
+    assert "warning: careful" in err.getvalue()
+    quiet = io.StringIO()
+    streams = Streams(out=io.StringIO(), err=quiet)
+    streams.start_live()
+    streams.say(Progress(text="connecting"))
+    streams.stop_live()
+    assert not quiet.getvalue()
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y\n", 0), ("yes\n", 0), ("\n", 2), ("n\n", 2), ("", 2)])
+def test_a_person_is_asked(answer: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the question is asked, and only a yes is one."""
+    err = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setenv("TERM", "dumb")
+
+    async def operation(_: None, env: Env) -> Result:
+        env.confirm("End it?")
+        return TrackWait(session_id="s", track_name="t", waited_s=0)
+
+    face = Face(name="test", resolution=Resolution(Profile(name="test", api_base="http://127.0.0.1:1/v1")))
+    assert guard(lambda: run(operation, None, Common(), face), []) == expected
+    assert "End it? [y/N]" in err.getvalue()
