@@ -49,12 +49,16 @@ WHOLE_AMPLITUDE = 0.8
 "… and above it fills the window, so that frequency, level and noise can be told."
 MAX_PHASE_CYCLES = 0.06
 "Off the line: more than noise and coding do."
+MAX_DRIFT_CYCLES = 0.02
+"From one window to the next: above, the frequency is another (by 2 Hz)."
 LEARNING = 0.2
 "Share of the latest window in the line."
 FADING = 0.98
 JUMP_WINDOWS = 4
 "A packet touches three windows; a tone that is off the line for more goes on from elsewhere."
 LOST_WINDOWS = 20
+PROVEN_WINDOWS = 10
+"On the line; before, a search may have been mistaken, and what does not fit is no gap."
 MODE_SHIFT_S = 100e-6
 "By which Opus shifts a tone when it changes between SILK, hybrid and CELT: no interruption."
 SAME_TONE = 0.01
@@ -156,7 +160,7 @@ class ToneDetector:
         self._searched = []
         self._tracker = _Tracker(frequency_hz, self._sample_rate_hz, self._block_size)
         for earlier in blocks:
-            self._tracker.take(earlier, self._interval)
+            self._take(earlier)
 
     def _find(self, blocks: list[array[int]]) -> float | None:
         """The frequency of a tone in these blocks."""
@@ -218,6 +222,8 @@ class _Tracker:
         "Deviations in cycles of the windows since the tone left the line."
         self._missing = 0
         "Windows without the tone, in a row."
+        self._proven = 0
+        "Windows on the line, in all."
         self.is_lost = False
 
     @property
@@ -248,6 +254,7 @@ class _Tracker:
             self._stray(amplitude, deviation, heard)
             return
         self._off.clear()
+        self._proven += 1
         sums = heard.sums(self._frequency_hz)
         if self._window:
             step = amplitude * self._window.conjugate()
@@ -267,7 +274,7 @@ class _Tracker:
         """The window does not hold the tone."""
         self._window = 0j
         self._missing += 1
-        heard.gaps += self._missing == WINDOW_BLOCKS + 1 and self._line != 0
+        heard.gaps += self._missing == WINDOW_BLOCKS + 1 and self._proven >= PROVEN_WINDOWS
         self.is_lost = self._missing >= LOST_WINDOWS
 
     def _stray(self, amplitude: complex, deviation: float, heard: _Heard) -> None:
@@ -277,14 +284,15 @@ class _Tracker:
         if len(self._off) < JUMP_WINDOWS:
             return
         packet_cycles = self._frequency_hz * self._block_s * WINDOW_BLOCKS
+        is_same_tone = abs(_wrapped(deviation - self._off[-2])) <= MAX_DRIFT_CYCLES
         is_one_packet = any(
             abs(_wrapped(deviation - slip)) <= 2 * MAX_PHASE_CYCLES for slip in (packet_cycles, -packet_cycles)
         )
-        if is_one_packet or abs(deviation) <= self._frequency_hz * MODE_SHIFT_S:
+        if is_same_tone and (is_one_packet or abs(deviation) <= self._frequency_hz * MODE_SHIFT_S):
             self._off.clear()
             self._line = amplitude
             return
-        heard.gaps += 1
+        heard.gaps += self._proven >= PROVEN_WINDOWS
         self.is_lost = True
 
 

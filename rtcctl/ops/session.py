@@ -177,17 +177,22 @@ async def close(request: CloseRequest, env: Env) -> SessionClose:
         env.confirm(f"Session {session_id} was not created from this machine. Close everything it holds?")
     stopped = _stop_holder(env, session_id)
     async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
-        try:
-            state = await read(client, env, session_id)
-        except ApiError as error:
-            if not error.is_gone:
-                raise
-            env.journal.session_closed(session_id, env.wallclock())
-            return SessionClose(target=env.target, session_id=session_id, gone=True, stopped_pid=stopped)
-        active = [track for track in state.tracks if track.status != "inactive"]
-        closed = await close_tracks(client, session_id, active)
+        closed = await close_held(client, env, session_id)
     env.journal.session_closed(session_id, env.wallclock())
-    return SessionClose(target=env.target, session_id=session_id, tracks=closed, stopped_pid=stopped)
+    return SessionClose(
+        target=env.target, session_id=session_id, gone=closed is None, tracks=closed or (), stopped_pid=stopped
+    )
+
+
+async def close_held(client: RealtimeClient, env: Env, session_id: str) -> tuple[TrackClosed, ...] | None:
+    """Force-close every track that a session holds; `None` when the session is gone (410)."""
+    try:
+        active = [track for track in (await read(client, env, session_id)).tracks if track.status != "inactive"]
+        return await close_tracks(client, session_id, active)
+    except ApiError as error:
+        if error.is_gone:
+            return None
+        raise
 
 
 def _stop_holder(env: Env, session_id: str) -> int | None:

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rtcctl.errors import ApiError, AuthError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_at_most, check_content, check_latency, check_loss, check_received, check_sent, judge
-from rtcctl.ops.session import new_session
+from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress
 from rtcctl.results.result import Failure
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from rtcctl.probe.peer import Peer
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.results.track import SentStatistics
-
-Answer = TypeVar("Answer")
 
 CHECKS = (
     "api",
@@ -137,7 +135,6 @@ class _Run:
         self.checks: dict[str, Check] = {}
         self.failure: Failure | None = None
         self.sessions: list[str] = []
-        self.mids: list[tuple[str, str]] = []
         self.publish: Publish | None = None
         self.subscribe: Subscribe | None = None
 
@@ -166,7 +163,6 @@ class _Run:
         publisher = await peers.enter_async_context(media.open_peer(env))
         lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
         publication = await self._session(client, publisher, publisher_session)
-        self.mids.append((publisher_session, publication.mid))
         subscriber = await peers.enter_async_context(media.open_peer(env))
         subscription = await self._subscribe(client, subscriber, subscriber_session, publication, lag)
         lag.reset()
@@ -258,7 +254,6 @@ class _Run:
             else:
                 self._fail("subscribe", error)
             raise _StepFailedError from error
-        self.mids.append((session_id, subscription.mid))
         receiver = subscription.receiver
         try:
             await receiver.wait_first_packet(FIRST_PACKET_DEADLINE_S)
@@ -361,29 +356,23 @@ class _Run:
 
     async def _clean_up(self) -> None:
         """Close what this attempt created, then look whether it is closed (absent, `inactive`, or 410)."""
-        from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, read
-
         if not self.sessions:
             return
         env = self.env
         left: list[str] = []
+        count = 0
         try:
             async with env.client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
-                for session_id, mid in self.mids:
-                    await _unless_gone(client.close_tracks(session_id, [mid], force=True))
                 for session_id in self.sessions:
-                    state = await _unless_gone(read(client, env, session_id))
-                    left += (
-                        [f"{session_id}/{t.track_name}" for t in state.tracks if t.status != "inactive"]
-                        if state
-                        else []
-                    )
+                    count += len(await close_held(client, env, session_id) or ())
+                for session_id in self.sessions:
+                    left += await _still_open(client, env, session_id)
         except RtcctlError as error:
             self._set(Check("cleanup", CheckStatus.FAILED, detail=error.message, hint=error.hint))
             self.failure = self.failure or _failure(error)
         else:
             status = CheckStatus.FAILED if left else CheckStatus.PASSED
-            detail = f"still open: {', '.join(left)}" if left else f"{len(self.mids)} tracks closed"
+            detail = f"still open: {', '.join(left)}" if left else f"{count} tracks closed"
             self._set(Check("cleanup", status, observed=len(left), limit=0, detail=detail))
         for session_id in self.sessions:
             env.journal.session_closed(session_id, env.wallclock())
@@ -406,14 +395,15 @@ class _Run:
         )
 
 
-async def _unless_gone(call: Awaitable[Answer]) -> Answer | None:
-    """The answer, or `None` when the session is gone already."""
+async def _still_open(client: RealtimeClient, env: Env, session_id: str) -> list[str]:
+    """The tracks of a session that are not closed; none when it is gone."""
     try:
-        return await call
+        tracks = (await read(client, env, session_id)).tracks
     except ApiError as error:
         if error.is_gone:
-            return None
+            return []
         raise
+    return [f"{session_id}/{track.track_name}" for track in tracks if track.status != "inactive"]
 
 
 def _failure(error: RtcctlError) -> Failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from rtcctl.ops.judge import check_loss, check_received, check_sent
 from rtcctl.ops.session import (
     CLEAN_UP_DEADLINE_S,
     COMMAND_DEADLINE_S,
+    close_held,
     close_tracks,
     new_session,
     read,
@@ -153,9 +154,12 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
     from rtcctl.probe.sources import ToneSource
 
     source = ToneSource(request.tone_hz)
-    async with media.open_peer(env) as peer, LoopMonitor(clock=env.clock) as lag:
+    async with AsyncExitStack() as stack:
+        peer = await stack.enter_async_context(media.open_peer(env))
+        lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
             session_id = request.session_id or await new_session(client, env)
+            await stack.enter_async_context(closing_at_end(env, session_id))
             publication = await media.publish(client, env, peer, session_id, source, request.track_name)
         started = env.clock()
         lag.reset()
@@ -178,10 +182,9 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
                 checks=(check_sent(sent, lag.reason),),
             )
 
-        async with closing_at_end(env, session_id, publication.mid):
-            with env.keeping(result):
-                await _report_sent(publication, env, peer, request.for_s, started)
-            return result()
+        with env.keeping(result):
+            await _report_sent(publication, env, peer, request.for_s, started)
+        return result()
 
 
 async def _report_sent(publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float) -> None:
@@ -229,20 +232,19 @@ async def _each_interval(
 
 
 @asynccontextmanager
-async def closing_at_end(env: Env, session_id: str, mid: str) -> AsyncIterator[None]:
-    """Close the track when the body ends, however it ends; what cannot be closed is said and not raised."""
+async def closing_at_end(env: Env, session_id: str) -> AsyncIterator[None]:
+    """Close what the session holds when the body ends, however it ends; what cannot be closed is said, not raised."""
     try:
         yield
     finally:
         try:
             async with env.client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
-                answer = await client.close_tracks(session_id, [mid], force=True)
-            failed = next((i for i in answer.tracks or () if i.error_code not in (None, "", "close_track_error")), None)
-            if failed is not None:
-                env.emit(Warned(text=f"mid {mid} of session {session_id} could not be closed: {failed.error_code}"))
+                closed = await close_held(client, env, session_id)
+            for track in closed or ():
+                if track.outcome == "failed":
+                    env.emit(Warned(text=f"mid {track.mid} of session {session_id} is still open: {track.code}"))
         except RtcctlError as error:
-            if not (isinstance(error, ApiError) and error.is_gone):
-                env.emit(Warned(text=f"mid {mid} of session {session_id} could not be closed: {error.message}"))
+            env.emit(Warned(text=f"session {session_id} could not be cleaned up: {error.message}"))
         env.journal.session_closed(session_id, env.wallclock())
 
 
@@ -256,17 +258,19 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
     from rtcctl.probe.lag import LoopMonitor
 
     ref = request.track
-    async with media.open_peer(env) as peer, LoopMonitor(clock=env.clock) as lag:
+    async with AsyncExitStack() as stack:
+        peer = await stack.enter_async_context(media.open_peer(env))
+        lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         async with env.client(deadline_s=request.wait_s + COMMAND_DEADLINE_S) as client:
             session_id = await new_session(client, env)
+            await stack.enter_async_context(closing_at_end(env, session_id))
             subscription = await media.subscribe(
                 client, env, peer, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s
             )
         receiver = subscription.receiver
 
         def result() -> Subscribe:
-            now = env.clock()
-            statistics = receiver.statistics(now)
+            statistics = receiver.statistics(env.clock())
             return subscribe_result(
                 env,
                 subscription,
@@ -278,16 +282,15 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
                 ),
             )
 
-        async with closing_at_end(env, session_id, subscription.mid):
-            with env.keeping(result):
-                await first_packet(subscription, env, peer)
-                if receiver.first_packet_at is not None:
-                    lag.reset()
-                    await _report_received(subscription, env, peer, request.for_s)
-            return result()
+        with env.keeping(result):
+            await first_packet(subscription, env)
+            if receiver.first_packet_at is not None:
+                lag.reset()
+                await _report_received(subscription, env, peer, request.for_s)
+        return result()
 
 
-async def first_packet(subscription: Subscription, env: Env, peer: Peer) -> None:
+async def first_packet(subscription: Subscription, env: Env) -> None:
     """Wait for the first RTP packet, at most `FIRST_PACKET_DEADLINE_S`, and say when it came."""
     receiver = subscription.receiver
     with suppress(TimeoutError):

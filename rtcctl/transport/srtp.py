@@ -124,18 +124,15 @@ class SrtpSession:
 
     def _create(self, profile: SrtpProfile, key: bytes, kind: int, *, allow_repeat_tx: bool) -> Any:
         policy = ffi.new("srtp_policy_t *")
-        for part, setter in (
-            (policy.rtp, lib.srtp_crypto_policy_set_from_profile_for_rtp),
-            (policy.rtcp, lib.srtp_crypto_policy_set_from_profile_for_rtcp),
-        ):
-            setter(ffi.addressof(part), profile.libsrtp_id)
+        refused = lib.srtp_crypto_policy_set_from_profile_for_rtp(ffi.addressof(policy.rtp), profile.libsrtp_id)
+        refused |= lib.srtp_crypto_policy_set_from_profile_for_rtcp(ffi.addressof(policy.rtcp), profile.libsrtp_id)
         material = ffi.new("unsigned char[]", key)
         policy.key = material
         policy.ssrc.type = kind
         policy.window_size = _REPLAY_WINDOW
         policy.allow_repeat_tx = allow_repeat_tx
         owner = ffi.gc(ffi.new("srtp_t *"), _dealloc)
-        if lib.srtp_create(owner, policy) != _OK:
+        if refused or lib.srtp_create(owner, policy) != _OK:
             raise NetworkError(f"libsrtp refuses {profile.openssl_name.decode()}", phase="dtls")
         return owner
 

@@ -185,12 +185,12 @@ class MmsgUdpSocket(UdpSocket):
 
 def bind_udp(host: str, port: int) -> UdpSocket:
     """A socket bound to one address; port 0 is any. OSError as `socket.bind` raises it."""
-    family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+    family, _, _, _, (address, *_) = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0]
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(sockaddr)
+        sock.bind((address, port))
         sendmmsg = _find_sendmmsg()
         return UdpSocket(sock) if sendmmsg is None else MmsgUdpSocket(sock, sendmmsg)
     except BaseException:

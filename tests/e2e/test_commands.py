@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Home
+from tests.support.command import Home, drain
 
 
 def wait_until(condition, timeout_s: float = 10.0) -> None:
@@ -50,13 +50,6 @@ def test_publish_and_subscribe(home: Home):
     summary = json.loads([line for line in drain(publisher) if '"summary"' in line][-1])
     assert summary["interrupted"] is True
     assert summary["sent"]["packets_sent"] > 100
-
-
-def drain(command) -> list[str]:
-    lines = []
-    while (line := command._lines.get(timeout=1)) is not None:
-        lines.append(line)
-    return lines
 
 
 def test_subscribe_to_nobody_is_5_within_the_wait(home: Home):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +136,14 @@ class Running:
             if document["event"] == name:
                 return document
 
+    def says(self, text: str, timeout_s: float = 20) -> None:
+        """Wait until a line of stderr holds `text`."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.stderr:
+            assert time.monotonic() < deadline, f"it does not say {text!r}; stderr:\n{self.stderr}"
+            assert self.process.poll() is None, f"ended before it said {text!r}; stderr:\n{self.stderr}"
+            time.sleep(0.01)
+
     @property
     def stderr(self) -> str:
         return "".join(self._errors)
@@ -159,3 +168,11 @@ class Running:
             if stream is not None:
                 stream.close()
         return status
+
+
+def drain(command: Running) -> list[str]:
+    """The lines of stdout that are left of a command that has ended."""
+    lines = []
+    while (line := command._lines.get(timeout=5)) is not None:
+        lines.append(line)
+    return lines

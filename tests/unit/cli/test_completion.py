@@ -10,7 +10,8 @@ import pytest
 
 from rtcctl.__main__ import main
 from rtcctl.cli.main import NOUNS
-from rtcctl.cli.shells import SHELLS, script, walk
+from rtcctl.cli.shells import SHELLS, script
+from rtcctl.cli.tree import walk
 from tests.support.requirements import require
 
 FOLDER = Path(__file__).parents[3] / "completions"

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from rtcctl.__main__ import main
 from rtcctl.cli.main import NOUNS, load
-from rtcctl.cli.shells import Node, walk
+from rtcctl.cli.tree import Node, walk
 
 NODES = tuple(walk())
 

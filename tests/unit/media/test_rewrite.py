@@ -80,9 +80,7 @@ def test_sources_that_change_at_once_never_share_a_timestamp():
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)), min_size=1, max_size=60
-    )
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)), min_size=1, max_size=60)
 )
 def test_no_number_is_given_out_twice(packets):
     """Whatever sources do, as long as no source repeats a number, no two packets get the same one."""

@@ -1,6 +1,6 @@
 """Results as commands return them, for the renderers' tests."""
 
-from rtcctl.results.check import Check, CheckStatus
+from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServerReady
 from rtcctl.results.result import Failure, Percentiles, Result
@@ -75,7 +75,7 @@ PUBLISH = Publish(
     dtls_ms=9.57,
     duration_s=5.0,
     sent=SENT,
-    checks=(Check("sent", CheckStatus.PASSED, 50.0, 50.0, "packets/s", "250 of 250 packets"),),
+    checks=(Check("sent", CheckStatus.PASSED, 1.0, 0.95, "ratio", "250 of 250 packets", bound=Bound.AT_LEAST),),
 )
 SUBSCRIBE = Subscribe(
     target=TARGET,
@@ -107,16 +107,26 @@ SUBSCRIBE = Subscribe(
     tone_snr_db=58.0,
     audio_gaps=0,
     checks=(
-        Check("received", CheckStatus.PASSED, 497, 1, "packets"),
+        Check("received", CheckStatus.PASSED, 497, 1, "packets", bound=Bound.AT_LEAST),
         Check("loss", CheckStatus.PASSED, 0.006, 0.02, "ratio", "3 of 500 packets"),
     ),
 )
 SMOKE_CHECKS = (
     Check("api", CheckStatus.PASSED, 4.03, None, "ms", "secret accepted at https://rtc.live.cloudflare.com/v1"),
     Check("session", CheckStatus.PASSED, 30.8, None, "ms", "ICE 21 ms, DTLS 10 ms"),
-    Check("publish", CheckStatus.PASSED, 50.0, 50.0, "packets/s", "250 of 250 packets, 0.4% lost on the way up"),
+    Check(
+        "publish",
+        CheckStatus.PASSED,
+        1.0,
+        0.95,
+        "ratio",
+        "250 of 250 packets, 0.4% lost on the way up",
+        bound=Bound.AT_LEAST,
+    ),
     Check("subscribe", CheckStatus.PASSED, 44.5, None, "ms", "first packet 44 ms after the pull, mid 0"),
-    Check("content", CheckStatus.PASSED, 440.02, 440.0, "hz", "440.0 Hz, -12 dB, 58 dB above the noise"),
+    Check(
+        "content", CheckStatus.PASSED, 440.02, 440.0, "hz", "440.0 Hz, -12 dB, 58 dB above the noise", bound=Bound.ABOUT
+    ),
     Check("loss", CheckStatus.PASSED, 0.006, 0.02, "ratio", "3 of 500 packets"),
     Check("jitter", CheckStatus.PASSED, 0.83, 30.0, "ms"),
     Check("rtt", CheckStatus.PASSED, 12.34, 300.0, "ms", "by rtcp"),
@@ -237,6 +247,7 @@ RESULTS: dict[str, Result] = {
                 "packets",
                 "nothing arrived",
                 "Is the publisher sending?",
+                bound=Bound.AT_LEAST,
             ),
         ),
     ),

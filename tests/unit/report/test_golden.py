@@ -17,8 +17,11 @@ def expect(name: str, text: str) -> None:
     """The text is the golden one, to the last character; a new text is written beside it, to be read."""
     path = GOLDEN / name
     expected = path.read_text("utf-8") if path.exists() else ""
-    if text + "\n" != expected:
-        path.with_name(f"{name}.new").write_text(text + "\n", "utf-8")
+    new = path.with_name(f"{name}.new")
+    if text + "\n" == expected:
+        new.unlink(missing_ok=True)
+    else:
+        new.write_text(text + "\n", "utf-8")
     assert text + "\n" == expected
 
 

@@ -278,3 +278,16 @@ async def test_turn_revoke() -> None:
 def test_stun_url_of_an_ipv6_address() -> None:
     """RFC 7064: brackets."""
     assert stun_url("::1", 3478) == "stun:[::1]:3478"
+
+
+async def test_a_refused_offer_leaves_no_session() -> None:
+    """`sessions/new` with SDP that cannot be: refused like elsewhere, in the words for SDP."""
+    async with api() as client:
+        for sdp, status, code in (
+            ("v=0", 406, "invalid_session_description"),
+            (offer_of(section("0", ice_ufrag="")).sdp, 400, "decoding_error"),
+        ):
+            body = {"sessionDescription": {"type": "offer", "sdp": sdp}}
+            answer = await client.post(f"{SESSIONS}/new", headers=SECRET, json=body)
+            assert error(answer)[:2] == (status, code)
+            assert "sessionId" not in answer.json()

@@ -1,0 +1,28 @@
+"""Tables of `turn …`."""
+
+from __future__ import annotations
+
+from rtcctl.report import figures
+from rtcctl.report.layout import Line, Styled, facts, line
+from rtcctl.report.table import BLANK
+from rtcctl.results.turn import TurnCreds
+
+
+def body(result: TurnCreds) -> list[Line]:
+    """Every URL, with its credentials."""
+    lines = facts(
+        ("valid until", f"{figures.moment(result.expires_at)} ({figures.seconds(result.ttl_s)})"),
+        ("identifier", result.custom_identifier),
+    )
+    for server in result.ice_servers:
+        lines += [
+            BLANK,
+            *facts(
+                *(("" if i else "URL", url) for i, url in enumerate(server.urls)),
+                ("username", server.username),
+                ("credential", server.credential),
+            ),
+        ]
+    if not result.relays:
+        lines += [BLANK, line(Styled("No URL is a TURN URL: nothing can be relayed through these.", "yellow"))]
+    return lines
