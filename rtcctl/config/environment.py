@@ -22,7 +22,7 @@ def _app(app_id: str, app_secret: str, api_base: str) -> Family:
     return Family({"app_id": app_id, "app_secret": app_secret, "api_base": api_base}, frozenset({"api_base"}))
 
 
-# Ours first, then the official examples, then orange/meet (reference §1). Of each tuple one family is used, whole.
+# Ours first, then the official examples, then orange/meet. Of each tuple one family is used, whole.
 APP = (
     _app("RTCCTL_APP_ID", "RTCCTL_APP_SECRET", "RTCCTL_API_BASE"),
     _app("REALTIME_SFU_APP_ID", "REALTIME_SFU_BEARER_TOKEN", "SFU_API_BASE"),

@@ -15,7 +15,7 @@ from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.result import Failure
 
 KINDS = {"app": "App Secret", "turn": "TURN key token", "account": "account API token"}
-"What each kind of secret is called; none can stand in for another (reference §1)."
+"What each kind of secret is called; none can stand in for another (Realtime docs: API)."
 
 ALLOWS = {
     "app": "sessions and tracks of this app",
@@ -35,7 +35,7 @@ async def check(request: CheckRequest, env: Env) -> ConfigCheck:
     """Try each secret of the profile for its purpose; a refused one is tried for the others, to find a swap.
 
     The App Secret is tried by creating a session that nobody connects (it expires by itself): the API has no call
-    without an effect, and reading an unknown session may hang (reference §2.9).
+    without an effect, and reading an unknown session may hang (Realtime docs: Observability).
     """
     rows: list[SecretCheck] = []
     checks: list[Check] = []

@@ -91,7 +91,7 @@ async def publish(request: DetachRequest, env: Env) -> Publish:
 def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
     """The command line of the child."""
     session = [request.session_id] if request.session_id else []
-    for_ = [] if request.for_s is None else ["--for", f"{request.for_s:g}s"]
+    for_ = [] if request.for_s is None else ["--for", f"{request.for_s:.3f}s"]
     return [
         "-m",
         "rtcctl",

@@ -34,7 +34,7 @@ RETRIED_ITEM_CODES = frozenset(
         "temporarily_unavailable_error",
     }
 )
-"Item errors worth another try while the publisher is expected (reference §3.4)."
+"Item errors worth another try while the publisher is expected (Realtime docs: Error codes)."
 
 SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"})
 "The SFU knows of no media under that name."
@@ -88,7 +88,7 @@ class Publication:
 async def publish(
     client: RealtimeClient, env: Env, peer: Peer, session_id: str, source: ToneSource, track_name: str
 ) -> Publication:
-    """Publish `source` as `track_name`: client offer, answer, connected (reference §2.3)."""
+    """Publish `source` as `track_name`: client offer, answer, connected (Realtime docs: Negotiation)."""
     from rtcctl.realtime.schema import TrackObject
 
     sender = peer.add_sender(source)

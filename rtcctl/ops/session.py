@@ -76,7 +76,7 @@ def close_calls(request: CloseRequest) -> tuple[ApiCall, ...]:
 async def create(request: CreateRequest, env: Env) -> SessionCreate:
     """Create a session; with `connect`, connect a peer to it and hold it.
 
-    A session without an offer is created without a body: `{}` would be refused (reference §2.4).
+    A session without an offer is created without a body: `{}` would be refused (Realtime docs: Sessions and tracks).
     """
     if request.connect:
         return await _create_connected(request, env)
@@ -208,7 +208,7 @@ def _stop_holder(env: Env, session_id: str) -> int | None:
 
 
 async def close_tracks(client: RealtimeClient, session_id: str, tracks: list[TrackState]) -> tuple[TrackClosed, ...]:
-    """Force-close tracks of one session, in calls of at most 64 (reference §4); absent ones count as closed."""
+    """Force-close tracks of one session, in calls of at most 64; absent ones count as closed."""
     names = {track.mid: track.track_name for track in tracks}
     mids = [track.mid for track in tracks if track.mid]
     outcomes: list[TrackClosed] = []

@@ -11,7 +11,7 @@ from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.turn import IceServer, TurnCreds
 
 MAX_TTL_S = 172_800
-"48 hours (reference §4)."
+"48 hours (Realtime docs: Limits)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def creds_calls(request: CredsRequest, key_id: str) -> tuple[ApiCall, ...]:
 async def creds(request: CredsRequest, env: Env) -> TurnCreds:
     """Generate credentials from the profile's TURN key; the journal keeps the username, never the password.
 
-    Port-53 URLs are dropped unless asked for: browsers block them, and they cost a gathering time-out (reference §4.1).
+    Port-53 URLs are dropped unless asked for: browsers block them, and they cost a gathering time-out.
     """
     from rtcctl.realtime.turn import TurnClient, without_port_53
 

@@ -1,4 +1,4 @@
-"""The account API: apps and TURN keys of a Cloudflare account, with the account's own token (reference §7)."""
+"""The account API: apps and TURN keys of a Cloudflare account, with the account's own token."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Connection API of one app, typed (reference §2).
+"""The Connection API of one app, typed (Realtime docs: API).
 
-One session is one offer/answer state machine (§2.3), so its changes go through one queue: the next one waits until the
+One session is one offer/answer state machine, so its changes go through one queue: the next one waits until the
 one before is complete, which for an SFU offer means that `renegotiate` was called. Reading a session and closing tracks
 by force are let through, and different sessions do not know of each other.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer", bound=schema.Wire)
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"What Cloudflare's own sample accepts (§2.4)."
+"What Cloudflare's own sample accepts (Realtime docs: Sessions and tracks)."
 
 
 class _SessionQueue:
@@ -123,7 +123,7 @@ class RealtimeClient:
     ) -> schema.TracksResponse:
         """Publish or subscribe; look at each item's `error_code`.
 
-        A pull may take long: a track that is known but silent is waited for by the SFU (§2.5).
+        A pull may take long: a track that is known but silent is waited for by the SFU.
         """
         body = schema.TracksRequest(
             tracks=list(tracks) or None,
@@ -143,14 +143,14 @@ class RealtimeClient:
     async def update_tracks(
         self, session_id: str, tracks: Sequence[schema.TrackObject], *, offer: str | None = None
     ) -> schema.TracksResponse:
-        """Change the layer or the source of subscriptions; `mid` is the receiving one (§2.7)."""
+        """Change the layer or the source of subscriptions; `mid` is the receiving one (Realtime docs: Simulcast)."""
         body = schema.TracksRequest(tracks=list(tracks), session_description=None if offer is None else _offer(offer))
         return await self._change(session_id, "PUT", "tracks/update", body, schema.TracksResponse)
 
     async def close_tracks(
         self, session_id: str, mids: Iterable[str], *, force: bool, offer: str | None = None
     ) -> schema.CloseTracksResponse:
-        """Close tracks by mid: forced without SDP, or negotiated with an offer, which is answered (§2.8)."""
+        """Close tracks by mid: forced without SDP, or negotiated with an offer, which is answered."""
         tracks = [schema.CloseTrackObject(mid=mid) for mid in mids]
         if not tracks or not all(track.mid for track in tracks):
             raise UsageError(
@@ -171,7 +171,7 @@ class RealtimeClient:
     async def establish_data_channels(
         self, session_id: str, *, offer: str | None = None
     ) -> schema.EstablishDataChannelsResponse:
-        """Set up the SCTP transport: the SFU offers, unless `offer` does (§2.10). Once a session."""
+        """Set up the SCTP transport: the SFU offers, unless `offer` does. Once a session."""
         body = schema.EstablishDataChannelsRequest(
             data_channel=schema.DataChannelObject(location="remote", data_channel_name="server-events"),
             session_description=None if offer is None else _offer(offer),
@@ -210,7 +210,7 @@ class RealtimeClient:
     # --- WebSocket adapters
 
     async def new_adapters(self, adapters: Sequence[schema.AdapterObject]) -> schema.AdaptersResponse:
-        """Have the SFU dial 1 to 4 WebSockets; 503 with items: all failed, each for its own reason (§2.11)."""
+        """Have the SFU dial 1 to 4 WebSockets; 503 with items: all failed, each for its own reason."""
         body = schema.NewAdaptersRequest(tracks=list(adapters))
         return await self._call("POST", "adapters/websocket/new", body, schema.AdaptersResponse, item_failures=503)
 

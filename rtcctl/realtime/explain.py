@@ -1,4 +1,4 @@
-"""What an error of the Realtime API means for the one who reads it, and what to do next (reference §3).
+"""What an error of the Realtime API means for the one who reads it, and what to do next (Realtime docs: Error codes).
 
 Codes are an open set: an unknown one falls back to its HTTP status, and an unknown status to nothing.
 """
@@ -14,7 +14,7 @@ UNSTABLE_SIGNALLING = frozenset(
         "invalid_modification_have_remote_pranswer",
     }
 )
-"As code, or as subcode of `invalid_session_description`: another negotiation of the session is pending (§3.3)."
+"As code, or as subcode of `invalid_session_description`: another negotiation of the session is pending."
 
 _NEGOTIATION_PENDING = (
     "Another negotiation of this session is not finished: answer the SFU's offer through `renegotiate` first, "

@@ -1,6 +1,6 @@
-"""One exchange with the Realtime HTTPS API: time-outs, retries and errors, the same for every client (reference §3).
+"""One exchange with the Realtime HTTPS API: time-outs, retries and errors, the same for every client.
 
-A request is tried again only where repeating it is safe or asked for (§3.4): the connection failed before anything was
+A request is tried again only where repeating it is safe or asked for: the connection failed before anything was
 sent, 425, 429, 5xx, and 406 or 409 because another negotiation was pending. No operation has an idempotency key, so a
 request whose answer was lost is never repeated here. Everything happens inside one deadline, which belongs to the
 client: no attempt starts after it, and no wait goes beyond it. When time or attempts run out, the service's last
@@ -35,9 +35,9 @@ from rtcctl.realtime.profile import Profile
 from rtcctl.realtime.reachability import CONNECT_TIMEOUT_S, Endpoint, explain_connect_failure
 
 READ_TIMEOUT_S = 12.0
-"The SFU itself waits up to 5 s for connectivity before it answers 425 (§4)."
+"The SFU itself waits up to 5 s for connectivity before it answers 425 (Realtime docs: Limits)."
 PULL_TIMEOUT_S = 25.0
-"A known but silent track holds a pull for about 8 s (§2.5)."
+"A known but silent track holds a pull for about 8 s (Realtime docs: Sessions and tracks)."
 
 MAX_WAIT_S = 60.0
 "A service that asks for more patience than this (`Retry-After`) is not waited for."
@@ -51,7 +51,7 @@ _UNKNOWN_SESSION = "Is the session id right? Cloudflare may leave a question abo
 
 
 class SecretKind(Enum):
-    """The secrets of a profile; none can stand in for another (§1)."""
+    """The secrets of a profile; none can stand in for another (Realtime docs: API)."""
 
     APP = "App Secret"
     TURN = "TURN key token"
@@ -300,7 +300,7 @@ class HttpApi:
         )
 
     def _judge(self, response: _Response, request: str, secret: SecretKind, item_failures: int | None) -> ApiAnswer:
-        """The answer, or the error it is. A 2xx with an `errorCode` at the top is a failure (§3.1)."""
+        """The answer, or the error it is. A 2xx with an `errorCode` at the top is a failure."""
         status, ray = response.status, response.headers.get("cf-ray")
         body, is_json = _decoded(response.content)
         fields = body if isinstance(body, dict) else {}
@@ -394,7 +394,7 @@ def _decoded(content: bytes) -> tuple[Any, bool]:
 
 
 def _account_error(errors: object) -> tuple[str, str | None]:
-    """(code, message) of the account API's envelope, whose codes are numbers (§7)."""
+    """(code, message) of the account API's envelope, whose codes are numbers."""
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     return _text(first.get("code")) or "unknown", _text(first.get("message"))
 

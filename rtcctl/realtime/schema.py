@@ -1,4 +1,4 @@
-"""The bodies of the Realtime HTTPS API (reference §2, §6), as clients send and servers answer them.
+"""The bodies of the Realtime HTTPS API, as clients send and servers answer them.
 
 Attributes are snake_case, the wire is camelCase. Unknown keys are ignored on both sides; the service adds some now and
 then. A server parses what it is sent with `X.parse(body)`: strictly, a number where a string belongs is refused. A
@@ -76,7 +76,7 @@ def _schema_error(exc: ValidationError) -> SchemaError:
 
 
 class Failable(Wire):
-    """Anything that can fail by itself: an answer, or one item of it (reference §3.1)."""
+    """Anything that can fail by itself: an answer, or one item of it (Realtime docs: Error codes)."""
 
     error_code: str | None = None
     error_description: str | None = None
@@ -107,7 +107,7 @@ class SessionDescription(Wire):
 
 
 class NewSessionRequest(Wire):
-    """Body of `POST sessions/new` when there is an offer; without one there is no body (§2.4)."""
+    """Body of `POST sessions/new` when there is an offer; without one there is no body."""
 
     session_description: SessionDescription
 
@@ -129,7 +129,7 @@ class RenegotiateResponse(Failable):
 
 
 class Simulcast(Wire):
-    """Which layer a subscription prefers, and what may replace it (§5.1)."""
+    """Which layer a subscription prefers, and what may replace it (Realtime docs: Simulcast)."""
 
     preferred_rid: str | None = None
     priority_ordering: Literal["none", "asciibetical"] | None = None
@@ -137,7 +137,7 @@ class Simulcast(Wire):
 
 
 class TrackObject(Wire):
-    """A track to publish (`local`) or to subscribe to (`remote`); the flow decides which fields are needed (§2.3)."""
+    """A track to publish (`local`) or to subscribe to (`remote`); the flow decides which fields are needed."""
 
     location: Location | None = None
     mid: str | None = None
@@ -178,7 +178,7 @@ class TracksResponse(Failable):
 
 
 class CloseTrackObject(Wire):
-    """A server tells a missing mid apart from a wrong type: the first is 406, the second 400 (§2.8)."""
+    """A server tells a missing mid apart from a wrong type: the first is 406, the second 400."""
 
     mid: str | None = None
 
@@ -225,7 +225,7 @@ class GetSessionStateResponse(Failable):
 
 
 class DataChannelObject(Wire):
-    """A channel to publish or to subscribe to (§2.2); each subscriber repeats the publisher's delivery policy."""
+    """A channel to publish or to subscribe to; each subscriber repeats the publisher's delivery policy."""
 
     location: Location | None = None
     session_id: str | None = None
@@ -249,7 +249,7 @@ class DataChannelResult(Failable):
 
 
 class EstablishDataChannelsRequest(Wire):
-    """Only the reserved channel `server-events` can be named (§2.10)."""
+    """Only the reserved channel `server-events` can be named (Realtime docs: DataChannels)."""
 
     data_channel: DataChannelObject
     session_description: SessionDescription | None = None
@@ -275,7 +275,7 @@ class DataChannelsResponse(Failable):
 
 
 class AdapterObject(Wire):
-    """A WebSocket that the SFU dials: PCM in (`local`), PCM or JPEG out (`remote`) (§2.11)."""
+    """A WebSocket that the SFU dials: PCM in (`local`), PCM or JPEG out (`remote`)."""
 
     location: Location
     track_name: str
@@ -317,7 +317,7 @@ class AdaptersResponse(Failable):
 
 
 class TurnCredentialsRequest(Wire):
-    """Body of both generators (§6)."""
+    """Body of both generators (Realtime docs: Generate credentials)."""
 
     ttl: int | None = None
     "Seconds, up to 172,800."
@@ -345,7 +345,7 @@ class TurnCredentialsResponse(Wire):
 
 
 class ErrorResponse(Wire):
-    """A request that failed as a whole (§3.1)."""
+    """A request that failed as a whole (Realtime docs: Error codes)."""
 
     error_code: str
     error_description: str

@@ -1,4 +1,4 @@
-"""Short-lived TURN credentials (reference §6), with the TURN key's own token."""
+"""Short-lived TURN credentials (Realtime docs: Generate credentials), with the TURN key's own token."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _with_url_list(server: Any) -> Any:
 
 
 def without_port_53(servers: Iterable[IceServerObject]) -> tuple[IceServerObject, ...]:
-    """The servers without URLs of port 53, which browsers block and which cost a gathering time-out (§4.1)."""
+    """The servers without URLs of port 53, which browsers block and which cost a gathering time-out."""
     kept = (
         server.model_copy(update={"urls": [url for url in server.urls if not _PORT_53.fullmatch(url.strip())]})
         for server in servers

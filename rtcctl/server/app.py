@@ -109,7 +109,7 @@ class RealtimeApi:
         return json_answer(turn.credentials(self._stun_url), 201)
 
     async def revoke(self, request: Request) -> Response:
-        """Whether or not such a credential was ever issued: revoking is idempotent (reference §10)."""
+        """Whether or not such a credential was ever issued: revoking is idempotent."""
         self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
         return Response(status_code=204)
 
@@ -140,7 +140,7 @@ class RealtimeApi:
 
 
 def _parse(kind: type[RequestBody], body: bytes) -> RequestBody:
-    """The body, whatever its content type; raises `Refusal` with 400 in the words of the service (reference §3.2)."""
+    """The body, whatever its content type; raises `Refusal` with 400 in the words of the service."""
     try:
         return kind.parse(body)
     except SchemaError as exc:

@@ -1,4 +1,4 @@
-"""Limits and timers of the service (reference §4, §10, §11)."""
+"""Limits and timers of the service (Realtime docs: Limits)."""
 
 from __future__ import annotations
 

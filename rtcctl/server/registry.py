@@ -33,7 +33,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class TurnKey:
-    """What issues TURN credentials; its token is no App Secret (reference §1)."""
+    """What issues TURN credentials; its token is no App Secret (Realtime docs: API)."""
 
     key_id: str
     token: str = field(repr=False)

@@ -1,6 +1,6 @@
 """One session: one peer connection of a client, its offer/answer state machine, and its tracks.
 
-Theory of operation (reference §2.3, §11)
+Theory of operation (Realtime docs: Negotiation)
 
     new ──client offer──▶ stable ──ICE, DTLS──▶ connected ──5 s of silence──▶ disconnected ──30 s──▶ gone
      └──SFU offer──▶ have-sfu-offer ──renegotiate──┘                              └── any packet: connected
@@ -23,7 +23,7 @@ new m-section in the place of a rejected one (RFC 8829 §5.2.2).
 *Gone* is final: publications end, the transport closes, requests that are being held are answered with 410. It comes by
 silence of the peer, by its DTLS `close_notify`, by expiry, by a bug in this session, or with the server. Chromium drops
 its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE group. That ends the
-session; the live service is said to do likewise (reference §2.8). A forced close, or `inactive`, does not.
+session; the live service is said to do likewise. A forced close, or `inactive`, does not.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _MAKE_SURE = "Make sure the publisher peer is connected and sending packets for 
 
 @dataclass(frozen=True, slots=True)
 class ItemError:
-    """Why one track of a request failed; the request itself is a 200 (reference §3.3)."""
+    """Why one track of a request failed; the request itself is a 200 (Realtime docs: Error codes)."""
 
     code: str
     description: str
@@ -173,7 +173,7 @@ class Session:
         self._tokens = min(float(rate), self._tokens + (now - self._tokens_at) * rate)
         self._tokens_at = now
         if self._tokens < 1:
-            # The code is our own: the reference knows the status only.
+            # The code is our own: only the status is documented.
             raise Refusal(429, "rate_limited", f"More than {rate} requests per second", headers={"Retry-After": "1"})
         self._tokens -= 1
 
@@ -252,11 +252,11 @@ class Session:
         return GetSessionStateResponse(tracks=tracks, data_channels=[])
 
     def connect(self, description: SessionDescription) -> SessionDescription:
-        """Answer the offer that came with `sessions/new`; no tracks are registered (reference §2.4)."""
+        """Answer the offer that came with `sessions/new`; no tracks are registered."""
         return self._answered(description)
 
     async def new_tracks(self, request: TracksRequest) -> TracksResponse:
-        """Publish or subscribe (reference §2.5)."""
+        """Publish or subscribe (Realtime docs: Sessions and tracks)."""
         tracks = self._checked(request)
         with self._mutation():
             if tracks and tracks[0].location == "remote":
@@ -266,7 +266,7 @@ class Session:
             return await self._publish(tracks, request.session_description, bool(request.auto_discover))
 
     async def renegotiate(self, description: SessionDescription) -> SessionDescription | None:
-        """Take the answer to the offer of the SFU, or answer a client that restarts ICE (reference §2.6, §10)."""
+        """Take the answer to the offer of the SFU, or answer a client that restarts ICE."""
         if description.type == "offer" and self._signalling.agreed_at is not None:
             with self._mutation():
                 return self._answered(description)
@@ -274,7 +274,7 @@ class Session:
         return None
 
     async def close_tracks(self, request: CloseTracksRequest) -> CloseTracksResponse:
-        """End tracks, with or without an exchange (reference §2.8)."""
+        """End tracks, with or without an exchange (Realtime docs: Sessions and tracks)."""
         self._check_count(request.tracks)
         for index, track in enumerate(request.tracks):
             if not track.mid:

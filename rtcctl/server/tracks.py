@@ -1,4 +1,4 @@
-"""What a session holds: m-sections, the tracks it publishes, and the tracks it is subscribed to (reference §11)."""
+"""What a session holds: m-sections, the tracks it publishes, and the tracks it is subscribed to."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Transceiver:
         return self.subscription if self.subscription and self.subscription.is_active else None
 
     def close(self) -> bool:
-        """End what flows here, both ways; whether there was anything (reference §2.8)."""
+        """End what flows here, both ways; whether there was anything (Realtime docs: Sessions and tracks)."""
         was_open = self.active_publication is not None or (self.subscription is not None and self.subscription.is_open)
         if self.publication:
             self.publication.close()

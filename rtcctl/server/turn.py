@@ -1,4 +1,4 @@
-"""Answers of the TURN credential endpoints (reference §6), for a server that has STUN only.
+"""Answers of the TURN credential endpoints (Realtime docs: Generate credentials), for a server that has STUN only.
 
 No TURN server stands behind them, so there is no credential to hand out: the list names this server's own STUN
 address.

@@ -1,4 +1,4 @@
-"""A request that is answered with an error (reference §3.1)."""
+"""A request that is answered with an error (Realtime docs: Error codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench growth`: does a forwarded packet cost more when there are a hundred times as many subscriptions?
+"""`python -m tests.bench growth`: does a forwarded packet cost more among a hundred times as many subscriptions?
 
 Rooms of one publisher (50 packets/s, 172 bytes) and ten subscribers, a session each, RTCP and NACK on: one room, then a
 hundred, then a hundred with as many idle sessions again. CPU of the server process per forwarded packet.

@@ -21,6 +21,7 @@ from typing import Any
 
 from rtcctl.errors import ParseError
 from rtcctl.media.clock import ntp_from_unix
+from rtcctl.media.ice import binding_response
 from rtcctl.media.rtcp import (
     GenericNack,
     Packet,
@@ -47,6 +48,8 @@ class LeanPeer:
     remote_pwd: str
     remote_fingerprints: Sequence[tuple[str, str]]
     is_dtls_server: bool = False
+    host: str = "127.0.0.1"
+    "The address to bind to; empty for any."
     sock: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     ufrag: str = field(default_factory=lambda: f"{random.getrandbits(32):08x}")
     pwd: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
@@ -60,7 +63,7 @@ class LeanPeer:
     def __post_init__(self) -> None:
         self.sock.setblocking(False)
         if self.sock.getsockname()[1] == 0:
-            self.sock.bind(("127.0.0.1", 0))
+            self.sock.bind((self.host, 0))
         self.dtls = DtlsEndpoint(self.certificate, is_server=self.is_dtls_server)
         self.ssrc = random.getrandbits(32)
 
@@ -73,6 +76,14 @@ class LeanPeer:
             "fingerprints": (("sha-256", self.certificate.fingerprint),),
             "setup": "passive" if self.is_dtls_server else "active",
         }
+
+    @property
+    def sdp_lines(self) -> str:
+        """The transport's part of an m-section."""
+        return (
+            f"a=ice-ufrag:{self.ufrag}\r\na=ice-pwd:{self.pwd}\r\n"
+            f"a=fingerprint:sha-256 {self.certificate.fingerprint}\r\na=setup:active\r\na=rtcp-mux\r\n"
+        )
 
     def send(self, data: bytes) -> None:
         self.sock.sendto(data, self.server)
@@ -161,7 +172,10 @@ class LeanPeer:
             self.send(datagram)
 
     def _receive_stun(self, message: Message) -> None:
-        if message.message_class is MessageClass.ERROR:
+        if message.message_class is MessageClass.REQUEST:
+            # Whoever is no lite agent checks us, too.
+            self.send(bytes(binding_response(message, self.server).with_integrity(self.pwd.encode())))
+        elif message.message_class is MessageClass.ERROR:
             self.errors.append(message.error_code or 0)
         elif message.message_class is MessageClass.SUCCESS and message.check_integrity(self.remote_pwd.encode()):
             self.mapped_address = message.mapped_address

@@ -1,4 +1,4 @@
-"""Closing tracks (reference §2.8)."""
+"""Closing tracks (Realtime docs: Sessions and tracks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing with the client's offer (reference §2.3, §2.5)."""
+"""Publishing with the client's offer (Realtime docs: Negotiation, Sessions and tracks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sessions/new`, `GET` of a session, and what all requests have in common (reference §1, §2.4, §2.9, §3)."""
+"""`sessions/new`, `GET` of a session, and what all requests have in common."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_session_with_an_offer_connects() -> None:
 
 
 async def test_sdp_in_answers() -> None:
-    """ICE-lite, passive, one candidate per address and the end of candidates, bundled, RTCP multiplexed (§5.5)."""
+    """ICE-lite, passive, one candidate per address and the end of candidates, bundled, RTCP multiplexed."""
     async with subject() as service:
         answer = await service.call("POST", "/sessions/new", {"sessionDescription": OFFER})
         service.created.append(answer.json()["sessionId"])

@@ -1,4 +1,4 @@
-"""Subscribing by the offer of the SFU, and renegotiation (reference §2.3, §2.5, §2.6)."""
+"""Subscribing by the offer of the SFU, and renegotiation (Realtime docs: Negotiation, Sessions and tracks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TURN credential endpoints (reference §6)."""
+"""TURN credential endpoints (Realtime docs: Generate credentials)."""
 
 from __future__ import annotations
 

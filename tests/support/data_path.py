@@ -134,7 +134,7 @@ async def members(**options: Any) -> AsyncIterator[Members]:
 async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
     """Wait for what must happen."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event)
             await asyncio.sleep(0.002)
 
 

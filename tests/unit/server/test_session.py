@@ -541,7 +541,7 @@ async def test_close_on_a_new_session() -> None:
 
 
 async def test_bad_close_requests() -> None:
-    """The reference's 406s, word for word; an offer is needed without force."""
+    """The 406s that were seen live, word for word; an offer is needed without force."""
     session = World().session()
     with pytest.RaisesExc(Refusal, check=lambda exc: exc.description == "Expecting at least 1 track"):
         await session.close_tracks(close_request())

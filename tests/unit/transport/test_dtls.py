@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 
 from rtcctl.errors import NetworkError
 from rtcctl.transport.dtls import MTU, Certificate, DtlsEndpoint, cut_flight, fingerprint
@@ -104,8 +107,6 @@ def test_lost_flights_are_sent_again():
 
 def _sleep_until_due(*endpoints):
     # OpenSSL reads the clock itself, so this test alone has to wait for it.
-    import time
-
     time.sleep(max((endpoint.get_timer() or 0) for endpoint in endpoints) + 0.01)
 
 
@@ -147,27 +148,26 @@ def test_close_before_the_handshake():
     assert list(server.datagrams_to_send()) == []
 
 
+def handshake_with(server, context):
+    """Let a bare OpenSSL client connect."""
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    for _ in range(6):
+        with suppress(SSL.WantReadError):
+            client.do_handshake()
+        with suppress(SSL.WantReadError):
+            server.receive_datagram(client.bio_read(4096))
+        for data in server.datagrams_to_send():
+            client.bio_write(data)
+
+
 def test_peer_without_srtp():
     """A peer that does DTLS but no SRTP profile is an error of the network kind."""
-    from OpenSSL import SSL
-
     server, _ = pair()
     context = SSL.Context(SSL.DTLS_METHOD)
     context.use_certificate(CERTIFICATES[1].certificate)
     context.use_privatekey(CERTIFICATES[1].key)
-    client = SSL.Connection(context, None)
-    client.set_connect_state()
-    for _ in range(6):
-        try:
-            client.do_handshake()
-        except SSL.WantReadError:
-            pass
-        try:
-            server.receive_datagram(client.bio_read(4096))
-        except SSL.WantReadError:
-            pass
-        for data in server.datagrams_to_send():
-            client.bio_write(data)
+    handshake_with(server, context)
     assert server.is_connected
     with pytest.raises(NetworkError, match="no SRTP profile") as caught:
         server.export_srtp_keys()
@@ -176,20 +176,9 @@ def test_peer_without_srtp():
 
 def test_peer_without_certificate():
     """A client that shows no certificate is refused with an alert."""
-    from OpenSSL import SSL
-
     server, _ = pair()
-    client = SSL.Connection(SSL.Context(SSL.DTLS_METHOD), None)
-    client.set_connect_state()
     with pytest.raises(NetworkError, match="DTLS failed"):
-        for _ in range(6):
-            try:
-                client.do_handshake()
-            except SSL.WantReadError:
-                pass
-            server.receive_datagram(client.bio_read(4096))
-            for data in server.datagrams_to_send():
-                client.bio_write(data)
+        handshake_with(server, SSL.Context(SSL.DTLS_METHOD))
     assert list(server.datagrams_to_send()), "the alert"
     assert server.is_closed
 

@@ -1,0 +1,147 @@
+"""Janus' videoroom under the same load as ours, spoken to through its Unix socket."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rtcctl.transport.dtls import Certificate
+from tests.bench.load import LeanPeer, Listener, Load, Sinks, Speaker, connect, run_load, start_pinned
+
+ROOM = 1
+OPUS_LINES = "a=rtcp-fb:111 nack\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n"
+
+
+def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -> Load:
+    """CPU per forwarded packet of a fresh Janus; `event_loops` 0 is its default, a thread for each handle."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_configuration(Path(folder), event_loops)
+        process = start_pinned(["janus", "-F", folder, "-d", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            room = Room(Path(folder) / "api.sock")
+            speakers = [Speaker(room.publish(feed), 0) for feed in range(1, publishers + 1)]
+            listeners = [room.subscribe(range(1, publishers + 1)) for _ in range(fanout)]
+            sinks = Sinks([listener.peer.sock for listener in listeners])
+            run_load(speakers, listeners, sinks, process.pid, seconds=1.0, fanout=fanout)
+            return run_load(speakers, listeners, sinks, process.pid, seconds=seconds, fanout=fanout)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def write_configuration(folder: Path, event_loops: int) -> None:
+    general = f'configs_folder = "{folder}"\n  log_to_stdout = false'
+    if event_loops:
+        general += f"\n  event_loops = {event_loops}"
+    (folder / "janus.jcfg").write_text(f"general: {{\n  {general}\n}}\nnat: {{\n  ice_lite = true\n}}\nmedia: {{}}\n")
+    (folder / "janus.transport.pfunix.jcfg").write_text(
+        f'general: {{\n  enabled = true\n  path = "{folder}/api.sock"\n  type = "SOCK_SEQPACKET"\n}}\n'
+    )
+    for name in ("http", "websockets"):
+        (folder / f"janus.transport.{name}.jcfg").write_text("general: {\n  http = false\n  ws = false\n}\n")
+
+
+class Room:
+    """One videoroom with one API session."""
+
+    def __init__(self, path: Path) -> None:
+        self._certificate = Certificate.generate()
+        self._numbers = count(1)
+        deadline = time.monotonic() + 10
+        while not path.exists():
+            assert time.monotonic() < deadline, "Janus does not start"
+            time.sleep(0.05)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock.settimeout(10)
+        self._sock.connect(str(path))
+        self._session = self._ask({"janus": "create"})["data"]["id"]
+        self._message(
+            self._attach(),
+            {"request": "create", "room": ROOM, "publishers": 100, "audiocodec": "opus", "notify_joining": False},
+        )
+
+    def publish(self, feed: int) -> LeanPeer:
+        handle = self._attach()
+        self._message(handle, {"request": "join", "ptype": "publisher", "room": ROOM, "id": feed})
+        peer = self._peer()
+        section = (
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\n"
+            f"{peer.sdp_lines.replace('setup:active', 'setup:actpass')}{OPUS_LINES}"
+            f"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:{peer.ssrc} cname:lean\r\n"
+        )
+        jsep = {"type": "offer", "sdp": description(["0"], section), "trickle": False}
+        answer = self._message(handle, {"request": "publish", "audiocodec": "opus"}, jsep)
+        self._connect(peer, answer["jsep"]["sdp"])
+        return peer
+
+    def subscribe(self, feeds: Sequence[int]) -> Listener:
+        handle = self._attach()
+        streams = [{"feed": feed} for feed in feeds]
+        body = {"request": "join", "ptype": "subscriber", "room": ROOM, "streams": streams}
+        offer = self._message(handle, body)["jsep"]["sdp"]
+        peer = self._peer()
+        mids = re.findall(r"a=mid:(\S+)", offer)
+        sections = "".join(
+            f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=recvonly\r\n"
+            f"{peer.sdp_lines}{OPUS_LINES}"
+            for mid in mids
+        )
+        jsep = {"type": "answer", "sdp": description(mids, sections), "trickle": False}
+        self._message(handle, {"request": "start"}, jsep)
+        self._connect(peer, offer)
+        ssrcs = [int(ssrc) for ssrc in dict.fromkeys(re.findall(r"a=ssrc:(\d+)", offer))]
+        return Listener(peer, ssrcs, 0)
+
+    def _peer(self) -> LeanPeer:
+        # What is said of the other side comes with its description.
+        return LeanPeer(self._certificate, ("", 0), "", "", (), host="")
+
+    def _connect(self, peer: LeanPeer, sdp: str) -> None:
+        def first(pattern: str) -> tuple[str, ...]:
+            found = re.search(pattern, sdp)
+            assert found, pattern
+            return found.groups()
+
+        (peer.remote_ufrag,), (peer.remote_pwd,) = first(r"a=ice-ufrag:(\S+)"), first(r"a=ice-pwd:(\S+)")
+        peer.remote_fingerprints = [(first(r"a=fingerprint:(\S+)")[0], first(r"a=fingerprint:\S+ (\S+)")[0])]
+        host, port = first(r"a=candidate:\S+ 1 udp \d+ (\d+\.\d+\.\d+\.\d+) (\d+) typ host")
+        peer.server = host, int(port)
+        connect([peer])
+
+    def _attach(self) -> int:
+        handle: int = self._ask({"janus": "attach", "plugin": "janus.plugin.videoroom"})["data"]["id"]
+        return handle
+
+    def _message(self, handle: int, body: dict[str, Any], jsep: dict[str, Any] | None = None) -> dict[str, Any]:
+        request: dict[str, Any] = {"janus": "message", "handle_id": handle, "body": body}
+        if jsep:
+            request["jsep"] = jsep
+        return self._ask(request)
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        transaction = str(next(self._numbers))
+        request |= {"transaction": transaction}
+        if request["janus"] != "create":
+            request["session_id"] = self._session
+        self._sock.send(json.dumps(request).encode())
+        while True:
+            answer: dict[str, Any] = json.loads(self._sock.recv(1 << 20))
+            if answer.get("transaction") == transaction and answer["janus"] != "ack":
+                assert answer["janus"] in ("success", "event"), answer
+                assert "error" not in answer.get("plugindata", {}).get("data", {}), answer
+                return answer
+
+
+def description(mids: Sequence[str], sections: str) -> str:
+    return (
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+        f"a=group:BUNDLE {' '.join(mids)}\r\na=msid-semantic: WMS *\r\n{sections}"
+    )
