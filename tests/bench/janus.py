@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import subprocess
@@ -14,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rtcctl.transport.dtls import Certificate
-from tests.bench.load import LeanPeer, Listener, Load, Sinks, Speaker, connect, run_load, start_pinned
+from tests.bench.load import LeanPeer, Listener, Load, Sinks, Speaker, connect, cpu_seconds, run_load, start_pinned
 
-ROOM = 1
 OPUS_LINES = "a=rtcp-fb:111 nack\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n"
 
 
@@ -24,9 +24,10 @@ def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -
     """CPU per forwarded packet of a fresh Janus; `event_loops` 0 is its default, a thread for each handle."""
     with tempfile.TemporaryDirectory() as folder:
         write_configuration(Path(folder), event_loops)
-        process = start_pinned(["janus", "-F", folder, "-d", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        log = (Path(folder) / "log").open("w")
+        process = start_pinned(["janus", "-F", folder, "-d", "4"], stdout=log, stderr=subprocess.STDOUT)
         try:
-            room = Room(Path(folder) / "api.sock")
+            room = enter(Path(folder) / "api.sock", process.pid)
             speakers = [Speaker(room.publish(feed), 0) for feed in range(1, publishers + 1)]
             listeners = [room.subscribe(range(1, publishers + 1)) for _ in range(fanout)]
             sinks = Sinks([listener.peer.sock for listener in listeners])
@@ -35,10 +36,11 @@ def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -
         finally:
             process.terminate()
             process.wait(20)
+            log.close()
 
 
 def write_configuration(folder: Path, event_loops: int) -> None:
-    general = f'configs_folder = "{folder}"\n  log_to_stdout = false'
+    general = f'configs_folder = "{folder}"'
     if event_loops:
         general += f"\n  event_loops = {event_loops}"
     (folder / "janus.jcfg").write_text(f"general: {{\n  {general}\n}}\nnat: {{\n  ice_lite = true\n}}\nmedia: {{}}\n")
@@ -49,32 +51,40 @@ def write_configuration(folder: Path, event_loops: int) -> None:
         (folder / f"janus.transport.{name}.jcfg").write_text("general: {\n  http = false\n  ws = false\n}\n")
 
 
+def enter(path: Path, pid: int) -> Room:
+    """A room, once Janus is ready. Who connects before that kills its listener, so wait until it has come to rest."""
+    deadline = time.monotonic() + 20
+    before = -1.0
+    while not path.exists() or cpu_seconds(pid) != before:
+        assert time.monotonic() < deadline, "Janus does not start"
+        before = cpu_seconds(pid)
+        time.sleep(1)
+    return Room(path)
+
+
 class Room:
     """One videoroom with one API session."""
 
     def __init__(self, path: Path) -> None:
         self._certificate = Certificate.generate()
         self._numbers = count(1)
-        deadline = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < deadline, "Janus does not start"
-            time.sleep(0.05)
+        self._room = random.getrandbits(30)
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.settimeout(10)
         self._sock.connect(str(path))
         self._session = self._ask({"janus": "create"})["data"]["id"]
         self._message(
             self._attach(),
-            {"request": "create", "room": ROOM, "publishers": 100, "audiocodec": "opus", "notify_joining": False},
+            {"request": "create", "room": self._room, "publishers": 100, "audiocodec": "opus", "notify_joining": False},
         )
 
     def publish(self, feed: int) -> LeanPeer:
         handle = self._attach()
-        self._message(handle, {"request": "join", "ptype": "publisher", "room": ROOM, "id": feed})
+        self._message(handle, {"request": "join", "ptype": "publisher", "room": self._room, "id": feed})
         peer = self._peer()
         section = (
             "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\n"
-            f"{peer.sdp_lines.replace('setup:active', 'setup:actpass')}{OPUS_LINES}"
+            f"{peer.sdp_lines}{OPUS_LINES}"
             f"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=ssrc:{peer.ssrc} cname:lean\r\n"
         )
         jsep = {"type": "offer", "sdp": description(["0"], section), "trickle": False}
@@ -85,7 +95,7 @@ class Room:
     def subscribe(self, feeds: Sequence[int]) -> Listener:
         handle = self._attach()
         streams = [{"feed": feed} for feed in feeds]
-        body = {"request": "join", "ptype": "subscriber", "room": ROOM, "streams": streams}
+        body = {"request": "join", "ptype": "subscriber", "room": self._room, "streams": streams}
         offer = self._message(handle, body)["jsep"]["sdp"]
         peer = self._peer()
         mids = re.findall(r"a=mid:(\S+)", offer)

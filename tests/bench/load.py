@@ -83,6 +83,7 @@ class LeanPeer:
         return (
             f"a=ice-ufrag:{self.ufrag}\r\na=ice-pwd:{self.pwd}\r\n"
             f"a=fingerprint:sha-256 {self.certificate.fingerprint}\r\na=setup:active\r\na=rtcp-mux\r\n"
+            f"a=candidate:1 1 udp 2130706431 127.0.0.1 {self.sock.getsockname()[1]} typ host\r\n"
         )
 
     def send(self, data: bytes) -> None:
