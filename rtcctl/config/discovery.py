@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtcctl.config.folders import make_private_folder, unwritable, write_private
 from rtcctl.process import is_running, start_mark
-from rtcctl.results.dev import ServerReady
+
+if TYPE_CHECKING:
+    from rtcctl.results.dev import ServerReady
 
 
 @dataclass(frozen=True, slots=True)

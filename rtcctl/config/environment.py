@@ -55,16 +55,8 @@ def present(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def read(environ: Mapping[str, str]) -> dict[str, str]:
     """The credential variables with their values; raises `UsageError` for an empty one."""
-    from pydantic import create_model
-    from pydantic_settings import BaseSettings, EnvSettingsSource
-
-    fields = {name.lower(): (str | None, None) for name in CREDENTIALS}
-    model = create_model("Environment", __base__=BaseSettings, **fields)  # type: ignore[call-overload]
-    source = EnvSettingsSource(model, case_sensitive=False)
-    # The one that was handed in, which in tests is not the process's own.
-    source.env_vars = {name.lower(): value for name, value in environ.items()}
-    values = {name.upper(): str(value).strip() for name, value in source().items()}
-    empty = [name for name in CREDENTIALS if values.get(name) == ""]
+    values = {name: environ[name].strip() for name in present(environ)}
+    empty = [name for name, value in values.items() if not value]
     if empty:
         raise UsageError(
             f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty.",

@@ -363,7 +363,7 @@ class _Run:
         count = 0
         try:
             async with env.client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
-                for session_id in self.sessions:
+                for session_id in reversed(self.sessions):  # the subscription before what it is of
                     count += len(await close_held(client, env, session_id) or ())
                 for session_id in self.sessions:
                     left += await _still_open(client, env, session_id)

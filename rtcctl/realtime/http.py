@@ -367,8 +367,9 @@ def parse_retry_after(value: str | None, date: str | None) -> float | None:
     """Seconds of a `Retry-After` header (RFC 9110 §10.2.3); an absolute time counts from the answer's own `Date`."""
     if value is None:
         return None
-    if value.strip().isascii() and value.strip().isdigit() and len(value) < 10:
-        return float(value)
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
     with suppress(ValueError, TypeError, OverflowError):
         if date is not None:
             return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())

@@ -29,7 +29,9 @@ def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -
         try:
             room = enter(Path(folder) / "api.sock", process.pid)
             speakers = [Speaker(room.publish(feed), 0) for feed in range(1, publishers + 1)]
+            room.connect()
             listeners = [room.subscribe(range(1, publishers + 1)) for _ in range(fanout)]
+            room.connect()
             sinks = Sinks([listener.peer.sock for listener in listeners])
             run_load(speakers, listeners, sinks, process.pid, seconds=1.0, fanout=fanout)
             return run_load(speakers, listeners, sinks, process.pid, seconds=seconds, fanout=fanout)
@@ -69,6 +71,7 @@ class Room:
         self._certificate = Certificate.generate()
         self._numbers = count(1)
         self._room = random.getrandbits(30)
+        self._unconnected: list[LeanPeer] = []
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.settimeout(10)
         self._sock.connect(str(path))
@@ -89,7 +92,7 @@ class Room:
         )
         jsep = {"type": "offer", "sdp": description(["0"], section), "trickle": False}
         answer = self._message(handle, {"request": "publish", "audiocodec": "opus"}, jsep)
-        self._connect(peer, answer["jsep"]["sdp"])
+        self._describe(peer, answer["jsep"]["sdp"])
         return peer
 
     def subscribe(self, feeds: Sequence[int]) -> Listener:
@@ -106,15 +109,20 @@ class Room:
         )
         jsep = {"type": "answer", "sdp": description(mids, sections), "trickle": False}
         self._message(handle, {"request": "start"}, jsep)
-        self._connect(peer, offer)
+        self._describe(peer, offer)
         ssrcs = [int(ssrc) for ssrc in dict.fromkeys(re.findall(r"a=ssrc:(\d+)", offer))]
         return Listener(peer, ssrcs, 0)
+
+    def connect(self) -> None:
+        """ICE and DTLS of the peers that are new."""
+        connect(self._unconnected)
+        self._unconnected = []
 
     def _peer(self) -> LeanPeer:
         # What is said of the other side comes with its description.
         return LeanPeer(self._certificate, ("", 0), "", "", (), host="")
 
-    def _connect(self, peer: LeanPeer, sdp: str) -> None:
+    def _describe(self, peer: LeanPeer, sdp: str) -> None:
         def first(pattern: str) -> tuple[str, ...]:
             found = re.search(pattern, sdp)
             assert found, pattern
@@ -124,7 +132,7 @@ class Room:
         peer.remote_fingerprints = [(first(r"a=fingerprint:(\S+)")[0], first(r"a=fingerprint:\S+ (\S+)")[0])]
         host, port = first(r"a=candidate:\S+ 1 udp \d+ (\d+\.\d+\.\d+\.\d+) (\d+) typ host")
         peer.server = host, int(port)
-        connect([peer])
+        self._unconnected.append(peer)
 
     def _attach(self) -> int:
         handle: int = self._ask({"janus": "attach", "plugin": "janus.plugin.videoroom"})["data"]["id"]

@@ -276,20 +276,22 @@ class Sfu:
         self.process.wait(10)
 
 
-def connect(peers: Sequence[LeanPeer], timeout_s: float = 20.0) -> None:
-    """ICE and DTLS for all of them, a few at a time as clients come."""
+def connect(peers: Sequence[LeanPeer], timeout_s: float = 30.0) -> None:
+    """ICE and DTLS for all of them, ten at a time, as clients come."""
     deadline = time.monotonic() + timeout_s
-    for start in range(0, len(peers), 10):
-        part = peers[start : start + 10]
-        for peer in part:
-            peer.check()
-        while any(peer.srtp is None for peer in part):
-            assert time.monotonic() < deadline, "peers did not connect"
-            time.sleep(0.001)
-            for peer in part:
-                peer.read()
-                if peer.srtp is None and random.random() < 0.01:
-                    peer.handle_timer()
+    waiting = list(peers)
+    connecting: list[LeanPeer] = []
+    while waiting or connecting:
+        assert time.monotonic() < deadline, f"{len(waiting) + len(connecting)} of {len(peers)} peers did not connect"
+        while waiting and len(connecting) < 10:
+            connecting.append(waiting.pop())
+            connecting[-1].check()
+        time.sleep(0.001)
+        for peer in connecting:
+            peer.read()
+            if peer.srtp is None and random.random() < 0.01:
+                peer.handle_timer()
+        connecting = [peer for peer in connecting if peer.srtp is None]
 
 
 class Sinks:

@@ -3,63 +3,44 @@
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from rtcctl.cli.tree import walk
 from rtcctl.errors import ExitStatus
 from tests.support.command import Home
-from tests.support.readme import Ids, console_blocks, missing_lines
+from tests.support.readme import missing_lines, run_examples
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_tour(home: Home, tmp_path: Path):
-    """Each example is run in order, against a server started as the tour starts it; each written line comes out."""
-    ids = Ids()
+def test_examples(home: Home):
+    """Each example is run in order; it exits as written, and each line written below it comes out."""
     problems = []
     ran = 0
-    with home.dev():
-        for block in console_blocks(README):
-            for example in block:
-                if example.command == "rtcctl dev":
-                    with home.running("dev", "--port", "0") as server:
-                        printed = "".join(server.line() for _ in example.output)
-                    problems += [
-                        f"$ {example.command}\n  not printed: {m}" for m in missing_lines(example, printed, ids)
-                    ]
-                    ran += 1
-                    continue
-                arguments = shlex.split(ids.in_command(example.command), comments=True)
-                assert arguments[0] == "rtcctl", f"the README's examples are rtcctl's: {example.command}"
-                done = home.run(*arguments[1:])
-                status = 0
-                if example.output and (match := re.fullmatch(r"\(exit (\d+)\)", example.output[-1])):
-                    status = int(match[1])
-                    example.output.pop()
-                if done.status != status:
-                    problems.append(f"$ {example.command}\n  exit {done.status}: {done.stderr or done.stdout}")
-                printed = done.stdout + done.stderr
-                problems += [
-                    f"$ {example.command}\n  not printed: {m}\n  but:\n{printed}"
-                    for m in missing_lines(example, printed, ids)
-                ]
-                ran += 1
+    for example, actual_status, printed, ids in run_examples(README, home):
+        ran += 1
+        status = 0
+        if example.output and (match := re.fullmatch(r"\(exit (\d+)\)", example.output[-1])):
+            status = int(match[1])
+            example.output.pop()
+        if actual_status != status:
+            problems.append(f"$ {example.command}\n  exit {actual_status}, not {status}:\n{printed}")
+        problems += [
+            f"$ {example.command}\n  not printed: {line}\n  but:\n{printed}"
+            for line in missing_lines(example, printed, ids)
+        ]
     assert not problems, "\n".join(problems)
-    assert ran >= 10
+    assert ran >= 15
 
 
-def test_every_command_has_an_example(home: Home):
+def test_every_command_has_an_example():
     """A command without an example in the README is not finished."""
-    listing = home.run("completion", "bash").stdout
-    assert listing
-    from rtcctl.cli.completion import command_paths
-
-    for path in command_paths():
-        assert f"rtcctl {' '.join(path)}" in README, f"no example of rtcctl {' '.join(path)}"
+    missing = [f"rtcctl {' '.join(node.path)}" for node in walk() if not node.children]
+    assert [command for command in missing if command not in README] == []
 
 
 def test_exit_codes_are_documented():

@@ -2,13 +2,21 @@
 
 Numbers differ from run to run, and so do ids: a number matches any number, an id of 32 hex digits matches any id,
 and the id that came out is used wherever the text names its id later.
+
+`python -m tests.support.readme README.md` writes what the commands print now.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.command import Home
 
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
 _TOKEN = re.compile(r"\b[0-9a-f]{32}\b|\d+(?:\.\d+)?")
@@ -72,3 +80,42 @@ def missing_lines(example: Example, actual: str, ids: Ids) -> list[str]:
             missing.append(written)
             rest = iter(actual.splitlines())
     return missing
+
+
+def run_examples(markdown: str, home: Home) -> Iterator[tuple[Example, int, str, Ids]]:
+    """Run the examples in order against a server of this home: (example, exit status, what came out, ids so far)."""
+    ids = Ids()
+    with home.dev():
+        for block in console_blocks(markdown):
+            for example in block:
+                arguments = shlex.split(ids.in_command(example.command))
+                assert arguments[0] == "rtcctl", f"the examples are rtcctl's: {example.command}"
+                if arguments[1:] == ["dev"]:
+                    with home.running("dev", "--port", "0") as server:
+                        text, status = "".join(server.line() for _ in range(max(1, len(example.output)))), 0
+                else:
+                    done = home.run(*arguments[1:])
+                    text, status = done.stdout + done.stderr, done.status
+                yield example, status, text.replace(str(home.folder), "~"), ids
+
+
+def rewrite(path: Path) -> None:
+    """Write what the examples print now below each of them; the port of the server is written as the usual one."""
+    markdown = path.read_text("utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for example, status, text, ids in run_examples(markdown, Home(Path(folder))):
+            missing_lines(example, text, ids)
+            if example.command == "rtcctl dev":
+                continue
+            before = "\n".join([f"$ {example.command}", *example.output])
+            text = re.sub(r"((?:http://|→ |stun:)127\.0\.0\.1:)\d+", r"\g<1>8610", text)
+            after = "\n".join([f"$ {ids.in_command(example.command)}", *text.rstrip("\n").splitlines()])
+            if status:
+                after += f"\n(exit {status})"
+            assert before in markdown
+            markdown = markdown.replace(before, after, 1)
+    path.write_text(markdown, "utf-8")
+
+
+if __name__ == "__main__":
+    rewrite(Path(sys.argv[1]))
