@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -25,7 +26,7 @@ from rtcctl.realtime.schema import (
 )
 from rtcctl.server import turn
 from rtcctl.server.registry import App, Registry
-from rtcctl.server.session import Session
+from rtcctl.server.session import Session, gone
 from rtcctl.web.answer import ERROR_HANDLERS, json_answer
 from rtcctl.web.body import read_body
 from rtcctl.web.cors import Cors
@@ -44,6 +45,7 @@ class RealtimeApi:
     def __init__(self, registry: Registry, stun_url: str) -> None:
         self._registry = registry
         self._stun_url = stun_url
+        self._reading: set[asyncio.Timeout] = set()
 
     def asgi(self) -> ASGIApp:
         routes = [
@@ -61,11 +63,16 @@ class RealtimeApi:
         app.router.redirect_slashes = False
         return Cors(app)
 
+    def close(self) -> None:
+        """Answer the requests whose bodies are still on their way."""
+        for timeout in self._reading:
+            timeout.reschedule(0)
+
     # --- sessions
 
     async def new_session(self, request: Request) -> Response:
         app = self._app(request)
-        body = await read_body(request, self._registry.limits.body_bytes)
+        body = await self._body(request)
         # Decoded before the session exists, so that a bad request leaves none behind.
         offer = _parse(NewSessionRequest, body).session_description if body else None
         session = self._registry.new_session(app)
@@ -84,7 +91,9 @@ class RealtimeApi:
         return json_answer(created.to_wire(), 201)
 
     async def get_session(self, request: Request) -> Response:
-        return json_answer(self._session(request).state().to_wire())
+        session = self._registry.session(self._app(request), request.path_params["session_id"])
+        with session.boundary(self._registry.count_bug):
+            return json_answer(session.state().to_wire())
 
     async def new_tracks(self, request: Request) -> Response:
         return await self._mutate(request, TracksRequest, lambda session, body: session.new_tracks(body))
@@ -115,7 +124,7 @@ class RealtimeApi:
 
     async def _check_turn_request(self, request: Request) -> None:
         self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
-        body = await read_body(request, self._registry.limits.body_bytes)
+        body = await self._body(request)
         turn.check(_parse(TurnCredentialsRequest, body or b"{}"), self._registry.limits)
 
     # --- what all share
@@ -123,8 +132,14 @@ class RealtimeApi:
     def _app(self, request: Request) -> App:
         return self._registry.app(request.path_params["app_id"], request.headers.get("authorization", ""))
 
-    def _session(self, request: Request) -> Session:
-        return self._registry.session(self._app(request), request.path_params["session_id"])
+    async def _body(self, request: Request) -> bytes:
+        limits = self._registry.limits
+        timeout = asyncio.timeout(limits.body_wait_s)
+        self._reading.add(timeout)
+        try:
+            return await read_body(request, limits.body_bytes, timeout)
+        finally:
+            self._reading.discard(timeout)
 
     async def _mutate(
         self,
@@ -132,10 +147,15 @@ class RealtimeApi:
         kind: type[RequestBody],
         operation: Callable[[Session, RequestBody], Awaitable[Wire]],
     ) -> Response:
-        session = self._session(request)
-        body = _parse(kind, await read_body(request, self._registry.limits.body_bytes))
+        app = self._app(request)
+        content = await self._body(request)
+        # Only now, since a session may end while a body is on its way.
+        session = self._registry.session(app, request.path_params["session_id"])
+        body = _parse(kind, content)
         with session.boundary(self._registry.count_bug):
             answer = await operation(session, body)
+            if session.is_gone:
+                raise gone()
         return json_answer(answer.to_wire())
 
 

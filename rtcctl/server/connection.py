@@ -36,12 +36,10 @@ from rtcctl.media.codec import Codec
 from rtcctl.media.ice import AddressExpired, AddressVerified, CredentialsRetired, IceLiteAgent, RemoteAddressSelected
 from rtcctl.media.rewrite import HEADROOM, payload_offset
 from rtcctl.media.rtcp import (
-    SDES_CNAME,
     GenericNack,
     ReceiverReport,
     ReportBlock,
     SenderReport,
-    SourceChunk,
     SourceDescription,
     compound,
     parse_compound,
@@ -208,6 +206,7 @@ class Connection:
             clock=self._clock,
         )
         self._incoming.append(track)
+        self.deadline = min(self.deadline, self._rtcp_at)
         for ssrc in ssrcs:
             self._by_ssrc[ssrc] = track
         return track
@@ -222,6 +221,7 @@ class Connection:
         self._used_ssrcs.add(ssrc)
         track = OutgoingTrack(self, incoming, self._udp, mid=mid, ssrc=ssrc, mid_extension_id=mid_extension_id)
         self._outgoing[ssrc] = track
+        self.deadline = min(self.deadline, self._rtcp_at)
         incoming.subscriptions.append(track)
         return track
 
@@ -344,7 +344,10 @@ class Connection:
             deadline = min(deadline, now + remaining)
         if self.state is ConnectionState.CONNECTED and now - self.last_packet_at >= SILENCE_S:
             self._set_state(ConnectionState.DISCONNECTED)
-        if self._srtp is not None:
+        if self._srtp is not None and not self._incoming and not self._outgoing:
+            # Idle: nothing to report, only silence to notice. A thousand of these must cost nothing.
+            deadline = max(now + RTCP_INTERVAL_S, self.last_packet_at + SILENCE_S)
+        elif self._srtp is not None:
             if now >= self._rtcp_at:
                 self._rtcp_at = now + RTCP_INTERVAL_S
                 for packet in self._reports(now):
@@ -495,17 +498,22 @@ class Connection:
         """The compound packets due now (RFC 3550 §6.1): reports first, then the CNAMEs."""
         if not self._incoming and not self._outgoing:
             return []
-        ntp = ntp_from_unix(self._wallclock(now))
+        wallclock = self._wallclock(now)
+        ntp = ntp_from_unix(wallclock)
         blocks = [block for track in self._incoming if (block := track.report_block(now)) is not None]
-        senders = [(track, report) for track in self._outgoing.values() if (report := track.sender_report(ntp, now))]
+        senders = [
+            (report, track.source_chunk)
+            for track in self._outgoing.values()
+            if (report := track.sender_report(ntp, wallclock, now)) is not None
+        ]
         packets = []
         for start in range(0, max(len(blocks), 0 if senders else 1), _BLOCKS_PER_REPORT):
             received = ReceiverReport(self._ssrc, tuple(blocks[start : start + _BLOCKS_PER_REPORT]))
             packets.append(compound(received, SourceDescription.of(self._ssrc, self.cname)))
         for start in range(0, len(senders), _REPORTS_PER_PACKET):
             part = senders[start : start + _REPORTS_PER_PACKET]
-            names = tuple(SourceChunk(track.ssrc, ((SDES_CNAME, track.cname.encode()),)) for track, _ in part)
-            packets.append(compound(*(report for _, report in part), SourceDescription(names)))
+            reports, chunks = zip(*part, strict=True)
+            packets.append(compound(*reports, SourceDescription(chunks)))
         return packets
 
     def _send_rtcp(self, packet: bytes) -> None:

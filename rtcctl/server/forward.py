@@ -30,7 +30,7 @@ from rtcctl.media.codec import Codec
 from rtcctl.media.feedback import CachedPacket, NackGenerator, RetransmissionCache
 from rtcctl.media.reception import ReceptionStatistics
 from rtcctl.media.rewrite import HeaderTemplate, Numbering, StreamNumbering, start_offset
-from rtcctl.media.rtcp import ReportBlock, SenderReport
+from rtcctl.media.rtcp import SDES_CNAME, ReportBlock, SenderReport, SourceChunk
 from rtcctl.transport.udp import ReceiveBuffer, UdpSocket
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _LIVE_S = 2.0
 _TAKEOVER_S = 0.2
 "A second SSRC of an m-section takes its track over when the first has been silent for this long."
 _RTT_MAX_S = 60.0
-"A receiver report that gives a longer round trip is about something that we never sent."
 _MIN_BUDGET = 64
 "Retransmissions between two sender reports of a subscription; as many as first transmissions when those are more."
 
@@ -82,35 +81,34 @@ class IncomingTrack:
         self.kind = kind
         self.codecs = tuple(codecs)
         self.mid_extension_id = mid_extension_id
+        self.clock_rate_hz = codecs[0].clock_rate_hz
+        "Of the first codec, which the m-section prefers."
         self.ssrc: int | None = None
         "The publisher's SSRC of the packets that are forwarded now."
         self.public_ssrc = public_ssrc
         "What subscriptions have, all but those that need their own."
         self.last_packet_at: float | None = None
         "Monotonic seconds."
-        self.reception = ReceptionStatistics(codecs[0].clock_rate_hz)
+        self.reception = ReceptionStatistics(self.clock_rate_hz)
         "Of the present SSRC."
         self.subscriptions: list[OutgoingTrack] = []
         self.is_closed = False
         self._connection = connection
         self._udp = udp
         self._clock = clock
-        self._numbering = StreamNumbering(codecs[0].clock_rate_hz)
+        self._numbering = StreamNumbering(self.clock_rate_hz)
         self._cache = RetransmissionCache()
         self._nacks = self._new_nacks()
         self._groups: list[_Group] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._sender_report: SenderReport | None = None
+        self._sender_report_wallclock = 0.0
+        "When it was made, by the publisher's clock."
 
     @property
     def connection(self) -> Connection:
         """The publisher's."""
         return self._connection
-
-    @property
-    def clock_rate_hz(self) -> int:
-        """Of the first codec, which the m-section prefers."""
-        return self.codecs[0].clock_rate_hz
 
     def has_media(self, now: float) -> bool:
         """Whether packets are coming."""
@@ -191,6 +189,7 @@ class IncomingTrack:
     def receive_sender_report(self, report: SenderReport, now: float) -> None:
         """Keep the publisher's clock: RTP timestamp against wall clock."""
         self._sender_report = report
+        self._sender_report_wallclock = unix_from_ntp(report.ntp_timestamp)
         self.reception.sender_report(report.ntp_timestamp, now)
 
     def report_block(self, now: float) -> ReportBlock | None:
@@ -208,7 +207,7 @@ class IncomingTrack:
         report = self._sender_report
         if report is None:
             return self._numbering.timestamp_at(now)
-        elapsed_s = wallclock + self._connection.remote_clock_offset_s - unix_from_ntp(report.ntp_timestamp)
+        elapsed_s = wallclock + self._connection.remote_clock_offset_s - self._sender_report_wallclock
         units = report.rtp_timestamp + self._numbering.timestamp_offset + round(elapsed_s * self.clock_rate_hz)
         return units & 0xFFFFFFFF
 
@@ -367,6 +366,8 @@ class OutgoingTrack:
         self.ssrc = ssrc
         self.cname = incoming.connection.cname
         "The publisher's, so that receivers keep its tracks in sync."
+        self.source_chunk = SourceChunk(ssrc, ((SDES_CNAME, self.cname.encode()),))
+        "For the source description that goes with each sender report."
         self.offset: int | None = None
         "To add to the track's extended sequence numbers; None until the first attachment."
         self.lowest = 0
@@ -385,7 +386,8 @@ class OutgoingTrack:
         self._budget = _MIN_BUDGET
         self._packets_at_report = 0
         self._report: ReportBlock | None = None
-        self._rtt_s: float | None = None
+        self._timed_report: tuple[ReportBlock, int] | None = None
+        "The last one that answered a sender report, and when it came."
 
     def negotiate(self, codecs: Sequence[Codec]) -> None:
         """Map the publisher's payload types to those of the answer; forwarding starts with this at the live edge."""
@@ -434,7 +436,7 @@ class OutgoingTrack:
     @property
     def statistics(self) -> SubscriptionStatistics:
         """Totals since the start, and the last receiver report."""
-        report = self._report
+        report, rtt_s = self._report, self.rtt_s
         return SubscriptionStatistics(
             self.packets_sent,
             self.bytes_sent,
@@ -442,24 +444,34 @@ class OutgoingTrack:
             None if report is None else report.fraction_lost_q8 / 256,
             None if report is None else report.packets_lost,
             None if report is None else report.jitter_rtp * 1000 / self.incoming.clock_rate_hz,
-            None if self._rtt_s is None else self._rtt_s * 1000,
+            None if rtt_s is None else rtt_s * 1000,
         )
 
-    def sender_report(self, ntp: int, now: float) -> SenderReport | None:
+    def sender_report(self, ntp: int, wallclock: float, now: float) -> SenderReport | None:
         """For the subscriber; None before the first packet."""
-        if not self.packets_sent:
+        packets = self.packets_sent
+        if not packets:
             return None
-        self._budget = max(_MIN_BUDGET, self.packets_sent - self._packets_at_report)
-        self._packets_at_report = self.packets_sent
-        timestamp = self.incoming.timestamp_at(unix_from_ntp(ntp), now)
-        return SenderReport(self.ssrc, ntp, timestamp, self.packets_sent & 0xFFFFFFFF, self.bytes_sent & 0xFFFFFFFF)
+        self._budget = max(_MIN_BUDGET, packets - self._packets_at_report)
+        self._packets_at_report = packets
+        timestamp = self.incoming.timestamp_at(wallclock, now)
+        return SenderReport(self.ssrc, ntp, timestamp, packets, self.bytes_sent)
 
     def receive_report(self, block: ReportBlock, ntp: int) -> None:
-        """What the subscriber says of this track; `ntp` is when it came (RFC 3550 §6.4.1)."""
+        """What the subscriber says of this track; `ntp` is when it came."""
         self._report = block
+        if block.last_sr_ntp32:
+            self._timed_report = block, ntp
+
+    @property
+    def rtt_s(self) -> float | None:
+        """Round trip by RTCP: from our last answered sender report to the receiver report about it."""
+        if self._timed_report is None:
+            return None
+        block, ntp = self._timed_report
         rtt_s = round_trip_s(ntp, block.last_sr_ntp32, block.delay_since_last_sr_q16)
-        if rtt_s is not None and rtt_s < _RTT_MAX_S:
-            self._rtt_s = rtt_s
+        # A longer one is about something that we never sent.
+        return rtt_s if rtt_s is not None and rtt_s < _RTT_MAX_S else None
 
     def retransmit(self, sequence_numbers: Iterable[int]) -> None:
         """Answer a NACK with what is still in the cache."""

@@ -13,6 +13,8 @@ class Limits:
     "How long a request waits for its session to be connected before it is answered with 425."
     media_wait_s: float = 8.0
     "How long a pull waits for the first packet of a track that is known but silent."
+    body_wait_s: float = 30.0
+    "How long the body of a request may take to arrive."
     track_idle_s: float = 30.0
     "A publication without packets for this long is collected."
     disconnected_s: float = 30.0
@@ -23,6 +25,8 @@ class Limits:
     "How often the timers above are looked at; requests look at their session's themselves."
 
     tracks_per_request: int = 64
+    media_sections: int = 512
+    "Per session; one more ends it. The service has a cap too, but does not tell it."
     requests_per_second: int = 50
     "Per session."
     body_bytes: int = 1 << 20

@@ -37,6 +37,9 @@ _DYNAMIC_PAYLOAD_TYPES = (*range(96, 128), *range(35, 64))
 _MID_EXTENSION_ID = 4
 "In the SFU's own offers, when the client has not used another: what Chromium gives it."
 
+_EXTENSION_IDS = range(1, 256)
+"What fits into a header (RFC 8285 §4.3); offers may name more, for which there is no room yet."
+
 _MID_LENGTH_MAX = 255
 "A mid must fit into a two-byte header extension (RFC 8285 §4.3)."
 
@@ -86,6 +89,9 @@ def parse_offer(text: str, earlier: Sequence[MediaSection]) -> SessionDescriptio
             raise unacceptable(f"The order of media sections has changed: {known.mid!r} was at index {index}")
         if section.kind != known.kind and not known.is_rejected:
             raise unacceptable(f"The media section with mid {known.mid!r} has changed its kind")
+    ssrcs = [source.ssrc for section in offer.media if not section.is_rejected for source in section.ssrcs]
+    if len(set(ssrcs)) < len(ssrcs):
+        raise unacceptable("Two media sections have the same SSRC")
     remote_transport(offer, Setup.ACTPASS)
     return offer
 
@@ -106,9 +112,10 @@ def parse_answer(text: str, offered: Sequence[MediaSection]) -> SessionDescripti
 
 def remote_transport(description: SessionDescription, default_setup: Setup) -> RemoteTransport | None:
     """The transport of the BUNDLE group, said by its first m-section; `None` when every m-section is rejected."""
-    section = next((s for s in description.media if not s.is_rejected), None)
-    if section is None:
+    open_sections = [section for section in description.media if not section.is_rejected]
+    if not open_sections:
         return None
+    section = next((s for s in open_sections if is_bundled(description, s)), open_sections[0])
     for name, value in (("ice-ufrag", section.ice_ufrag), ("ice-pwd", section.ice_pwd)):
         if not value:
             raise Refusal(400, "decoding_error", f"SDP contains no {name}")
@@ -126,8 +133,10 @@ def remote_transport(description: SessionDescription, default_setup: Setup) -> R
 
 
 def is_bundled(description: SessionDescription, section: MediaSection) -> bool:
-    """Whether an m-section of a client's offer shares the one transport; the only one does in any case."""
-    return section.mid in description.bundle or (not description.bundle and len(description.media) == 1)
+    """Whether an m-section of a client shares the one transport; without a BUNDLE group only the first has one."""
+    if description.bundle:
+        return section.mid in description.bundle
+    return section is next((s for s in description.media if not s.is_rejected), None)
 
 
 def accepted_codecs(section: MediaSection) -> tuple[Codec, ...]:
@@ -160,20 +169,27 @@ def offered_codecs(kind: str, codecs: Iterable[Codec], taken: Mapping[int, Codec
     return tuple(offered.values())
 
 
-def mid_extension_id(known: Mapping[int, str]) -> int | None:
+def mid_extension_id(extensions: Mapping[int, str]) -> int | None:
+    """The id that a client has given the mid extension, if it can be used."""
+    return next((i for i, uri in extensions.items() if uri == SDES_MID_URI and i in _EXTENSION_IDS), None)
+
+
+def offered_mid_extension_id(known: Mapping[int, str]) -> int | None:
     """The id for the mid extension in an offer of the SFU, given all the ids that the client has used.
 
     `None` when the client has used them all.
     """
-    for identifier, uri in known.items():
-        if uri == SDES_MID_URI:
-            return identifier
-    return next((i for i in (_MID_EXTENSION_ID, *range(1, 256)) if i not in known), None)
+    free = (i for i in (_MID_EXTENSION_ID, *_EXTENSION_IDS) if i not in known)
+    return mid_extension_id(known) or next(free, None)
 
 
 def next_mid(used: Iterable[str]) -> str:
-    """A decimal counter above all the mids that either side has used."""
-    return str(1 + max((int(mid) for mid in used if mid.isascii() and mid.isdigit()), default=-1))
+    """A decimal counter above the mids that either side has used; those that are no counters only must not be hit."""
+    taken = set(used)
+    number = 1 + max((int(mid) for mid in taken if mid.isascii() and mid.isdigit() and len(mid) < 10), default=-1)
+    while str(number) in taken:
+        number += 1
+    return str(number)
 
 
 def rejected(section: MediaSection, transport: LocalTransport, setup: Setup) -> MediaSection:
@@ -199,6 +215,7 @@ def accepted(
     kind: str,
     mid: str,
     direction: Direction,
+    protocol: str,
     codecs: tuple[Codec, ...],
     extension_id: int | None,
     transport: LocalTransport,
@@ -207,10 +224,14 @@ def accepted(
     ssrc: int | None = None,
     cname: str = "",
 ) -> MediaSection:
-    """An m-section of the SFU that carries media, or could. `ssrc` and `cname`: of what it sends there."""
+    """An m-section of the SFU that carries media, or could. `ssrc` and `cname`: of what it sends there.
+
+    An answer repeats the `protocol` of the offer, whichever of the known spellings that is (RFC 8829 §5.1.2).
+    """
     return MediaSection(
         kind=kind,
         mid=mid,
+        protocol=protocol,
         codecs=codecs,
         direction=direction,
         ice_ufrag=transport.ice_ufrag,

@@ -96,7 +96,8 @@ class Registry:
         session = app.sessions.get(session_id)
         if session is None:
             raise gone()
-        session.admit()
+        with session.boundary(self.count_bug):
+            session.admit()
         return session
 
     def count_bug(self) -> None:

@@ -146,8 +146,9 @@ class RealtimeServer:
                     yield
                 finally:
                     keeping_time.cancel()
-                    # The sessions first: that answers the requests that are being held.
+                    # These first: that answers the requests that are being held.
                     self.registry.close()
+                    api.close()
                     http.should_exit = True
                     await asyncio.wait([serving])
                     self._closed.set()

@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import (
     CloseTracksRequest,
     CloseTracksResponse,
@@ -287,7 +288,7 @@ class Session:
         if request.session_description is None:
             raise Refusal(400, "decoding_error", "Body JSON validation error: sessionDescription")
         with self._mutation():
-            offer = self._signalling.check_offer(request.session_description)
+            offer = self._offered(request.session_description)
             results = [self._close(mid) for mid in mids]
             return CloseTracksResponse(
                 requires_immediate_renegotiation=False,
@@ -330,17 +331,34 @@ class Session:
             raise Refusal(400, "decoding_error", f"JSON body validation error: {','.join(wrong)}")
         if len({track.location for track in request.tracks}) > 1:
             raise Refusal(406, "invalid_params", "Pushing and Pulling tracks in the same request is not supported")
+        for name, values in (
+            ("mid", [track.mid for track in request.tracks if track.mid]),
+            ("trackName", [track.track_name for track in request.tracks if track.location == "local"]),
+        ):
+            if len(set(values)) < len(values):
+                raise Refusal(406, "invalid_params", f"Two tracks of the request have the same {name}")
         return request.tracks
 
     def _answered(self, description: SessionDescription) -> SessionDescription:
-        return self._signalling.answer(self._signalling.check_offer(description))
+        return self._signalling.answer(self._offered(description))
+
+    def _offered(self, description: SessionDescription) -> Sdp:
+        offer = self._signalling.check_offer(description)
+        self._check_media_sections(len(offer.media))
+        return offer
+
+    def _check_media_sections(self, count: int) -> None:
+        if count > self._limits.media_sections:
+            logger.info("session=%s ends: %d media sections are too many", self.session_id, count)
+            self.close()
+            raise gone()
 
     # --- publishing
 
     async def _publish(
         self, tracks: Sequence[TrackObject], description: SessionDescription, auto_discover: bool
     ) -> TracksResponse:
-        offer = self._signalling.check_offer(description)
+        offer = self._offered(description)
         sections = {section.mid: section for section in offer.media if not section.is_rejected}
         for index, track in enumerate(tracks):
             section = sections.get(track.mid or "")
@@ -352,12 +370,14 @@ class Session:
                 raise unacceptable(f"tracks[{index}]: no supported codec in the media section with mid {track.mid!r}")
         await self._ready()
         bidirectional = {track.mid or "" for track in tracks if track.bidirectional_media_stream}
+        known = {t.mid for t in self._signalling.transceivers if t.publication and t.client_sends}
         answer = self._signalling.answer(offer, bidirectional=bidirectional)
         results = [self._published(track.mid or "", track.track_name or "") for track in tracks]
         if auto_discover:
-            named = {track.mid for track in tracks}
+            # One that was closed while the client went on sending is not new.
+            known |= {track.mid or "" for track in tracks}
             for transceiver in self._signalling.transceivers:
-                if transceiver.mid not in named and transceiver.client_sends and not transceiver.active_publication:
+                if transceiver.client_sends and not transceiver.active_publication and transceiver.mid not in known:
                     result = self._published(transceiver.mid, str(uuid4()))
                     result.kind = transceiver.kind
                     results.append(result)
@@ -396,6 +416,10 @@ class Session:
         targets = [self._target(index, track) for index, track in enumerate(tracks)]
         await self._ready()
         sources = await self._unless_gone(self._sources(tracks))
+        added = sum(
+            target is None and isinstance(source, Publication) for target, source in zip(targets, sources, strict=True)
+        )
+        self._check_media_sections(len(self._signalling.transceivers) + added)
         results = []
         needs_offer = False
         for track, target, source in zip(tracks, targets, sources, strict=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from rtcctl.media.codec import Codec
-from rtcctl.media.sdp import SDES_MID_URI, Direction, MediaSection, Setup
+from rtcctl.media.sdp import Direction, MediaSection, Setup
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import SessionDescription
 from rtcctl.server import negotiation
@@ -75,7 +75,7 @@ class Signalling:
                 direction=Direction.SENDONLY,
             ),
             codecs=negotiation.offered_codecs(kind, codecs, self._client_codecs),
-            extension_id=negotiation.mid_extension_id(self._client_extensions),
+            extension_id=negotiation.offered_mid_extension_id(self._client_extensions),
         )
         self.transceivers.append(transceiver)
         return transceiver
@@ -101,12 +101,13 @@ class Signalling:
         self._apply_transport(negotiation.remote_transport(answer, Setup.ACTIVE))
         self.awaits_answer = False
         for transceiver, section in zip(self.transceivers, answer.media, strict=True):
-            codecs = self._agreed_codecs(section)
+            offered = transceiver.codecs
+            codecs = tuple(c for c in self._agreed_codecs(section) if any(c.is_same_codec(o) for o in offered))
             if not codecs:
                 self._reject(transceiver, section)
                 continue
             transceiver.codecs = codecs
-            transceiver.extension_id = section.extension_id(SDES_MID_URI)
+            transceiver.extension_id = negotiation.mid_extension_id(section.extensions)
             transceiver.client_sends = section.direction.sends and transceiver.local.direction.receives
             if subscription := transceiver.active_subscription:
                 if section.direction.receives:
@@ -140,7 +141,7 @@ class Signalling:
                 self._reject(transceiver, section)
                 continue
             transceiver.codecs = codecs
-            transceiver.extension_id = section.extension_id(SDES_MID_URI)
+            transceiver.extension_id = negotiation.mid_extension_id(section.extensions)
             transceiver.client_sends = section.direction.sends
             transceiver.client_ssrcs = tuple(source.ssrc for source in section.ssrcs)
             transceiver.is_bidirectional |= section.mid in bidirectional
@@ -207,6 +208,7 @@ class Signalling:
             kind=transceiver.kind,
             mid=transceiver.mid,
             direction=direction,
+            protocol=transceiver.local.protocol,
             codecs=transceiver.codecs,
             extension_id=transceiver.extension_id,
             transport=transport,

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import ClientDisconnect, Request
 
 from rtcctl.web.refusal import Refusal
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body; raises `Refusal` with 413 as soon as it is known to be longer than the limit."""
+async def read_body(request: Request, limit_bytes: int, timeout: asyncio.Timeout) -> bytes:
+    """The whole body.
+
+    Raises `Refusal` with 413 as soon as it is known to be longer than the limit, with 408 when the time is over.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit_bytes:
         raise _too_large(limit_bytes)
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit_bytes:
-                raise _too_large(limit_bytes)
+        async with timeout:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except TimeoutError:
+        # RFC 9110 §15.5.9: what is left of the body cannot be told from a next request.
+        raise Refusal(
+            408, "request_timeout", "The body did not come in time", headers={"Connection": "close"}
+        ) from None
     except ClientDisconnect:
         raise Refusal(400, "decoding_error", "The body ended too early") from None
     return bytes(body)

@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import median
 
 from rtcctl.journal import Journal
-
 from rtcctl.ops import media
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import new_session

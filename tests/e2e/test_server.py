@@ -117,7 +117,8 @@ async def test_it_ends_quickly_whatever_is_open(caplog: pytest.LogCaptureFixture
         session_id = (await http.post("sessions/new", json={"sessionDescription": OFFER})).json()["sessionId"]
         track = {"location": "local", "mid": "0", "trackName": "mic"}
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"POST /v1/apps/x/sessions/new HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        head = f"POST /v1/apps/{server.app_id}/sessions/new HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
+        writer.write(f"{head}Authorization: Bearer {server.app_secret}\r\n\r\n{{".encode())
         async with asyncio.TaskGroup() as group:
             held = group.create_task(
                 http.post(f"sessions/{session_id}/tracks/new", json={"tracks": [track], "sessionDescription": OFFER})

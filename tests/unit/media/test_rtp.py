@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from aiortc.rtp import RtpPacket, unpack_header_extensions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,8 +55,6 @@ def test_round_trip(payload, values):
 @given(st.binary(max_size=60), fields)
 def test_agrees_with_aiortc(payload, values):
     """aiortc reads the same from the same bytes."""
-    from aiortc.rtp import RtpPacket, unpack_header_extensions
-
     packet = build_packet(payload, **values)
     theirs = RtpPacket.parse(packet)
     ours = RtpHeader.parse(packet)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from rtcctl.media.sdp import Direction
 from rtcctl.server.app import RealtimeApi
+from rtcctl.server.connection import ConnectionState
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.turn import stun_url
-from tests.support.fake_endpoint import Clock, FakeEndpoint
+from tests.support.fake_endpoint import Clock, FakeConnection, FakeEndpoint
 from tests.support.sdp import offer_of, section
 
 SESSIONS = "/v1/apps/app/sessions"
@@ -24,21 +27,23 @@ TOKEN = {"Authorization": "Bearer token"}
 
 
 @asynccontextmanager
-async def api() -> AsyncIterator[httpx.AsyncClient]:
-    clock = Clock()
+async def api(clock: Clock | None = None, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
+    clock = clock or Clock()
     endpoint = FakeEndpoint(clock)
     registry = Registry(
         endpoint=endpoint,  # type: ignore[arg-type]
         candidates=endpoint.candidates,
         apps=[App("app", "secret"), App("other", "other-secret")],
         turn_keys=[TurnKey("key", "token")],
-        limits=Limits(),
+        limits=Limits(**limits),
         clock=clock,
     )
     transport = httpx.ASGITransport(RealtimeApi(registry, stun_url("127.0.0.1", 8610)).asgi())
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         yield client
     assert registry.bugs == 0
+    registry.close()
+    assert all(connection.state is ConnectionState.CLOSED for connection in endpoint.connections)
 
 
 async def new_session(client: httpx.AsyncClient) -> str:
@@ -200,6 +205,57 @@ async def test_a_body_that_is_too_large() -> None:
         path = f"{SESSIONS}/{session_id}/tracks/new"
         for content in (b"x" * ((1 << 20) + 1), chunks()):
             assert error(await client.post(path, headers=SECRET, content=content))[:2] == (413, "payload_too_large")
+
+
+async def test_a_body_that_does_not_come() -> None:
+    """408 after its time, and the connection is closed; no session is left behind."""
+
+    async def silence() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with api(body_wait_s=0.01) as client:
+        session_id = await new_session(client)
+        for path in ("new", f"{session_id}/tracks/new"):
+            answer = await client.post(f"{SESSIONS}/{path}", headers=SECRET, content=silence())
+            assert error(answer)[:2] == (408, "request_timeout")
+            assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields"),
+    [
+        ("POST", "tracks/new", {"autoDiscover": True}),
+        ("PUT", "tracks/close", {"force": True, "tracks": [{"mid": "0"}]}),
+        ("PUT", "tracks/close", {"force": False, "tracks": [{"mid": "0"}]}),
+        ("PUT", "renegotiate", {}),
+    ],
+)
+async def test_a_session_that_ends_while_a_body_arrives(method: str, path: str, fields: dict[str, Any]) -> None:
+    """410, and no transport is opened for it."""
+    clock = Clock()
+    body = {"sessionDescription": offer_of(section("0", Direction.SENDONLY)).to_wire()} | fields
+
+    async def late() -> AsyncIterator[bytes]:
+        clock.pass_by(121)
+        yield json.dumps(body).encode()
+
+    async with api(clock) as client:
+        session_id = await new_session(client)
+        answer = await client.request(method, f"{SESSIONS}/{session_id}/{path}", headers=SECRET, content=late())
+        assert error(answer)[:2] == (410, "session_error")
+
+
+async def test_a_session_that_ends_during_its_own_request() -> None:
+    """The transport may refuse what it is told (another certificate): 410, not an answer that leads nowhere."""
+    async with api() as client:
+        offer = offer_of(section("0", Direction.SENDONLY)).to_wire()
+        answer = await client.post(f"{SESSIONS}/new", headers=SECRET, json={"sessionDescription": offer})
+        path = f"{SESSIONS}/{answer.json()['sessionId']}/renegotiate"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FakeConnection, "set_remote", lambda self, **_: self.close())
+            answer = await client.put(path, headers=SECRET, json={"sessionDescription": offer})
+        assert error(answer)[:2] == (410, "session_error")
 
 
 async def test_too_many_requests() -> None:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcctl.media.codec import Codec
-from rtcctl.media.sdp import SDES_MID_URI, Direction, Setup
+from rtcctl.media.sdp import SDES_MID_URI, Direction, Setup, Source
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.server import negotiation
 from rtcctl.web.refusal import Refusal
-from tests.support.sdp import OPUS, section
+from tests.support.sdp import OPUS, offer_of, section
 
 PCMU = Codec("PCMU", 0, 8000)
 OTHER = Codec("VP8", 111, 90000)
@@ -56,14 +56,30 @@ def test_only_feedback_that_is_understood_is_accepted() -> None:
 
 def test_the_id_of_the_mid_extension() -> None:
     """The client's own, else Chromium's, else a free one."""
-    assert negotiation.mid_extension_id({1: SDES_MID_URI, 4: "urn:x"}) == 1
-    assert negotiation.mid_extension_id({}) == 4
-    assert negotiation.mid_extension_id({4: "urn:x", 1: "urn:y"}) == 2
-    assert negotiation.mid_extension_id(dict.fromkeys(range(1, 256), "urn:x")) is None
+    assert negotiation.offered_mid_extension_id({1: SDES_MID_URI, 4: "urn:x"}) == 1
+    assert negotiation.offered_mid_extension_id({}) == 4
+    assert negotiation.offered_mid_extension_id({4: "urn:x", 1: "urn:y"}) == 2
+    assert negotiation.offered_mid_extension_id(dict.fromkeys(range(1, 256), "urn:x")) is None
+
+
+@pytest.mark.parametrize("identifier", [0, 256, 4096, 65535])
+def test_an_extension_id_that_fits_no_header(identifier: int) -> None:
+    """RFC 8285 §4.3: 8 bit, and 0 is padding. It is as if the client had not named the extension."""
+    assert negotiation.mid_extension_id({identifier: SDES_MID_URI}) is None
+    assert negotiation.offered_mid_extension_id({identifier: SDES_MID_URI}) == 4
 
 
 @pytest.mark.parametrize(
-    ("used", "expected"), [((), "0"), (("0", "1"), "2"), (("audio",), "0"), (("7", "x"), "8"), (("٣",), "0")]
+    ("used", "expected"),
+    [
+        ((), "0"),
+        (("0", "1"), "2"),
+        (("audio",), "0"),
+        (("7", "x"), "8"),
+        (("٣",), "0"),
+        (("999999999", "1000000000"), "1000000001"),
+        (("9" * 255, "9" * 5000), "0"),
+    ],
 )
 def test_mids_count_up(used: tuple[str, ...], expected: str) -> None:
     """Above every decimal mid that there is."""
@@ -71,11 +87,26 @@ def test_mids_count_up(used: tuple[str, ...], expected: str) -> None:
 
 
 def test_what_is_outside_of_the_bundle_is_not_on_our_transport() -> None:
-    """With a BUNDLE group its members; without one an only m-section."""
-    one, two = section("0"), section("1")
-    assert negotiation.is_bundled(Sdp(media=(one,)), one)
-    assert not negotiation.is_bundled(Sdp(media=(one, two)), one)
-    assert not negotiation.is_bundled(Sdp(media=(one, two), bundle=("0",)), two)
+    """With a BUNDLE group its members; without one the first m-section, which is whose transport we take."""
+    stopped, one, two = section("9", port=0), section("0"), section("1", ice_ufrag="two")
+    apart = Sdp(media=(stopped, one, two))
+    assert [negotiation.is_bundled(apart, media) for media in apart.media] == [False, True, False]
+    second = Sdp(media=(one, two), bundle=("1",))
+    assert [negotiation.is_bundled(second, media) for media in second.media] == [False, True]
+    for offer, ufrag in ((apart, "ufrag"), (second, "two")):
+        remote = negotiation.remote_transport(offer, Setup.ACTPASS)
+        assert remote
+        assert remote.ice_ufrag == ufrag
+
+
+def test_an_ssrc_in_two_m_sections_is_refused() -> None:
+    """Nobody could tell whose packets they are; a stopped m-section may still name its own."""
+    source = (Source(7),)
+    offer = offer_of(section("0", ssrcs=source), section("1", ssrcs=source))
+    with pytest.raises(Refusal) as caught:
+        negotiation.parse_offer(offer.sdp, [])
+    assert (caught.value.status, caught.value.code) == (406, "invalid_session_description")
+    negotiation.parse_offer(offer_of(section("0", ssrcs=source), section("1", ssrcs=source, port=0)).sdp, [])
 
 
 def test_setup_of_answers() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rtcctl.media.codec import Codec
 from rtcctl.media.sdp import SDES_MID_URI, Direction, MediaSection, Setup
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import (
@@ -32,7 +33,7 @@ LIMITS = Limits()
 class World:
     """A registry with one app on a data path without packets, and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         self.clock = Clock()
         self.endpoint = FakeEndpoint(self.clock)
         self.app = App("app", "secret")
@@ -40,7 +41,7 @@ class World:
             endpoint=self.endpoint,  # type: ignore[arg-type]
             candidates=self.endpoint.candidates,
             apps=[self.app],
-            limits=LIMITS,
+            limits=limits,
             clock=self.clock,
         )
 
@@ -157,6 +158,80 @@ async def test_auto_discover_names_what_is_new() -> None:
     (second,) = (await session.new_tracks(request)).tracks or []
     assert second.mid == "c"
     assert second.track_name != first.track_name
+
+
+async def test_auto_discover_leaves_closed_tracks_closed() -> None:
+    """A track that was closed while its client goes on sending does not come back under another name."""
+    world = World()
+    session = await world.publisher("mic")
+    await session.close_tracks(close_request("0"))
+    request = TracksRequest(auto_discover=True, session_description=offer_of(section("0", Direction.SENDONLY)))
+    assert (await session.new_tracks(request)).tracks == []
+    await session.renegotiate(offer_of(section("0", Direction.INACTIVE)))
+    (again,) = (await session.new_tracks(request)).tracks or []
+    assert again.mid == "0"
+
+
+@pytest.mark.parametrize("protocol", ["UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "TCP/DTLS/RTP/SAVPF"])
+async def test_an_answer_repeats_the_protocol(protocol: str) -> None:
+    """Whichever spelling the client knows (RFC 8829 §5.1.2), in later offers of the SFU too."""
+    world = World()
+    session = world.session()
+    answer = sdp_of(await publish(session, "0", "mic", section("0", Direction.SENDONLY, protocol=protocol)))
+    assert [media.protocol for media in answer.media] == [protocol]
+    connection_of(session).enter(ConnectionState.CONNECTED)
+    offer = sdp_of(await pull(session, await world.publisher(), "mic"))
+    assert [media.protocol for media in offer.media] == [protocol, "UDP/TLS/RTP/SAVPF"]
+
+
+@pytest.mark.parametrize("count", [LIMITS.media_sections, LIMITS.media_sections + 1])
+async def test_media_sections_of_an_offer_are_bounded(count: int) -> None:
+    """One more than the cap ends the session with 410, as at the service."""
+    session = World().session()
+    sections = (section("0", Direction.SENDONLY), *(section(str(n), port=0) for n in range(1, count)))
+    if count <= LIMITS.media_sections:
+        assert len(sdp_of(await publish(session, "0", "mic", *sections)).media) == count
+        return
+    with refused(410, "session_error"):
+        await publish(session, "0", "mic", *sections)
+    assert session.is_gone
+    assert session.connection is None
+
+
+async def test_media_sections_of_pulls_are_bounded() -> None:
+    """Endless fresh mids on one session end in 410."""
+    world = World(Limits(media_sections=3))
+    publisher, subscriber = await world.publisher(), world.session()
+    await pulled(subscriber, publisher, "mic", "mic")
+    connection_of(subscriber).enter(ConnectionState.CONNECTED)
+    await pulled(subscriber, publisher, "mic", "nothing")
+    with refused(410, "session_error"):
+        await pull(subscriber, publisher, "mic")
+    assert subscriber.is_gone
+    assert not publisher.is_gone
+
+
+@pytest.mark.parametrize("mid", ["9" * 255, "9" * 5000])
+async def test_mids_that_are_long_numbers(mid: str) -> None:
+    """A pull after them gets a mid that fits into a header."""
+    world = World()
+    session = world.session()
+    port = 9 if len(mid) <= 255 else 0
+    await publish(session, "a", "mic", section("a", Direction.SENDONLY), section(mid, Direction.SENDONLY, port=port))
+    connection_of(session).enter(ConnectionState.CONNECTED)
+    (track,) = (await pull(session, await world.publisher(), "mic")).tracks or []
+    assert track.mid == "0"
+
+
+async def test_an_extension_id_of_the_client_that_fits_no_header() -> None:
+    """What the SFU then offers has one that does."""
+    world = World()
+    session = world.session()
+    await publish(session, "0", "mic", section("0", Direction.SENDONLY, extensions={300: SDES_MID_URI}))
+    assert connection_of(session).published[0][0]["mid_extension_id"] is None
+    connection_of(session).enter(ConnectionState.CONNECTED)
+    await pulled(session, await world.publisher(), "mic")
+    assert connection_of(session).subscribed[0][0]["mid_extension_id"] == 4
 
 
 async def test_video_is_answered_with_port_0_and_leaves_the_bundle() -> None:
@@ -349,6 +424,17 @@ async def test_what_the_client_refuses_is_closed() -> None:
     ]
     assert outgoing_of(subscriber, 0).is_closed
     assert outgoing_of(subscriber, 1).negotiated
+
+
+async def test_an_answer_with_a_codec_that_was_not_offered() -> None:
+    """It agrees to nothing: the subscription is closed."""
+    world = World()
+    publisher, subscriber = await world.publisher("a"), world.session()
+    offer = sdp_of(await pull(subscriber, publisher, "a"))
+    pcmu = section("0", Direction.RECVONLY, codecs=(Codec("PCMU", 0, 8000),), setup=Setup.ACTIVE)
+    await subscriber.renegotiate(answer_to(offer, {"0": pcmu}))
+    assert [track.status for track in subscriber.state().tracks or []] == ["inactive"]
+    assert outgoing_of(subscriber).negotiated is None
 
 
 async def test_subscribe_into_an_existing_m_section() -> None:
@@ -572,6 +658,9 @@ def remote(**fields: object) -> TrackObject:
         ([local()] * 65, 406, "Expecting at most 64 track in the request"),
         ([local(), remote()], 406, "Pushing and Pulling tracks in the same request is not supported"),
         ([local(mid=None), local(), local(track_name="")], 400, "JSON body validation error: 0,2"),
+        ([local(), local(track_name="b")], 406, "Two tracks of the request have the same mid"),
+        ([local(), local(mid="1")], 406, "Two tracks of the request have the same trackName"),
+        ([remote(mid="1"), remote(mid="1")], 406, "Two tracks of the request have the same mid"),
         ([remote(session_id=None)], 400, "JSON body validation error: 0"),
         ([TrackObject(track_name="a", mid="0")], 400, "JSON body validation error: 0"),
         ([local()], 400, "Body JSON validation error: sessionDescription"),
