@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -78,10 +79,16 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             turn_key_id=credentials.turn_key_id,
             turn_key_token=credentials.turn_key_token,
             pid=env.pid,
-            media_addresses=tuple(f"{host}:{port}" for host, port in server.candidates),
+            media_addresses=tuple(
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.candidates
+            ),
             development_credentials=credentials.are_development,
             environment=environment(server.base_url, credentials),
         )
+        # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
+        # (a quarter of what setting up a session costs).
+        gc.collect()
+        gc.freeze()
         with request.discoverable(ready):
             env.emit(ready)
             with env.keeping(lambda: Dev(base_url=server.base_url, served_s=env.clock() - started)):

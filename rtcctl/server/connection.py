@@ -66,6 +66,8 @@ _EARLY_DATAGRAMS = 4
 "DTLS datagrams kept until the peer's description comes: a ClientHello, sent again once or twice."
 _FOREIGN_SSRCS = 64
 "SSRCs that belong to no track, for which libsrtp may keep state."
+_SSRCS_PER_TRACK = 16
+"SSRCs that one m-section may have used, for the same reason."
 _BLOCKS_PER_REPORT = 31
 _REPORTS_PER_PACKET = 15
 "Sender reports with their CNAMEs in one compound packet, so that it fits a datagram."
@@ -236,6 +238,7 @@ class Connection:
         if self._dtls is not None:
             self._dtls.close()
             self._send_dtls()
+            self._dtls = None
         self.srtp_sender = None
         if self._srtp is not None:
             self._srtp.close()
@@ -452,9 +455,10 @@ class Connection:
         if track is None:
             takers = [t for t in self._incoming if any(c.payload_type == header.payload_type for c in t.codecs)]
             track = takers[0] if len(takers) == 1 else None
-        self._foreign_ssrcs.add(ssrc)
-        if track is not None:
-            self._by_ssrc[ssrc] = track
+        if track is None or sum(other is track for other in self._by_ssrc.values()) >= _SSRCS_PER_TRACK:
+            self._foreign_ssrcs.add(ssrc)
+            return None
+        self._by_ssrc[ssrc] = track
         return track
 
     # RTCP

@@ -137,6 +137,8 @@ class IncomingTrack:
                 subscription.close()
             self._wake()
             self._connection.forget_incoming(self)
+            # Subscribers remember what they were subscribed to for as long as they live.
+            self._cache = RetransmissionCache(1)
 
     # The data path
 

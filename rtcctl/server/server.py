@@ -127,11 +127,12 @@ class RealtimeServer:
             uvicorn.Config(
                 api.asgi(),
                 loop="none",
-                http="h11",
+                http="httptools",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
             )

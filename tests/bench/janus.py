@@ -24,10 +24,8 @@ def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -
     """CPU per forwarded packet of a fresh Janus; `event_loops` 0 is its default, a thread for each handle."""
     with tempfile.TemporaryDirectory() as folder:
         write_configuration(Path(folder), event_loops)
-        log = (Path(folder) / "log").open("w")
-        process = start_pinned(["janus", "-F", folder, "-d", "4"], stdout=log, stderr=subprocess.STDOUT)
+        process, room = start(Path(folder))
         try:
-            room = enter(Path(folder) / "api.sock", process.pid)
             speakers = [Speaker(room.publish(feed), 0) for feed in range(1, publishers + 1)]
             room.connect()
             listeners = [room.subscribe(range(1, publishers + 1)) for _ in range(fanout)]
@@ -36,9 +34,36 @@ def measure(publishers: int, fanout: int, seconds: float, *, event_loops: int) -
             run_load(speakers, listeners, sinks, process.pid, seconds=1.0, fanout=fanout)
             return run_load(speakers, listeners, sinks, process.pid, seconds=seconds, fanout=fanout)
         finally:
-            process.terminate()
-            process.wait(20)
-            log.close()
+            stop(process)
+
+
+def start(folder: Path, attempts: int = 5) -> tuple[subprocess.Popen[str], Room]:
+    """Janus and a room in it. Janus 1.1.2 crashes in some of its starts, so there are several attempts."""
+    for attempt in range(attempts):
+        path = folder / "api.sock"
+        path.unlink(missing_ok=True)
+        with (folder / "log").open("w") as log:
+            # In its own folder, and without core dumps.
+            command = ["sh", "-c", f"ulimit -c 0; exec janus -F {folder} -d 4"]
+            process = start_pinned(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            # Who connects before Janus is ready kills its listener, so wait until it has come to rest.
+            deadline, before = time.monotonic() + 20, -1.0
+            while process.poll() is None and (not path.exists() or cpu_seconds(process.pid) != before):
+                assert time.monotonic() < deadline, "Janus does not start"
+                before = cpu_seconds(process.pid)
+                time.sleep(1)
+            return process, Room(path)
+        except (OSError, ValueError):
+            stop(process)
+            if attempt + 1 == attempts:
+                raise
+    raise AssertionError("at least one attempt")
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait(20)
 
 
 def write_configuration(folder: Path, event_loops: int) -> None:
@@ -51,17 +76,6 @@ def write_configuration(folder: Path, event_loops: int) -> None:
     )
     for name in ("http", "websockets"):
         (folder / f"janus.transport.{name}.jcfg").write_text("general: {\n  http = false\n  ws = false\n}\n")
-
-
-def enter(path: Path, pid: int) -> Room:
-    """A room, once Janus is ready. Who connects before that kills its listener, so wait until it has come to rest."""
-    deadline = time.monotonic() + 20
-    before = -1.0
-    while not path.exists() or cpu_seconds(pid) != before:
-        assert time.monotonic() < deadline, "Janus does not start"
-        before = cpu_seconds(pid)
-        time.sleep(1)
-    return Room(path)
 
 
 class Room:

@@ -222,9 +222,8 @@ def cpu_seconds(pid: int) -> float:
 
 def start_pinned(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """A process on the server's core."""
-    return subprocess.Popen(
-        command, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}), cwd=ROOT, **options
-    )
+    options = {"cwd": ROOT} | options
+    return subprocess.Popen(command, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}), **options)
 
 
 class Sfu:

@@ -1,9 +1,9 @@
 """`python -m tests.bench setup`: CPU of a server per session set up, against aiortc's peer connection, in one run.
 
-Ours is the whole server: three API calls over HTTP (`sessions/new`, `tracks/new` with an offer, `GET`), ICE and DTLS;
-beside it the data path alone, without HTTP and SDP. aiortc's is a peer connection that answers the same offer, without
-any HTTP, then ICE and DTLS. The same lean peers connect to all, ten at a time, all on uvloop; contenders take turns;
-medians.
+Ours is `rtcctl dev`: three API calls (`sessions/new`, `tracks/new` with an offer, `GET`), ICE and DTLS; beside
+it the data path alone, without HTTP and SDP. aiortc's is a peer connection behind the same three calls on the same HTTP
+stack, then one that answers the same offer without any HTTP. The same lean peers connect to all, ten at a time, all on
+uvloop; contenders take turns; medians.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,13 +64,14 @@ def measure_data_path(sessions: int) -> float:
 
 def measure(name: str, sessions: int) -> float:
     """CPU milliseconds per session."""
-    server = start_pinned(
-        [sys.executable, "-m", "tests.bench", "setup", "--serve", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = ["-m", "tests.bench", "setup", "--serve", name]
+    if name == "rtcctl":
+        command = ["-m", "rtcctl", "dev", "--port", "0", "--output", "jsonl"]
+    server = start_pinned([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin is not None
     assert server.stdout is not None
     certificate = Certificate.generate()
-    answer_to = _over_http(server) if name == "rtcctl" else _over_pipe(server)
+    answer_to = _over_pipe(server) if name == "aiortc" else _over_http(server)
     peers: list[LeanPeer] = []
 
     def join(count: int) -> None:
@@ -87,6 +89,7 @@ def measure(name: str, sessions: int) -> float:
         return (cpu_seconds(server.pid) - before) / sessions * 1000
     finally:
         server.stdin.close()
+        server.terminate()
         server.wait(20)
         for peer in peers:
             peer.sock.close()
@@ -94,7 +97,9 @@ def measure(name: str, sessions: int) -> float:
 
 def _over_http(server: subprocess.Popen[str]) -> Callable[[str], str]:
     assert server.stdout is not None
-    api = http.client.HTTPConnection("127.0.0.1", int(server.stdout.readline()))
+    port = re.search(r"http://127\.0\.0\.1:(\d+)", server.stdout.readline())
+    assert port
+    api = http.client.HTTPConnection("127.0.0.1", int(port[1]))
     headers = {"Authorization": f"Bearer {development.DEVELOPMENT_APP_SECRET}", "Content-Type": "application/json"}
     app = f"/v1/apps/{development.DEVELOPMENT_APP_ID}"
 
@@ -128,13 +133,51 @@ def _over_pipe(server: subprocess.Popen[str]) -> Callable[[str], str]:
     return answer_to
 
 
-async def serve_rtcctl() -> None:
-    from rtcctl.server.server import RealtimeServer
+async def serve_aiortc_http() -> None:
+    """aiortc's peer connection behind the same three calls, on the same HTTP stack."""
+    import uvicorn
+    from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
 
-    async with RealtimeServer.run("127.0.0.1", 0) as server:
-        sys.stdout.write(f"{server.port}\n")
-        sys.stdout.flush()
-        await asyncio.to_thread(sys.stdin.read)
+    connections: dict[str, RTCPeerConnection] = {}
+
+    async def new_session(request: Request) -> JSONResponse:
+        session_id = f"{len(connections):032x}"
+        connections[session_id] = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        return JSONResponse({"sessionId": session_id}, 201)
+
+    async def new_tracks(request: Request) -> JSONResponse:
+        connection = connections[request.path_params["session_id"]]
+        offer = (await request.json())["sessionDescription"]["sdp"]
+        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await connection.setLocalDescription(await connection.createAnswer())
+        return JSONResponse({"sessionDescription": {"type": "answer", "sdp": connection.localDescription.sdp}})
+
+    async def get_session(request: Request) -> JSONResponse:
+        connection = connections[request.path_params["session_id"]]
+        return JSONResponse({"tracks": [{"mid": t.mid} for t in connection.getTransceivers()]})
+
+    app = Starlette(
+        routes=[
+            Route("/v1/apps/{app_id}/sessions/new", new_session, methods=["POST"]),
+            Route("/v1/apps/{app_id}/sessions/{session_id}/tracks/new", new_tracks, methods=["POST"]),
+            Route("/v1/apps/{app_id}/sessions/{session_id}", get_session, methods=["GET"]),
+        ]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve([listener]))
+    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    for connection in connections.values():
+        await connection.close()
+    server.should_exit = True
+    await serving
 
 
 async def serve_aiortc() -> None:
@@ -152,21 +195,25 @@ async def serve_aiortc() -> None:
         await connection.close()
 
 
+SERVERS = {"aiortc": serve_aiortc, "aiortc-http": serve_aiortc_http}
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench setup", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=100, help="per round; half of it for aiortc")
-    parser.add_argument("--serve", choices=("rtcctl", "aiortc"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=tuple(SERVERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.serve is not None:
         import uvloop
 
-        uvloop.run(serve_rtcctl() if arguments.serve == "rtcctl" else serve_aiortc())
+        uvloop.run(SERVERS[arguments.serve]())
         return 0
     pin_load()
     contenders: dict[str, Callable[[], float]] = {
         "rtcctl: 3 API calls, ICE, DTLS": lambda: measure("rtcctl", arguments.sessions),
         "rtcctl: ICE, DTLS": lambda: measure_data_path(arguments.sessions),
+        "aiortc: 3 API calls, ICE, DTLS": lambda: measure("aiortc-http", arguments.sessions // 2),
         "aiortc: peer connection, ICE, DTLS": lambda: measure("aiortc", arguments.sessions // 2),
     }
     results: dict[str, list[float]] = {name: [] for name in contenders}

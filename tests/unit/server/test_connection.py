@@ -293,6 +293,19 @@ async def test_foreign_ssrcs_are_bounded():
         await until(lambda: track.ssrc == member.peer.ssrc)
 
 
+async def test_ssrcs_of_a_track_are_bounded():
+    """Nor with SSRCs that all say they are of one m-section."""
+    async with members() as gathered:
+        member = await gathered.connect()
+        member.publish(ssrcs=[])
+        for ssrc in range(1, 300):
+            member.peer.send_rtp(b"x", 1, 1, ssrc=ssrc, extensions={4: b"0"})
+            await asyncio.sleep(0)
+        await settle()
+        assert len(member.connection._by_ssrc) == 16
+        assert len(member.connection._foreign_ssrcs) == 64
+
+
 async def test_hostile_packets_from_an_authenticated_peer():
     """A connected peer may encrypt any garbage: it is dropped, and the session goes on."""
     draw = random.Random(3)
