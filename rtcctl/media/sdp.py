@@ -7,23 +7,46 @@ Writing is canonical: CRLF, port 9 where no default candidate is named, one attr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from rtcctl.errors import ParseError
 from rtcctl.media.codec import Codec
+from rtcctl.media.sdp_attributes import (
+    PRINTABLE,
+    TOKEN,
+    Attributes,
+    Candidate,
+    Direction,
+    Rid,
+    Setup,
+    Simulcast,
+    Source,
+    direction_of,
+    extension,
+    fingerprint,
+    integer,
+    rid_of,
+    setup_of,
+    sources_of,
+    split_lines,
+    ssrc_group,
+)
+
+__all__ = [
+    "SDES_MID_URI",
+    "Candidate",
+    "Direction",
+    "MediaSection",
+    "Rid",
+    "SessionDescription",
+    "Setup",
+    "Simulcast",
+    "Source",
+]
 
 SDES_MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 "Header extension that carries the mid (RFC 8843 §15)."
-
-_TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
-"RFC 8866 §9, `token`."
-_FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
-_PRINTABLE = re.compile(r"[!-~]+")
-_STREAM_ID = re.compile(r"~?[0-9A-Za-z_-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _STATIC_PAYLOAD_TYPES = {
     0: Codec("PCMU", 0, 8000),
@@ -33,130 +56,6 @@ _STATIC_PAYLOAD_TYPES = {
 "Those of RFC 3551 §6 that may come without `a=rtpmap`."
 _NO_FORMAT = "127"
 "An m-line needs a format (RFC 8866 §9); this one, without `a=rtpmap`, means nothing to anybody."
-
-
-class Direction(StrEnum):
-    """Which way media flows, seen by the author of the description (RFC 8866 §6.7)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
-
-    @property
-    def sends(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.SENDONLY)
-
-    @property
-    def receives(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.RECVONLY)
-
-    @classmethod
-    def of(cls, *, sends: bool, receives: bool) -> Direction:
-        if sends:
-            return cls.SENDRECV if receives else cls.SENDONLY
-        return cls.RECVONLY if receives else cls.INACTIVE
-
-
-class Setup(StrEnum):
-    """Who opens the DTLS association (RFC 4145 §4, RFC 8842)."""
-
-    ACTIVE = "active"
-    PASSIVE = "passive"
-    ACTPASS = "actpass"
-    HOLDCONN = "holdconn"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An ICE candidate (RFC 8839 §5.1). `extensions` is whatever follows the type: `raddr 0.0.0.0 rport 0`."""
-
-    foundation: str
-    component: int
-    transport: str
-    priority: int
-    address: str
-    port: int
-    type: str
-    extensions: str = ""
-
-    @classmethod
-    def host(cls, address: str, port: int, *, index: int = 0) -> Candidate:
-        """The `index`-th host candidate over UDP, of RTP and RTCP together (RFC 8445 §5.1.2.1)."""
-        priority = (126 << 24) | ((0xFFFF - index) << 8) | 255
-        return cls(str(index + 1), 1, "udp", priority, address, port, "host")
-
-    @classmethod
-    def parse(cls, value: str, offset: int = 0) -> Candidate:
-        parts = value.split(" ", 8)
-        if len(parts) < 8 or parts[6] != "typ":
-            raise ParseError("a candidate", offset=offset)
-        foundation, component, transport, priority, address, port, _, kind = parts[:8]
-        for text in (foundation, transport, address, kind):
-            if not _PRINTABLE.fullmatch(text):
-                raise ParseError("a candidate", offset=offset)
-        return cls(
-            foundation,
-            _integer(component, 256, offset),
-            transport,
-            _integer(priority, 0xFFFFFFFF, offset),
-            address,
-            _integer(port, 0xFFFF, offset),
-            kind,
-            parts[8].strip() if len(parts) == 9 else "",
-        )
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.foundation} {self.component} {self.transport} {self.priority}"
-            f" {self.address} {self.port} typ {self.type}"
-        )
-        return f"{text} {self.extensions}" if self.extensions else text
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One `a=ssrc` with what is said of it (RFC 5576 §4.1, §6.1)."""
-
-    ssrc: int
-    "32 bit."
-    cname: str = ""
-    msid: str = ""
-    "Stream and track id, separated by a space."
-
-
-@dataclass(frozen=True, slots=True)
-class Rid:
-    """One encoding of a simulcast (RFC 8851 §4). `direction` is `send` or `recv`."""
-
-    rid: str
-    direction: str
-    restrictions: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Simulcast:
-    """Streams to send and to receive, each as its alternatives; `~` marks a paused one (RFC 8853 §5.1)."""
-
-    send: tuple[tuple[str, ...], ...] = ()
-    recv: tuple[tuple[str, ...], ...] = ()
-
-    @classmethod
-    def parse(cls, value: str, offset: int = 0) -> Simulcast:
-        words = value.split()
-        lists: dict[str, tuple[tuple[str, ...], ...]] = {}
-        for direction, streams in zip(words[::2], words[1::2], strict=False):
-            alternatives = tuple(tuple(stream.split(",")) for stream in streams.split(";"))
-            if direction in lists or not all(_STREAM_ID.fullmatch(rid) for stream in alternatives for rid in stream):
-                raise ParseError("simulcast streams", offset=offset)
-            lists[direction] = alternatives
-        if len(words) not in (2, 4) or not lists.keys() <= {"send", "recv"}:
-            raise ParseError("`send` or `recv` and a list of streams", offset=offset)
-        return cls(lists.get("send", ()), lists.get("recv", ()))
-
-    def __str__(self) -> str:
-        lists = (("send", self.send), ("recv", self.recv))
-        return " ".join(f"{name} {';'.join(','.join(s) for s in streams)}" for name, streams in lists if streams)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,58 +201,23 @@ class SessionDescription:
             yield from section._lines()
 
 
-class _Attributes:
-    """The `a=` lines of one level: name to values with their offsets."""
-
-    def __init__(self, inherited: _Attributes | None = None) -> None:
-        self._values: dict[str, list[tuple[str, int]]] = {}
-        self._inherited = inherited
-
-    def add(self, name: str, value: str, offset: int) -> None:
-        self._values.setdefault(name, []).append((value, offset))
-
-    def all(self, name: str) -> list[tuple[str, int]]:
-        return self._values.get(name, [])
-
-    def all_or_inherited(self, name: str) -> list[tuple[str, int]]:
-        return self.all(name) or (self._inherited.all(name) if self._inherited else [])
-
-    def has(self, name: str) -> bool:
-        return name in self._values
-
-    def first(self, name: str, pattern: re.Pattern[str] | None = None) -> tuple[str, int] | None:
-        """The first value, from here or handed down; it must match the pattern."""
-        found = next(iter(self.all_or_inherited(name)), None)
-        if found and pattern and not pattern.fullmatch(found[0]):
-            raise ParseError(f"a value of a={name}", offset=found[1])
-        return found
-
-    def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str:
-        found = self.first(name, pattern)
-        return found[0] if found else ""
-
-    def number(self, name: str, maximum: int) -> int | None:
-        found = next(iter(self.all(name)), None)
-        return _integer(found[0], maximum, found[1]) if found else None
-
-
 def _parse(text: str) -> SessionDescription:
     if not text.endswith("\n"):
         raise ParseError("a line end after the last line", offset=len(text))
-    lines = _split(text)
+    lines = split_lines(text)
     first, offset = next(lines)
     if first != "v=0":
         raise ParseError("v=0", offset=offset)
-    session = level = _Attributes()
+    session = level = Attributes()
     session_id = version = 0
-    sections: list[tuple[str, int, _Attributes]] = []
+    sections: list[tuple[str, int, Attributes]] = []
     for line, offset in lines:
         match line[:2]:
             case "a=":
                 name, _, value = line[2:].partition(":")
                 level.add(name, value.strip(), offset + 3 + len(name))
             case "m=":
-                level = _Attributes(session)
+                level = Attributes(session)
                 sections.append((line[2:], offset + 2, level))
             case "o=":
                 session_id, version = _origin(line[2:], offset + 2)
@@ -366,115 +230,69 @@ def _parse(text: str) -> SessionDescription:
     )
 
 
-def _split(text: str) -> Iterator[tuple[str, int]]:
-    offset = 0
-    for line in text[:-1].split("\n"):
-        content = line.removesuffix("\r")
-        if len(content) < 2 or content[1] != "=" or not "a" <= content[0] <= "z":
-            raise ParseError("a line of the form x=…", offset=offset)
-        if control := _UNPRINTABLE.search(content):
-            raise ParseError("a line without control characters", offset=offset + control.start())
-        yield content, offset
-        offset += len(line) + 1
-
-
 def _origin(value: str, offset: int) -> tuple[int, int]:
     parts = value.split()
     if len(parts) != 6:
         raise ParseError("six fields of o=", offset=offset)
-    return _integer(parts[1], 2**64 - 1, offset), _integer(parts[2], 2**64 - 1, offset)
+    return integer(parts[1], 2**64 - 1, offset), integer(parts[2], 2**64 - 1, offset)
 
 
-def _bundle(session: _Attributes) -> tuple[str, ...]:
+def _bundle(session: Attributes) -> tuple[str, ...]:
     for value, offset in session.all("group"):
         semantics, *mids = value.split() or [""]
         if semantics == "BUNDLE":
-            if not all(_TOKEN.fullmatch(mid) for mid in mids):
+            if not all(TOKEN.fullmatch(mid) for mid in mids):
                 raise ParseError("mids of a BUNDLE group", offset=offset)
             return tuple(mids)
     return ()
 
 
-def _media(value: str, offset: int, attributes: _Attributes) -> MediaSection:
+def _media(value: str, offset: int, attributes: Attributes) -> MediaSection:
     parts = value.split()
-    if len(parts) < 4 or not _TOKEN.fullmatch(parts[0]) or not _PRINTABLE.fullmatch(parts[2]):
+    if len(parts) < 4 or not TOKEN.fullmatch(parts[0]) or not PRINTABLE.fullmatch(parts[2]):
         raise ParseError("m=<media> <port> <protocol> <formats>", offset=offset)
     kind, port, protocol, *formats = parts
     is_rtp = "RTP/" in protocol
     simulcast = next(iter(attributes.all("simulcast")), None)
     return MediaSection(
         kind=kind,
-        mid=attributes.text("mid", _TOKEN),
-        port=_integer(port.partition("/")[0], 0xFFFF, offset),
+        mid=attributes.text("mid", TOKEN),
+        port=integer(port.partition("/")[0], 0xFFFF, offset),
         protocol=protocol,
         codecs=_codecs(formats, offset, attributes) if is_rtp else (),
         formats=() if is_rtp else tuple(formats),
-        direction=_direction(attributes),
-        ice_ufrag=attributes.text("ice-ufrag", _PRINTABLE),
-        ice_pwd=attributes.text("ice-pwd", _PRINTABLE),
-        fingerprints=tuple(_fingerprint(*item) for item in attributes.all_or_inherited("fingerprint")),
-        setup=_setup(attributes),
+        direction=direction_of(attributes),
+        ice_ufrag=attributes.text("ice-ufrag", PRINTABLE),
+        ice_pwd=attributes.text("ice-pwd", PRINTABLE),
+        fingerprints=tuple(fingerprint(*item) for item in attributes.all_or_inherited("fingerprint")),
+        setup=setup_of(attributes),
         candidates=tuple(Candidate.parse(*item) for item in attributes.all("candidate")),
         has_end_of_candidates=attributes.has("end-of-candidates"),
         is_bundle_only=attributes.has("bundle-only"),
         sctp_port=attributes.number("sctp-port", 0xFFFF),
         max_message_size=attributes.number("max-message-size", 2**64 - 1),
-        extensions=dict(_extension(*item) for item in attributes.all_or_inherited("extmap")),
+        extensions=dict(extension(*item) for item in attributes.all_or_inherited("extmap")),
         msid=" ".join(attributes.text("msid").split()),
-        ssrcs=_sources(attributes),
-        ssrc_groups=tuple(_ssrc_group(*item) for item in attributes.all("ssrc-group")),
-        rids=tuple(_rid(*item) for item in attributes.all("rid")),
+        ssrcs=sources_of(attributes),
+        ssrc_groups=tuple(ssrc_group(*item) for item in attributes.all("ssrc-group")),
+        rids=tuple(rid_of(*item) for item in attributes.all("rid")),
         simulcast=Simulcast.parse(*simulcast) if simulcast else None,
         rtcp_mux=attributes.has("rtcp-mux"),
         rtcp_rsize=attributes.has("rtcp-rsize"),
     )
 
 
-def _direction(attributes: _Attributes) -> Direction:
-    for level in (attributes.has, lambda name: bool(attributes.all_or_inherited(name))):
-        for direction in Direction:
-            if level(direction):
-                return direction
-    return Direction.SENDRECV
-
-
-def _setup(attributes: _Attributes) -> Setup | None:
-    found = attributes.first("setup")
-    if found is None:
-        return None
-    if found[0] not in list(Setup):
-        raise ParseError("a=setup:active, passive, actpass or holdconn", offset=found[1])
-    return Setup(found[0])
-
-
-def _fingerprint(value: str, offset: int) -> tuple[str, str]:
-    algorithm, _, digest = value.partition(" ")
-    digest = digest.strip()
-    if not _TOKEN.fullmatch(algorithm) or not _FINGERPRINT.fullmatch(digest):
-        raise ParseError("a hash function and hex with colons", offset=offset)
-    return algorithm.lower(), digest.upper()
-
-
-def _extension(value: str, offset: int) -> tuple[int, str]:
-    identifier, _, rest = value.partition(" ")
-    uri = rest.split(" ")[0]
-    if not _PRINTABLE.fullmatch(uri):
-        raise ParseError("the URI of a header extension", offset=offset)
-    number = _integer(identifier.partition("/")[0], 0xFFFF, offset)
-    return number, uri
-
-
-def _codecs(formats: list[str], offset: int, attributes: _Attributes) -> tuple[Codec, ...]:
+def _codecs(formats: list[str], offset: int, attributes: Attributes) -> tuple[Codec, ...]:
     maps = {payload_type: (value, at) for payload_type, value, at in _by_payload_type(attributes, "rtpmap")}
     parameters = {payload_type: value for payload_type, value, _ in _by_payload_type(attributes, "fmtp")}
     feedback: dict[int | None, list[str]] = {}
     for value, at in attributes.all("rtcp-fb"):
         number, _, name = value.partition(" ")
-        payload_type = None if number == "*" else _integer(number, 127, at)
+        payload_type = None if number == "*" else integer(number, 127, at)
         feedback.setdefault(payload_type, []).append(" ".join(name.split()))
     codecs: dict[int, Codec] = {}
     for text in formats:
-        payload_type = _integer(text, 127, offset)
+        payload_type = integer(text, 127, offset)
         if payload_type in codecs:
             raise ParseError("different payload types", offset=offset)
         if payload_type in maps:
@@ -494,47 +312,16 @@ def _codecs(formats: list[str], offset: int, attributes: _Attributes) -> tuple[C
     return tuple(codecs.values())
 
 
-def _by_payload_type(attributes: _Attributes, name: str) -> Iterator[tuple[int, str, int]]:
+def _by_payload_type(attributes: Attributes, name: str) -> Iterator[tuple[int, str, int]]:
     for value, offset in attributes.all(name):
         payload_type, _, rest = value.partition(" ")
-        yield _integer(payload_type, 127, offset), rest.strip(), offset
+        yield integer(payload_type, 127, offset), rest.strip(), offset
 
 
 def _encoding(value: str, offset: int) -> tuple[str, int, int]:
     """`opus/48000/2`: name, clock rate in Hz, channels."""
     name, *numbers = value.split("/")
-    if not _TOKEN.fullmatch(name) or not 1 <= len(numbers) <= 2:
+    if not TOKEN.fullmatch(name) or not 1 <= len(numbers) <= 2:
         raise ParseError("<encoding>/<clock rate>", offset=offset)
-    clock_rate_hz, channels = (_integer(number, 0xFFFFFFFF, offset) for number in (*numbers, "1")[:2])
+    clock_rate_hz, channels = (integer(number, 0xFFFFFFFF, offset) for number in (*numbers, "1")[:2])
     return name, clock_rate_hz, channels
-
-
-def _sources(attributes: _Attributes) -> tuple[Source, ...]:
-    said: dict[int, dict[str, str]] = {}
-    for value, offset in attributes.all("ssrc"):
-        number, _, attribute = value.partition(" ")
-        name, _, content = attribute.partition(":")
-        said.setdefault(_integer(number, 0xFFFFFFFF, offset), {}).setdefault(name, " ".join(content.split()))
-    return tuple(Source(ssrc, names.get("cname", ""), names.get("msid", "")) for ssrc, names in said.items())
-
-
-def _ssrc_group(value: str, offset: int) -> tuple[str, tuple[int, ...]]:
-    semantics, *ssrcs = value.split() or [""]
-    if not _TOKEN.fullmatch(semantics):
-        raise ParseError("the semantics of an SSRC group", offset=offset)
-    return semantics, tuple(_integer(ssrc, 0xFFFFFFFF, offset) for ssrc in ssrcs)
-
-
-def _rid(value: str, offset: int) -> Rid:
-    rid, _, rest = value.partition(" ")
-    direction, _, restrictions = rest.strip().partition(" ")
-    if not _STREAM_ID.fullmatch(rid) or direction not in ("send", "recv"):
-        raise ParseError("a rid and its direction", offset=offset)
-    return Rid(rid, direction, restrictions.strip())
-
-
-def _integer(text: str, maximum: int, offset: int) -> int:
-    """A decimal of ASCII digits; `int` alone would take signs, underscores and the digits of other scripts."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 20) or (number := int(text)) > maximum:
-        raise ParseError(f"a number up to {maximum}", offset=offset)
-    return number

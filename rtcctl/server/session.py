@@ -18,12 +18,13 @@ m-sections of tracks closed in between are agreed with the late answer and stay 
 offer unanswered expires like one that was never used.
 
 *M-sections* are never removed. A pull adds one with a fresh mid; a client may give new tracks to its own, and may put a
-new m-section in the place of a rejected one (RFC 8829 §5.2.2).
+new m-section in the place of a rejected one (RFC 8829 §5.2.2). Their number is bounded, as it is at the service.
 
 *Gone* is final: publications end, the transport closes, requests that are being held are answered with 410. It comes by
-silence of the peer, by its DTLS `close_notify`, by expiry, by a bug in this session, or with the server. Chromium drops
-its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE group. That ends the
-session; the live service is said to do likewise. A forced close, or `inactive`, does not.
+silence of the peer, its DTLS `close_notify`, expiry, too many m-sections, a bug in this session, or the end of the
+server. Chromium drops its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE
+group, even if others are open. That ends the session; of the live service the same is told for an exchange that stops
+all of them. A forced close, or `inactive`, does not.
 """
 
 from __future__ import annotations
@@ -456,7 +457,9 @@ class Session:
         """The publications that the tracks name, all waited for at the same time."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._source(t.session_id or "", t.track_name or "")) for t in tracks]
-        return [task.result() for task in tasks]
+        sources = [task.result() for task in tasks]
+        # While the slowest was waited for, another may have ended.
+        return [NOT_FOUND if isinstance(source, Publication) and not source.is_active else source for source in sources]
 
     async def _source(self, session_id: str, track_name: str) -> Publication | ItemError:
         publisher = self._find(session_id)

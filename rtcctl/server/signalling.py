@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rtcctl.server.connection import Connection, ConnectionState
     from rtcctl.server.endpoint import Endpoint
 
+_SSRCS_MAX = 32
+"Of an m-section: layers with their repair streams. What goes beyond is told by the mid in its packets."
+
 
 class Signalling:
     """`description_id` goes into the `o=` line; `candidates` are the addresses of the SFU, the best first."""
@@ -143,7 +146,7 @@ class Signalling:
             transceiver.codecs = codecs
             transceiver.extension_id = negotiation.mid_extension_id(section.extensions)
             transceiver.client_sends = section.direction.sends
-            transceiver.client_ssrcs = tuple(source.ssrc for source in section.ssrcs)
+            transceiver.client_ssrcs = tuple(source.ssrc for source in section.ssrcs[:_SSRCS_MAX])
             transceiver.is_bidirectional |= section.mid in bidirectional
             subscription = transceiver.active_subscription
             direction = Direction.of(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+from aiortc import RTCRtpSender
+from aiortc.mediastreams import AudioStreamTrack
+
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
 from tests.contract.peer import peer, publisher
@@ -197,6 +201,41 @@ async def test_a_second_subscription_to_one_track() -> None:
         assert first["tracks"][0]["mid"] != second["tracks"][0]["mid"]
         await bob.frames(track=0)
         await bob.frames(track=1)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+async def test_audio_that_is_no_opus(codec: str) -> None:
+    """G.711 is forwarded under its static payload type, and decoded."""
+    async with subject() as service, peer(service) as alice, peer(service) as bob:
+        transceiver = alice.pc.addTransceiver(AudioStreamTrack(), "sendonly")
+        known = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver.setCodecPreferences([c for c in known if c.mimeType == f"audio/{codec}"])
+        offer = await alice.offer()
+        track = {"location": "local", "mid": transceiver.mid, "trackName": "mic"}
+        answer = await service.tracks_new(alice.session_id, tracks=[track], sessionDescription=offer)
+        await alice.apply(answer.json()["sessionDescription"])
+        await alice.connected()
+        document = await bob.pull(alice, "mic")
+        (media,) = Sdp.parse(document["sessionDescription"]["sdp"]).media
+        assert [(c.name, c.payload_type) for c in media.codecs] == [(codec, {"PCMU": 0, "PCMA": 8}[codec])]
+        await bob.frames()
+
+
+async def test_subscribing_into_an_existing_m_section() -> None:
+    """A receiving mid is pointed at another track without SDP, and media flows on."""
+    async with subject() as service, publisher(service, "a", "b") as alice, peer(service) as bob:
+        (track,) = (await bob.pull(alice, "a"))["tracks"]
+        await bob.frames()
+        wanted = {"location": "remote", "sessionId": alice.session_id, "trackName": "b", "mid": track["mid"]}
+        answer = await service.tracks_new(bob.session_id, tracks=[wanted])
+        document = answer.json()
+        assert answer.status_code == 200
+        assert document["requiresImmediateRenegotiation"] is False
+        assert "sessionDescription" not in document
+        assert [item["mid"] for item in document["tracks"]] == [track["mid"]]
+        await bob.frames(100)
+        state = (await service.get(bob.session_id)).json()
+        assert [(item["trackName"], item["status"]) for item in state["tracks"]] == [("b", "active")]
 
 
 async def test_the_session_goes_with_its_peer_connection() -> None:

@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rtcctl.media.codec import Codec
-from rtcctl.media.sdp import SDES_MID_URI, Direction, MediaSection, Setup
+from rtcctl.media.sdp import SDES_MID_URI, Direction, MediaSection, Setup, Source
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import (
     CloseTrackObject,
@@ -209,6 +211,13 @@ async def test_media_sections_of_pulls_are_bounded() -> None:
         await pull(subscriber, publisher, "mic")
     assert subscriber.is_gone
     assert not publisher.is_gone
+
+
+async def test_ssrcs_of_a_media_section_are_bounded() -> None:
+    """An offer can name thousands; the data path keeps something for each."""
+    session = World().session()
+    await publish(session, "0", "mic", section("0", Direction.SENDONLY, ssrcs=tuple(map(Source, range(1000)))))
+    assert connection_of(session).published[0][0]["ssrcs"] == tuple(range(32))
 
 
 @pytest.mark.parametrize("mid", ["9" * 255, "9" * 5000])
@@ -478,6 +487,26 @@ async def test_subscribe_by_the_name_of_a_bidirectional_track() -> None:
     assert response.session_description is None
 
 
+async def test_closing_a_bidirectional_track_stops_both_ways() -> None:
+    """Its publication and what is sent back on its m-section."""
+    world = World()
+    publisher, both = await world.publisher("a"), world.session()
+    track = TrackObject(location="local", mid="0", track_name="own", bidirectional_media_stream=True)
+    offer = offer_of(section("0", Direction.SENDRECV))
+    await both.new_tracks(TracksRequest(tracks=[track], session_description=offer))
+    connection_of(both).enter(ConnectionState.CONNECTED)
+    back = TrackObject(location="remote", session_id=publisher.session_id, track_name="a", mid="#own")
+    await both.new_tracks(TracksRequest(tracks=[back]))
+    (closed,) = (await both.close_tracks(close_request("0"))).tracks or []
+    assert closed.error_code is None
+    assert incoming_of(both).is_closed
+    assert outgoing_of(both).is_closed
+    assert [(track.location, track.status) for track in both.state().tracks or []] == [
+        ("local", "inactive"),
+        ("remote", "inactive"),
+    ]
+
+
 async def test_a_client_that_is_the_dtls_server() -> None:
     """A client that answers `passive` makes the SFU active, and it stays so in later answers."""
     world = World()
@@ -533,6 +562,26 @@ async def test_requests_on_one_session_do_not_overlap() -> None:
         connection_of(subscriber).enter(ConnectionState.CONNECTED)
         connectivity.set()
     assert waiting.result().requires_immediate_renegotiation
+
+
+async def test_a_track_that_ends_while_another_is_waited_for() -> None:
+    """One pull of two tracks: the first is there, the second makes it wait, and the first ends meanwhile."""
+    world = World()
+    ending, slow, subscriber = await world.publisher("a"), await world.publisher("b"), world.session()
+    connection_of(slow).hold = hold = asyncio.Event()
+    tracks = [
+        TrackObject(location="remote", session_id=publisher.session_id, track_name=name)
+        for publisher, name in ((ending, "a"), (slow, "b"))
+    ]
+    async with asyncio.TaskGroup() as group:
+        pulling = group.create_task(subscriber.new_tracks(TracksRequest(tracks=tracks)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await ending.close_tracks(close_request("0"))
+        hold.set()
+    ended, there = pulling.result().tracks or []
+    assert (ended.mid, ended.error_code) == ("", "not_found_track_error")
+    assert (there.mid, there.error_code) == ("0", None)
 
 
 async def test_an_answer_without_an_offer() -> None:
@@ -703,6 +752,69 @@ async def test_bad_offers(sdp: str, status: int, words: str) -> None:
     await publish(session, "0", "mic")
 
 
+LINES = sorted({line for name in VECTORS.glob("*.sdp") for line in name.read_text().splitlines()})
+HOSTILE = [
+    "m=audio 0 UDP/TLS/RTP/SAVPF 111",
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111 0",
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+    "a=mid:0",
+    "a=mid:1",
+    f"a=mid:{'9' * 255}",
+    "a=group:BUNDLE 0 1",
+    "a=bundle-only",
+    "a=extmap:300 urn:ietf:params:rtp-hdrext:sdes:mid",
+    "a=extmap:0 urn:ietf:params:rtp-hdrext:sdes:mid",
+    "a=rtpmap:111 opus/0/0",
+    "a=rtpmap:0 opus/48000/2",
+    "a=rtcp-fb:* nack",
+    "a=fingerprint:sha-1 AB:CD",
+    "a=setup:holdconn",
+    "a=setup:passive",
+    "a=sendrecv",
+    "a=inactive",
+    "a=ssrc:1 cname:x",
+    "a=candidate:1 1 udp 1 fe80::1%25lo 9 typ host",
+]
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+async def test_descriptions_that_nobody_expects(data: st.DataObject) -> None:
+    """Descriptions of real clients, mangled: agreed to or refused, and the session is as usable as before."""
+    world = World()
+    publisher, session = await world.publisher(), world.session()
+    refusals: list[Refusal] = []
+    for _ in range(3):
+        lines = data.draw(st.sampled_from(sorted(VECTORS.glob("*.sdp")))).read_text().splitlines()
+        for _ in range(data.draw(st.integers(0, 6))):
+            at = data.draw(st.integers(1, len(lines)))
+            replaced = data.draw(st.integers(0, 3))
+            lines[at : at + replaced] = data.draw(st.lists(st.sampled_from(HOSTILE + LINES), max_size=3))
+        tracks = data.draw(st.sampled_from([None, [local()], [local(mid="1", bidirectional_media_stream=True)]]))
+        kind = data.draw(st.sampled_from(["offer", "answer"]))
+        mangled = SessionDescription(type=kind, sdp="".join(f"{line}\r\n" for line in lines))
+        try:
+            with session.boundary(world.registry.count_bug):
+                if kind == "answer":
+                    await session.renegotiate(mangled)
+                else:
+                    await session.new_tracks(
+                        TracksRequest(tracks=tracks, auto_discover=True, session_description=mangled)
+                    )
+        except Refusal as refusal:
+            refusals.append(refusal)
+        if session.connection:
+            connection_of(session).enter(ConnectionState.CONNECTED)
+        try:
+            with session.boundary(world.registry.count_bug):
+                await pull(session, publisher, "mic")
+        except Refusal as refusal:
+            refusals.append(refusal)
+    assert {refusal.status for refusal in refusals} <= {400, 406}
+    assert world.registry.bugs == 0
+    assert not session.is_gone
+
+
 async def test_an_offer_must_keep_the_m_sections() -> None:
     """Fewer, reordered, or of another kind: refused."""
     session = await World().publisher()
@@ -719,6 +831,67 @@ async def test_an_offer_must_keep_the_m_sections() -> None:
 
 
 # --- states and timers
+
+
+STATES = ("new", "have-sfu-offer", "stable", "connected", "disconnected", "gone")
+
+
+async def in_state(world: World, publisher: Session, state: str) -> Session:
+    """A session in one of the states of the theory of operation."""
+    session = world.session()
+    if state == "have-sfu-offer":
+        await pull(session, publisher, "mic")
+    elif state != "new":
+        await publish(session, "0", "own")
+    if state in ("connected", "disconnected"):
+        connection_of(session).enter(ConnectionState[state.upper()])
+    elif state == "gone":
+        session.close()
+    return session
+
+
+@pytest.mark.parametrize(
+    ("operation", "statuses"),
+    [
+        # In the order of STATES.
+        ("publish", (200, 406, 425, 200, 425, 410)),
+        ("pull", (200, 406, 425, 200, 425, 410)),
+        ("renegotiate", (406, 200, 406, 406, 406, 410)),
+        ("close by force", (200, 200, 200, 200, 200, 410)),
+        ("close", (200, 406, 200, 200, 200, 410)),
+        ("get", (200, 200, 200, 200, 200, 410)),
+    ],
+)
+async def test_operations_in_every_state(operation: str, statuses: tuple[int, ...]) -> None:
+    """What each state allows; a refusal changes nothing that `GET` shows."""
+    for state, expected in zip(STATES, statuses, strict=True):
+        world = World()
+        publisher = await world.publisher()
+        session = await in_state(world, publisher, state)
+        before = session.state()
+        offered = [transceiver.local for transceiver in session._signalling.transceivers]
+        try:
+            found = world.registry.session(world.app, session.session_id)
+            if operation == "publish":
+                await publish(found, "0", "again")
+            elif operation == "pull":
+                await pull(found, publisher, "mic")
+            elif operation == "renegotiate":
+                await found.renegotiate(answer_to(Sdp(media=tuple(offered or [section("0")]))))
+            elif operation == "close by force":
+                (item,) = (await found.close_tracks(close_request("0"))).tracks or []
+                assert item.error_code == ("close_track_error" if state == "new" else None)
+            elif operation == "close":
+                offer = offer_of(section("0", Direction.INACTIVE))
+                (item,) = (await found.close_tracks(close_request("0", force=False, offer=offer))).tracks or []
+                assert item.error_code == ("close_track_error" if state == "new" else None)
+            else:
+                found.state()
+            status = 200
+        except Refusal as refusal:
+            status = refusal.status
+            assert session.state() == before
+        assert (state, status) == (state, expected)
 
 
 async def test_stable_but_not_connected_is_425() -> None:

@@ -1,0 +1,102 @@
+"""Many sessions on a real endpoint: nothing of those that are gone stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from rtcctl.media.sdp import Direction, Setup
+from rtcctl.realtime.schema import TrackObject, TracksRequest
+from rtcctl.server.endpoint import Endpoint
+from rtcctl.server.limits import Limits
+from rtcctl.server.registry import App, Registry
+from rtcctl.server.session import Session
+from rtcctl.web.refusal import Refusal
+from tests.support.data_path import members, until
+from tests.support.fake_endpoint import Clock
+from tests.support.sdp import offer_of, section
+
+SESSIONS = 200
+
+
+@asynccontextmanager
+async def registry(clock: Clock) -> AsyncIterator[tuple[Registry, App, Endpoint]]:
+    endpoint = Endpoint(random=random.Random(5), clock=clock)
+    await endpoint.start("127.0.0.1", 0)
+    app = App("app", "secret")
+    limits = Limits(sweep_s=0.001)
+    running = Registry(endpoint=endpoint, candidates=endpoint.candidates, apps=[app], limits=limits, clock=clock)
+    try:
+        yield running, app, endpoint
+    finally:
+        running.close()
+        await endpoint.close()
+    assert (running.bugs, endpoint.errors) == (0, 0)
+
+
+async def publish(session: Session, setup: Setup) -> None:
+    track = TrackObject(location="local", mid="0", track_name="mic")
+    offer = offer_of(section("0", Direction.SENDONLY, setup=setup))
+    await session.new_tracks(TracksRequest(tracks=[track], session_description=offer))
+
+
+async def test_sessions_that_are_gone_are_forgotten() -> None:
+    """Unused ones after 120 s, those that never connect 30 s after their exchange: no session, no transport, no key."""
+    clock = Clock()
+    async with registry(clock) as (running, app, endpoint):
+        sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        for number in range(SESSIONS):
+            session = running.new_session(app)
+            sessions.add(session)
+            if number % 2:
+                await publish(session, Setup.ACTPASS if number % 4 == 1 else Setup.PASSIVE)
+        assert len(endpoint._connections) == len(endpoint._by_ufrag) == SESSIONS // 2
+        keeping_time = asyncio.ensure_future(running.keep_time())
+        try:
+            for passing_s, left in ((30.0, SESSIONS // 2), (90.0, 0)):
+                clock.pass_by(passing_s)
+                await until(lambda left=left: len(app.sessions) == left)
+        finally:
+            keeping_time.cancel()
+            await asyncio.wait([keeping_time])
+        assert not endpoint._connections
+        assert not endpoint._by_ufrag
+        assert not endpoint._by_addr
+        del session, keeping_time
+        gc.collect()
+        assert not sessions
+
+
+async def test_a_bug_found_while_a_request_is_admitted() -> None:
+    """It is counted and ends that session, as a bug anywhere else."""
+    clock = Clock()
+    endpoint = Endpoint(random=random.Random(5), clock=clock)
+    app = App("app", "secret")
+    running = Registry(endpoint=endpoint, candidates=(), apps=[app], limits=Limits(), clock=clock)
+    session = running.new_session(app)
+    session.publications["broken"] = None  # type: ignore[assignment]
+    with pytest.raises(Refusal) as caught:
+        running.session(app, session.session_id)
+    assert caught.value.status == 500
+    assert running.bugs == 1
+    assert session.is_gone
+
+
+async def test_a_publisher_that_is_gone_costs_its_subscribers_little() -> None:
+    """They remember what they were subscribed to, but neither its packets nor its DTLS association."""
+    async with members() as gathered:
+        publisher, subscriber = await gathered.connect(), await gathered.connect()
+        track = publisher.publish()
+        subscriber.subscribe(track)
+        publisher.peer.send_rtp(b"x", 1, 960)
+        await until(lambda: subscriber.packets)
+        assert track.cached(track.highest)
+        publisher.connection.close()
+        assert track.cached(track.highest) is None
+        assert publisher.connection._dtls is None
