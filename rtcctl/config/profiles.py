@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtcctl.config import secretstore, toml
+from rtcctl.config import secretstore
 from rtcctl.config.folders import (
     config_path,
     is_there,
@@ -165,6 +164,8 @@ def add_profile(
 
     Secrets are stored apart, by `store_secret`. Raises `UsageError`.
     """
+    from rtcctl.config import toml
+
     checked_name(name)
     table = {
         "api_base": checked_api_base(api_base, "--api-base"),
@@ -186,6 +187,8 @@ def add_profile(
 
 def use_profile(name: str, *, environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Path:
     """Choose a profile in the user's file. Returns the file; raises `UsageError`."""
+    from rtcctl.config import toml
+
     files = Files.load(environ, cwd)
     if name == ENV:
         raise UsageError(
@@ -245,6 +248,8 @@ def _text(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    import tomllib
+
     tomllib.loads(text)  # What is written can be read again.
     try:
         write_private(path, text)

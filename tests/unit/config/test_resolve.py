@@ -336,10 +336,15 @@ def test_no_secret_is_in_a_resolution_s_text(user: User):
     assert "prod-secret" not in repr(user.resolve("prod"))
 
 
-def test_where_nothing_is_to_be_read_nothing_heavy_is_loaded(user: User):
-    """The profile of a fresh machine costs no pydantic; the journal's commands rely on it."""
-    code = "import sys; from rtcctl import config; config.resolve(); print({'pydantic', 'keyring'} & set(sys.modules))"
-    environ = {name: value for name, value in os.environ.items() if name not in CREDENTIALS} | user.environ
+@pytest.mark.parametrize("credentials", [{}, OURS])
+def test_without_a_file_nothing_heavy_is_loaded(user: User, credentials: dict[str, str]):
+    """The profile of a fresh machine, or of a CI job, costs no pydantic; the journal's commands rely on it."""
+    code = (
+        "import sys; from rtcctl import config; config.resolve(); "
+        "print({'pydantic', 'keyring', 'tomllib', 'asyncio', 'rtcctl.results'} & set(sys.modules))"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in CREDENTIALS}
+    environ = {**kept, **user.environ, **credentials}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, cwd=user.project, capture_output=True, text=True, check=True
     )
