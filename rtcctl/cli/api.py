@@ -68,6 +68,7 @@ def _body(source: str | None) -> Any:
         text = sys.stdin.read() if source == "-" else Path(source).read_text("utf-8")
         return json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--input {source} cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"--input {source} cannot be read: {reason}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--input {source} is not JSON: {error}.") from error

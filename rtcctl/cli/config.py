@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rtcctl.cli.output import Streams
-    from rtcctl.cli.profile_results import ConfigEnv, ConfigPath, ConfigShow, ConfigUse, SecretStored
     from rtcctl.config import Resolution
     from rtcctl.realtime.curl import ApiCall
     from rtcctl.realtime.profile import Profile
+    from rtcctl.results.config import ConfigEnv, ConfigPath, ConfigShow, ConfigUse, SecretStored
 
 app = noun("Profiles and secrets.")
 secret_app = noun("Secrets of profiles.")
@@ -61,6 +61,7 @@ def add(
     from rtcctl.cli import new_profile
     from rtcctl.config import Resolution
 
+    new_profile.require_new(name)
     given = new_profile.Given(app_id=app_id, api_base=api_base, turn_key_id=turn_key_id, account_id=account_id)
     profile = new_profile.from_environment(name, given) if from_env else new_profile.ask(name, given)
     origins = dict.fromkeys(("app_secret", "turn_key_token", "account_token"), "environment" if from_env else "asked")
@@ -73,7 +74,7 @@ def use(name: NewName, common: Common) -> int:
 
     def work(streams: "Streams") -> "ConfigUse":
         from rtcctl import config
-        from rtcctl.cli.profile_results import ConfigUse
+        from rtcctl.results.config import ConfigUse
 
         return ConfigUse(profile=name, path=str(config.use_profile(name)))
 
@@ -89,7 +90,7 @@ def show(
 
     def work(streams: "Streams") -> "ConfigShow":
         from rtcctl import config
-        from rtcctl.cli.profile_results import ConfigShow, ProfileName, Setting
+        from rtcctl.results.config import ConfigShow, ProfileName, Setting
 
         resolution = _resolve(common, streams)
         profile = resolution.profile
@@ -135,8 +136,8 @@ def env(
     """Print the profile as environment variables, to eval or to paste."""
 
     def work(streams: "Streams") -> "ConfigEnv":
-        from rtcctl.cli.profile_results import ConfigEnv, Variable
         from rtcctl.cli.reports import hide_in_job_log
+        from rtcctl.results.config import ConfigEnv, Variable
 
         profile = _resolve(common, streams).profile
         if with_secrets:
@@ -157,8 +158,8 @@ def path(common: Common) -> int:
 
     def work(streams: "Streams") -> "ConfigPath":
         from rtcctl import config
-        from rtcctl.cli.profile_results import ConfigPath
         from rtcctl.config.folders import secrets_path
+        from rtcctl.results.config import ConfigPath
 
         project = config.project_path()
         return ConfigPath(
@@ -182,7 +183,7 @@ def set_(
     def work(streams: "Streams") -> "SecretStored":
         from rtcctl import config
         from rtcctl.cli.new_profile import ask_secret
-        from rtcctl.cli.profile_results import SecretStored
+        from rtcctl.results.config import SecretStored
 
         name = common.profile or _resolve(common, streams).profile.name
         secret = sys.stdin.readline() if stdin else ask_secret(f"{kind} secret of profile {name}")

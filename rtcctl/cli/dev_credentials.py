@@ -27,6 +27,11 @@ def credentials_for(host: str, state_dir: Path, secret: str | None) -> Credentia
     With a secret of the user's, or on loopback, the ids are the documented ones. Elsewhere the secrets are generated
     and kept in `state_dir`, so that what was pasted yesterday works today.
     """
+    if secret == DEVELOPMENT_APP_SECRET and not is_loopback(host):
+        raise UsageError(
+            f"RTCCTL_DEV_SECRET is the development secret, which everybody knows: not on {host}.",
+            hint="Unset it, and one is made and kept; or choose one, for example: openssl rand -hex 32",
+        )
     if secret is not None and secret != DEVELOPMENT_APP_SECRET:
         if len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable() or " " in secret:
             raise UsageError(

@@ -28,6 +28,17 @@ class Given:
     account_id: str | None = None
 
 
+def require_new(name: str) -> None:
+    """Raise `UsageError` for a name that cannot be used, before anything is asked."""
+    from rtcctl import config
+    from rtcctl.config.rules import checked_name
+
+    checked_name(name)
+    path = str(config.config_path())
+    if any(known.name == name and known.origin == path for known in config.list_profiles()):
+        raise UsageError(f"{path} already has a profile {name}.", hint="Choose another name.")
+
+
 def from_environment(name: str, given: Given) -> Profile:
     """The profile that the environment's credentials make; options replace what is no secret."""
     from rtcctl import config
@@ -60,12 +71,14 @@ async def verify_and_store(origins: Mapping[str, str], env: Env) -> ConfigCheck:
     """Try the secrets; store the profile and them, unless one is refused or the service cannot be asked."""
     from rtcctl import config
     from rtcctl.ops.config import CheckRequest, check
+    from rtcctl.results.event import Warned
 
     profile = env.profile
     if not (profile.app_id and profile.app_secret):
         raise UsageError("A profile needs an App ID and an App Secret.")
     result = await check(CheckRequest(dict(origins)), env)
     if result.failure is not None:
+        env.emit(Warned(text=f"profile {profile.name} was not stored"))
         return result
     config.add_profile(
         profile.name,

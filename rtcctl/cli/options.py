@@ -103,8 +103,14 @@ def report(text: str) -> Report:
 
 
 def comma_separated(values: list[str] | None) -> tuple[str, ...]:
-    """A repeatable option whose values may hold several, separated by commas."""
-    return tuple(part.strip() for value in values or () for part in value.split(",") if part.strip())
+    """A repeatable option whose values may hold several, separated by commas.
+
+    Raises `SpellingError` for an empty one: a variable of a CI job that is not set must not choose everything.
+    """
+    parts = tuple(part.strip() for value in values or () for part in value.split(","))
+    if "" in parts:
+        raise SpellingError("an empty name is among the names")
+    return parts
 
 
 WATCH_S = 1.0

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from rtcctl.errors import UsageError
 from rtcctl.realtime import masking
 
 if TYPE_CHECKING:
@@ -72,9 +73,17 @@ class Streams:
         return shutil.get_terminal_size().columns if self.is_terminal else UNWRAPPED_WIDTH
 
     def out(self, text: str, *, end: str = "\n") -> None:
-        """Write to stdout, at once."""
-        self._out.write(mask(text) + end)
-        self._out.flush()
+        """Write to stdout, at once. Raises `UsageError` where it cannot be written, as on a full disk."""
+        if self._live is not None and self.is_terminal:
+            # Both are on the same screen.
+            self._live.clear()
+        try:
+            self._out.write(mask(text) + end)
+            self._out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"stdout cannot be written: {error.strerror}.") from error
 
     def err(self, text: str) -> None:
         """Write a line to stderr, above the live display if there is one."""
@@ -146,6 +155,7 @@ class TableOutput:
         self.announce = announce
         self.is_daemon = is_daemon
         self._is_target_shown = False
+        self._refreshed = 0
 
     def event(self, event: Event) -> None:
         from rtcctl.results.event import Refreshed
@@ -158,15 +168,27 @@ class TableOutput:
             )
             self._is_target_shown = True
         if isinstance(event, Refreshed):
-            if self.streams.is_terminal:
-                self.streams.out(HOME_AND_CLEAR, end="")
-            self._show(event.result)
+            self._refresh(event.result)
         else:
             self.streams.say(event)
 
     def result(self, result: Result, exit_status: int) -> None:
-        if not self.is_daemon:
+        if self.is_daemon:
+            return
+        if self._refreshed and self.streams.is_terminal:
+            # It is on the screen already; what is new is how it ended.
+            self._refresh(result)
+        else:
             self._show(result)
+
+    def _refresh(self, result: Result) -> None:
+        """In place of the one before on a terminal, else below it."""
+        if self.streams.is_terminal:
+            self.streams.out(HOME_AND_CLEAR, end="")
+        elif self._refreshed:
+            self.streams.out("")
+        self._refreshed += 1
+        self._show(result)
 
     def _show(self, result: Result) -> None:
         from rtcctl.report import table

@@ -51,8 +51,12 @@ def write(result: Result, reports: Sequence[Report], command: str, exit_status: 
         for line in github.annotate(result, command):
             streams.err(line)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with open(summary, "a", encoding="utf-8") as file:
-                file.write(mask(markdown.render(result, command, exit_status)) + "\n")
+            try:
+                with open(summary, "a", encoding="utf-8") as file:
+                    file.write(mask(markdown.render(result, command, exit_status)) + "\n")
+            except OSError as error:
+                # Nobody asked for it, so it does not change how the command ends.
+                streams.warn(f"GITHUB_STEP_SUMMARY {summary} cannot be written: {error.strerror}")
 
 
 def hide_in_job_log(secrets: Iterable[str]) -> None:
@@ -83,7 +87,17 @@ def render(format_: str, result: Result, command: str, exit_status: int) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file as a whole: who reads it meanwhile (a Prometheus collector) sees the old one or the new one."""
+    """Write a file as a whole: who reads it meanwhile (a Prometheus collector) sees the old one or the new one.
+
+    A device or a pipe is written into, and what a symbolic link names is replaced, not the link.
+    """
+    if path.exists() and not path.is_file():
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+        return
+    path = path.resolve()
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         unfinished.write_text(text, encoding="utf-8")

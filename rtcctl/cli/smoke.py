@@ -19,7 +19,7 @@ from rtcctl.cli.options import (
     command,
 )
 from rtcctl.cli.run import Face, run
-from rtcctl.cli.units import Ratio, Seconds
+from rtcctl.cli.units import Ratio, Seconds, SpellingError
 from rtcctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def smoke(
             max_rtt_ms=max_rtt.milliseconds,
             max_latency_ms={limit[0]: limit[1].milliseconds for limit in max_latency or ()},
         ),
-        only=comma_separated(only),
-        skip=comma_separated(skip),
-        require=comma_separated(require),
+        only=_names("--only", only),
+        skip=_names("--skip", skip),
+        require=_names("--require", require),
         attempts=attempts,
         embedded=embedded,
     )
@@ -86,6 +86,13 @@ def smoke(
         # The whole bundle of a profile, so that variables of another one are ignored, and said to be.
         common = common._replace(profile="local")
     return run(_smoke, request, common, Face(name="smoke", calls=_calls))
+
+
+def _names(option: str, values: list[str] | None) -> tuple[str, ...]:
+    try:
+        return comma_separated(values)
+    except SpellingError as error:
+        raise UsageError(f"{option}: {error}.", hint="rtcctl smoke --help") from None
 
 
 async def _smoke(request: "SmokeRequest", env: "Env") -> "Smoke":
@@ -109,5 +116,5 @@ def _calls(profile: "Profile") -> "Sequence[ApiCall]":
     from rtcctl.ops.smoke import TRACK_NAME
 
     publish = track.publish_calls(track.PublishRequest(TRACK_NAME))
-    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("PUBLISHER_SESSION", TRACK_NAME)))
+    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("$PUBLISHER_SESSION_ID", TRACK_NAME)))
     return (*publish, *subscribe, *session.get_calls(session.GetRequest("$SESSION_ID")))

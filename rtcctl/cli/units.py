@@ -99,6 +99,8 @@ class PercentileLimit(tuple[str, Seconds]):
             raise SpellingError(
                 f"{text!r} is not a limit of a percentile; write for example p95=30ms (p50, p95 or p99)"
             )
+        if _BARE.fullmatch(match[2]):
+            raise SpellingError(f"a duration needs its unit: {text}ms (or {text}s)")
         return cls((match[1], Seconds.parse(match[2])))
 
     def __str__(self) -> str:

@@ -25,7 +25,9 @@ class CallRequest:
 
 def call_calls(request: CallRequest) -> tuple[ApiCall, ...]:
     """The API call that `call` makes."""
-    return (ApiCall(request.method, request.path, request.body),)
+    # As the client does: the TURN credential API has a secret of its own.
+    secret = "RTCCTL_TURN_KEY_TOKEN" if request.path.startswith("/turn/") else "RTCCTL_APP_SECRET"
+    return (ApiCall(request.method, request.path, request.body, secret=secret),)
 
 
 async def call(request: CallRequest, env: Env) -> ApiResponse:

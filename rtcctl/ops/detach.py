@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,14 @@ def _events(path: Path) -> list[dict[str, Any]]:
 
 def _child_error(path: Path, status: int) -> DetachedProbeError:
     """What the child said on stderr, as an error of ours."""
-    lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
-    message = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
-    hint = next((line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")), "")
+    message = hint = ""
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        if line.startswith("error: "):
+            message = line.removeprefix("error: ")
+        # With --output jsonl an expected error is one object.
+        with suppress(ValueError, TypeError, KeyError):
+            said = json.loads(line)
+            message, hint = str(said["error"]), str(said["hint"] or "")
     return DetachedProbeError(
         message or f"The detached publisher ended with status {status}.", hint=hint, exit_status=status
     )

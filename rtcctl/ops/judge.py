@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 MIN_SENT_RATIO = 0.95
 "Sent below this share of nominal: the machine is too slow to be a source."
 
+NOT_SEEN = "the SFU has seen no media of ours"
+"How the detail of a refused pull begins."
+
+MAX_SILENCE_S = 1.5
+"Longer than any pause of a codec that sends nothing in silence (Opus DTX: 400 ms): the publisher has stopped."
+
 MAX_TONE_ERROR = 0.01
 MIN_TONE_SNR_DB = 10.0
 MIN_TONE_LEVEL_DB = -40.0
@@ -42,8 +48,19 @@ def check_sent(sent: SentStatistics, saturated: str | None) -> Check:
     )
 
 
-def check_received(statistics: ReceivedStatistics) -> Check:
-    """Whether anything arrived at all."""
+def check_received(statistics: ReceivedStatistics, *, silent_s: float = 0.0, saturated: str | None = None) -> Check:
+    """Whether anything arrived at all, and until the end: `silent_s` is for how long nothing has."""
+    if statistics.packets_received and silent_s >= MAX_SILENCE_S:
+        return Check(
+            "received",
+            CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE,
+            observed=statistics.packets_received,
+            limit=1,
+            unit="packets",
+            bound=Bound.AT_LEAST,
+            detail=f"media stopped {silent_s:.0f} s before the end" + (f"; {saturated}" if saturated else ""),
+            hint="Is the publisher still sending? `rtcctl stats session PUBLISHER_SESSION` shows what is known of it.",
+        )
     if statistics.packets_received:
         return Check(
             "received",
@@ -147,7 +164,13 @@ def judge(
     named = "" if profile == "local" else f" --profile {profile}"
     look = tuple(f"rtcctl session get {session_id}{named}" for session_id in sessions[:2])
     if not bad and failure is None:
-        verdict = "Signalling, media and content are fine."
+        if any(check.status is CheckStatus.SKIPPED for check in checks):
+            skipped = ", ".join(check.name for check in checks if check.status is CheckStatus.SKIPPED)
+            verdict = f"Nothing failed; not judged: {skipped}."
+        elif {"content", "loss"} <= status.keys():
+            verdict = "Signalling, media and content are fine."
+        else:
+            verdict = f"Passed: {', '.join(status)}."
         return verdict, ("rtcctl dev", f"rtcctl track publish --name mic --tone 440{named}")
     if failure is not None and failure.exit_status == ExitStatus.AUTH:
         return "The service refuses the credentials.", (f"rtcctl config check{named}", "rtcctl config show --origin")
@@ -161,7 +184,9 @@ def judge(
     if status.get("subscribe") is CheckStatus.FAILED and failure is None:
         if status.get("publish") is CheckStatus.INCONCLUSIVE:
             return "This machine sent too little to tell.", ("rtcctl smoke --for 10s" + named,)
-        return "Media leaves this host and never reaches the subscriber; signalling is fine.", look
+        # A refused pull was never offered: the SFU knows no media of ours. One that was has lost it on the way down.
+        end = "the SFU" if not_seen_by_sfu(checks) else "the subscriber"
+        return f"Media leaves this host and never reaches {end}; signalling is fine.", look
     if any(check.status is CheckStatus.FAILED for check in bad):
         names = ", ".join(check.name for check in bad)
         if failure is None and status.get("content") is CheckStatus.FAILED and status.get("loss") is CheckStatus.PASSED:
@@ -172,6 +197,11 @@ def judge(
     return "This machine could not measure properly: nothing is known about the service.", (
         "rtcctl smoke --for 10s" + named,
     )
+
+
+def not_seen_by_sfu(checks: Sequence[Check]) -> bool:
+    """Whether the SFU refused the pull because no media of the publisher has reached it."""
+    return any(check.name == "subscribe" and check.detail.startswith(NOT_SEEN) for check in checks)
 
 
 def _sentence(failure: Failure | None, bad: Sequence[Check]) -> str:

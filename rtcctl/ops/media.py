@@ -201,7 +201,7 @@ def item_error(what: str, code: str, description: str | None) -> ApiError:
     )
 
 
-async def watch(peer: Peer, for_s: float | None, *, what: str) -> None:
+async def watch(peer: Peer, for_s: float | None, *, what: str, session_id: str) -> None:
     """Wait `for_s` seconds (`None`: for ever) while the peer is alive; an outage is a `NetworkError`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(for_s):
@@ -210,5 +210,5 @@ async def watch(peer: Peer, for_s: float | None, *, what: str) -> None:
                 f"The connection of {what} was lost: closed by the other side, or no packet of any kind "
                 f"for {SILENCE_S:.0f} s.",
                 phase="media",
-                hint="Is the Realtime server still running? Look with `rtcctl session get SESSION`.",
+                hint=f"Is the Realtime server still running? Look with `rtcctl session get {session_id}`.",
             )

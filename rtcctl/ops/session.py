@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from rtcctl.errors import ApiError
 from rtcctl.ops.env import Env
@@ -55,7 +56,8 @@ class ListRequest:
 
 def create_calls(request: CreateRequest) -> tuple[ApiCall, ...]:
     """The API calls that `create` makes."""
-    path = "sessions/new" + (f"?correlationId={request.correlation_id}" if request.correlation_id else "")
+    query = f"?correlationId={quote(request.correlation_id, safe='')}" if request.correlation_id else ""
+    path = f"sessions/new{query}"
     body = {"sessionDescription": {"type": "offer", "sdp": "$OFFER_SDP"}} if request.connect else None
     return (ApiCall("POST", path, body),)
 
@@ -113,7 +115,7 @@ async def _create_connected(request: CreateRequest, env: Env) -> SessionCreate:
 
         try:
             with env.keeping(result):
-                await watch(peer, request.for_s, what=f"session {session_id}")
+                await watch(peer, request.for_s, what=f"session {session_id}", session_id=session_id)
         finally:
             env.journal.session_closed(session_id, env.wallclock())
         return result()
@@ -175,9 +177,12 @@ async def close(request: CloseRequest, env: Env) -> SessionClose:
     session_id = request.session_id
     if env.journal.session(session_id) is None:
         env.confirm(f"Session {session_id} was not created from this machine. Close everything it holds?")
-    stopped = _stop_holder(env, session_id)
-    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
-        closed = await close_held(client, env, session_id)
+    try:
+        # Before its holder closes them itself, so that what became of them can be said.
+        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+            closed = await close_held(client, env, session_id)
+    finally:
+        stopped = _stop_holder(env, session_id)
     env.journal.session_closed(session_id, env.wallclock())
     return SessionClose(
         target=env.target, session_id=session_id, gone=closed is None, tracks=closed or (), stopped_pid=stopped

@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING
 
 from rtcctl.errors import ApiError, AuthError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.judge import check_at_most, check_content, check_latency, check_loss, check_received, check_sent, judge
+from rtcctl.ops.judge import (
+    NOT_SEEN,
+    check_at_most,
+    check_content,
+    check_latency,
+    check_loss,
+    check_received,
+    check_sent,
+    judge,
+)
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.results.check import Check, CheckStatus
-from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress
+from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress, Warned
 from rtcctl.results.result import Failure
 from rtcctl.results.smoke import Smoke
 from rtcctl.results.track import Publish, Subscribe
@@ -83,6 +92,10 @@ async def smoke(request: SmokeRequest, env: Env) -> Smoke:
     for name in (*request.only, *request.skip, *request.require):
         if name not in CHECKS:
             raise UsageError(f"There is no check {name!r}.", hint=f"Checks: {', '.join(CHECKS)}.")
+    if both := [name for name in request.require if name in request.skip]:
+        raise UsageError(f"--require and --skip exclude each other: {', '.join(both)}.")
+    if not _chosen(request):
+        raise UsageError("No check is left to judge.", hint=f"Checks: {', '.join(CHECKS)}.")
     async with _target(request, env) as target_env:
         started = env.clock()
         for attempt in range(1, request.attempts + 1):
@@ -90,7 +103,7 @@ async def smoke(request: SmokeRequest, env: Env) -> Smoke:
             if result.exit_status == ExitStatus.OK:
                 break
             if attempt < request.attempts:
-                env.emit(Progress(text=f"attempt {attempt} failed: {result.verdict} Trying again"))
+                env.emit(Warned(text=f"attempt {attempt} did not pass: {result.verdict}"))
         return result
 
 
@@ -250,7 +263,8 @@ class _Run:
             self._judge_publish(publication, sent, lag)
             if isinstance(error, ApiError) and error.code in media.SILENT_PUBLISHER_CODES:
                 # The call itself is fine: our media did not reach the SFU, and that is a measurement.
-                self._set(Check("subscribe", CheckStatus.FAILED, observed=0, unit="packets", detail=error.message))
+                detail = f"{NOT_SEEN}: {error.message}"
+                self._set(Check("subscribe", CheckStatus.FAILED, observed=0, unit="packets", detail=detail))
             else:
                 self._fail("subscribe", error)
             raise _StepFailedError from error
@@ -282,8 +296,10 @@ class _Run:
         self.env.emit(Progress(text=f"measuring for {self.request.for_s:g} s"))
         try:
             async with asyncio.TaskGroup() as group:
-                for peer, name in ((publisher, "the publisher"), (subscriber, "the subscriber")):
-                    group.create_task(media.watch(peer, self.request.for_s, what=name))
+                for peer, name, session_id in zip(
+                    (publisher, subscriber), ("the publisher", "the subscriber"), self.sessions, strict=True
+                ):
+                    group.create_task(media.watch(peer, self.request.for_s, what=name, session_id=session_id))
         except* NetworkError as errors:
             error = errors.exceptions[0]
             assert isinstance(error, NetworkError)
@@ -372,8 +388,8 @@ class _Run:
             self.failure = self.failure or _failure(error)
         else:
             status = CheckStatus.FAILED if left else CheckStatus.PASSED
-            detail = f"still open: {', '.join(left)}" if left else f"{count} tracks closed"
-            self._set(Check("cleanup", status, observed=len(left), limit=0, detail=detail))
+            detail = f"still open: {', '.join(left)}" if left else f"{count} track{'' if count == 1 else 's'} closed"
+            self._set(Check("cleanup", status, observed=len(left), limit=0, unit="open", detail=detail))
         for session_id in self.sessions:
             env.journal.session_closed(session_id, env.wallclock())
 
@@ -418,12 +434,16 @@ def _failure(error: RtcctlError) -> Failure:
     )
 
 
+def _chosen(request: SmokeRequest) -> tuple[str, ...]:
+    """The checks to judge, in order."""
+    wanted = {*request.only, *request.require} if request.only else set(CHECKS)
+    return tuple(name for name in CHECKS if name in wanted and name not in request.skip)
+
+
 def _selected(done: Mapping[str, Check], request: SmokeRequest) -> tuple[Check, ...]:
     """All checks in order: those not chosen are left out, those not reached are skipped, required ones must pass."""
     checks = []
-    for name in CHECKS:
-        if (request.only and name not in request.only and name not in request.require) or name in request.skip:
-            continue
+    for name in _chosen(request):
         check = done.get(name) or Check(name, CheckStatus.SKIPPED, detail="not reached")
         if check.status is CheckStatus.SKIPPED and name in request.require:
             check = replace(check, status=CheckStatus.FAILED, detail=f"required, but {check.detail}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtcctl.errors import ApiError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.judge import check_loss, check_received, check_sent
+from rtcctl.ops.judge import MAX_SILENCE_S, check_loss, check_received, check_sent
 from rtcctl.ops.session import (
     CLEAN_UP_DEADLINE_S,
     COMMAND_DEADLINE_S,
@@ -35,6 +35,7 @@ from rtcctl.results.track import (
 if TYPE_CHECKING:
     from rtcctl.ops.media import Publication, Subscription
     from rtcctl.probe.peer import Peer
+    from rtcctl.realtime.client import RealtimeClient
 
 INTERVAL_S = 1.0
 "How often a running probe reports."
@@ -98,7 +99,9 @@ def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
         "sessionDescription": {"type": "offer", "sdp": "$OFFER_SDP"},
         "tracks": [{"location": "local", "mid": "0", "trackName": request.track_name}],
     }
-    create = () if request.session_id else (ApiCall("POST", "sessions/new"),)
+    create = (
+        ApiCall("GET", f"sessions/{request.session_id}") if request.session_id else ApiCall("POST", "sessions/new"),
+    )
     return (*create, ApiCall("POST", f"sessions/{request.session_id or '$SESSION_ID'}/tracks/new", body))
 
 
@@ -158,6 +161,8 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         peer = await stack.enter_async_context(media.open_peer(env))
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+            if request.session_id is not None:
+                await _require_unconnected(client, env, request.session_id)
             session_id = request.session_id or await new_session(client, env)
             await stack.enter_async_context(closing_at_end(env, session_id))
             publication = await media.publish(client, env, peer, session_id, source, request.track_name)
@@ -187,6 +192,18 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         return result()
 
 
+async def _require_unconnected(client: RealtimeClient, env: Env, session_id: str) -> None:
+    """Refuse a session that has a peer: a second one's offer would take the connection away from the first."""
+    holder = env.journal.holder(session_id)
+    if holder is None and not (await read(client, env, session_id)).tracks:
+        return
+    raise UsageError(
+        f"Session {session_id} is connected already"
+        + (f", by process {holder}." if holder is not None else ": it has tracks."),
+        hint="A session is one peer connection. Publish without SESSION to make another one.",
+    )
+
+
 async def _report_sent(publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float) -> None:
     """Emit what was sent each second, into the journal too, until `for_s` is over."""
 
@@ -208,11 +225,11 @@ async def _report_sent(publication: Publication, env: Env, peer: Peer, for_s: fl
             sent=sent,
         )
 
-    await _each_interval(env, peer, for_s, f"session {publication.session_id}", interval)
+    await _each_interval(env, peer, for_s, publication.session_id, interval)
 
 
 async def _each_interval(
-    env: Env, peer: Peer, for_s: float | None, what: str, interval: Callable[[float], Interval]
+    env: Env, peer: Peer, for_s: float | None, session_id: str, interval: Callable[[float], Interval]
 ) -> None:
     """Emit `interval(now)` each second until `for_s` is over (`None`: for ever); an outage is a `NetworkError`."""
     from rtcctl.ops.media import watch
@@ -223,7 +240,12 @@ async def _each_interval(
         tick += 1
         due = started + tick * INTERVAL_S
         end = None if for_s is None else started + for_s
-        await watch(peer, max(0.0, (due if end is None else min(due, end)) - env.clock()), what=what)
+        await watch(
+            peer,
+            max(0.0, (due if end is None else min(due, end)) - env.clock()),
+            what=f"session {session_id}",
+            session_id=session_id,
+        )
         now = env.clock()
         if now >= due - 0.001:
             env.emit(interval(now))
@@ -268,16 +290,18 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
                 client, env, peer, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s
             )
         receiver = subscription.receiver
+        flow = Flow()
 
         def result() -> Subscribe:
-            statistics = receiver.statistics(env.clock())
+            now = env.clock()
+            statistics = receiver.statistics(now)
             return subscribe_result(
                 env,
                 subscription,
                 statistics,
                 first_packet_at=receiver.first_packet_at,
                 checks=(
-                    check_received(statistics),
+                    check_received(statistics, silent_s=flow.silent_s(now), saturated=lag.reason),
                     *check_loss(statistics, request.max_fraction_lost, lag.reason),
                 ),
             )
@@ -286,7 +310,7 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
             await first_packet(subscription, env)
             if receiver.first_packet_at is not None:
                 lag.reset()
-                await _report_received(subscription, env, peer, request.for_s)
+                await _report_received(subscription, env, peer, request.for_s, flow)
         return result()
 
 
@@ -304,13 +328,36 @@ async def first_packet(subscription: Subscription, env: Env) -> None:
         )
 
 
-async def _report_received(subscription: Subscription, env: Env, peer: Peer, for_s: float) -> None:
+class Flow:
+    """When media last arrived, to the interval: a connection can live on (STUN, RTCP) while its publisher is gone."""
+
+    def __init__(self) -> None:
+        self._arrived_at: float | None = None
+        self._is_said = False
+
+    def note(self, packets_received: int, now: float) -> str | None:
+        """Take an interval in; once for each silence, what is to be said of it."""
+        if packets_received or self._arrived_at is None:
+            self._arrived_at, self._is_said = now, False
+        if self._is_said or self.silent_s(now) < MAX_SILENCE_S:
+            return None
+        self._is_said = True
+        return f"no media for {self.silent_s(now):.0f} s: its publisher has stopped sending, or is gone"
+
+    def silent_s(self, now: float) -> float:
+        """Seconds since media arrived; 0 before any interval was over."""
+        return 0.0 if self._arrived_at is None else now - self._arrived_at
+
+
+async def _report_received(subscription: Subscription, env: Env, peer: Peer, for_s: float, flow: Flow) -> None:
     """Emit what arrived each second, into the journal too, until `for_s` is over."""
     first = subscription.receiver.first_packet_at
     assert first is not None
 
     def interval(now: float) -> Interval:
         received = subscription.receiver.interval(now)
+        if warning := flow.note(received.packets_received, now):
+            env.emit(Warned(text=f"{subscription.publisher_session_id}/{subscription.track_name}: {warning}"))
         env.journal.interval(
             subscription.session_id,
             track_name=subscription.track_name,
@@ -327,7 +374,7 @@ async def _report_received(subscription: Subscription, env: Env, peer: Peer, for
             received=received,
         )
 
-    await _each_interval(env, peer, for_s, f"session {subscription.session_id}", interval)
+    await _each_interval(env, peer, for_s, subscription.session_id, interval)
 
 
 def subscribe_result(

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import Profile
 
-PLACEHOLDERS = ("$SESSION_ID", "$MID", "$OFFER_SDP", "$ANSWER_SDP")
+PLACEHOLDERS = ("$SESSION_ID", "$PUBLISHER_SESSION_ID", "$MID", "$OFFER_SDP", "$ANSWER_SDP")
 "What is known only once earlier calls have been answered. The shell expands them, so an SDP must be JSON-escaped."
 
 _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDERS) + r")(?![A-Z_])")

@@ -10,7 +10,6 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from rtcctl.report import figures
-from rtcctl.report.figures import UNKNOWN
 from rtcctl.report.layout import Line, Styled, draw, grid, line
 from rtcctl.report.table import STYLES
 from rtcctl.results.check import CheckStatus
@@ -62,6 +61,7 @@ def _intervals(intervals: list[Interval]) -> list[Line]:
     rows = []
     for interval in intervals:
         sent, received = interval.sent, interval.received
+        cells: tuple[str, ...]
         if received is not None:
             latency = received.latency_ms
             cells = (
@@ -80,13 +80,13 @@ def _intervals(intervals: list[Interval]) -> list[Line]:
                 figures.bits_per_second(sent.bitrate_bps),
                 figures.milliseconds(sent.jitter_ms),
                 figures.milliseconds(sent.rtt_ms),
-                UNKNOWN,
-                UNKNOWN,
             )
         else:
             continue
         rows.append((figures.seconds(interval.elapsed_s), *cells))
-    header = ("time", "packets", "loss", "bitrate", "jitter", "round trip", "latency p95", "tone")
+    header: tuple[str, ...] = ("time", "packets", "loss", "bitrate", "jitter", "round trip", "latency p95", "tone")
+    # A publisher knows neither how old its packets arrive nor what is heard.
+    header = header[: max(map(len, rows), default=0)]
     return grid(header, rows, right=range(len(header)))
 
 
@@ -111,6 +111,10 @@ class Live:
     def print(self, text: str) -> None:
         """A line above the display."""
         self._console.print(Text(text), soft_wrap=True)
+
+    def clear(self) -> None:
+        """Take it away until something happens: someone else writes to the terminal."""
+        self._live.update(Text(""), refresh=True)
 
     def stop(self) -> None:
         """Take it away."""

@@ -94,7 +94,33 @@ def test_a_server_that_dies_under_a_subscriber_is_6(home: Home):
             assert document["packets_received"] > 0
             assert document["failure"]["phase"] == "media"
             assert "5 s" in subscriber.stderr
+            assert f"rtcctl session get {document['session_id']}" in subscriber.stderr
         assert publisher.wait(15) == 6
+
+
+def test_a_publisher_that_dies_fails_its_subscriber_with_3(home: Home):
+    """The connection lives on and nothing that came was lost: it is said, and it is not good enough."""
+    with home.dev(), home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
+        track = f"{publisher.event('published')['session_id']}/mic"
+        with home.running("track", "subscribe", track, "--for", "4s", "--output", "jsonl") as subscriber:
+            subscriber.event("interval")
+            publisher.process.kill()
+            assert "no media for 2 s" in subscriber.event("warning")["text"]
+            summary = subscriber.event("summary")
+            assert subscriber.wait() == 3, subscriber.stderr
+        received = next(check for check in summary["checks"] if check["name"] == "received")
+        assert received["status"] == "failed"
+        assert "media stopped" in received["detail"]
+
+
+def test_a_session_has_one_peer(home: Home):
+    """A second publisher is refused a session that is held, before it takes the connection away."""
+    with home.dev(), home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
+        session_id = publisher.event("published")["session_id"]
+        done = home.run("track", "publish", session_id, "--name", "other", "--for", "1s")
+        assert done.status == 2
+        assert f"process {publisher.process.pid}" in done.stderr
+        publisher.event("interval")
 
 
 def test_sessions_create_get_list_close(home: Home):
@@ -132,7 +158,9 @@ def test_detached_publisher_goes_on_until_the_session_is_closed(home: Home):
             stats = home.run("stats", "session", session_id, "--output", "json").document
             assert [t["track_name"] for t in stats["tracks"]] == ["mic"]
             assert any(interval["sent"] and interval["sent"]["packets_sent"] > 0 for interval in stats["intervals"])
-            assert home.run("session", "close", session_id).status == 0
+            closed = home.run("session", "close", session_id, "--output", "json").document
+            assert [track["outcome"] for track in closed["tracks"]] == ["closed"]
+            assert (closed["gone"], closed["stopped_pid"]) == (False, pid)
             wait_until(lambda: not Path(f"/proc/{pid}").exists())
         finally:
             if Path(f"/proc/{pid}").exists():

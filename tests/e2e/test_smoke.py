@@ -71,9 +71,10 @@ def test_smoke_only_and_skip(home: Home):
     assert list(by_name(only.document)) == ["content", "loss"]
     skip = home.run("smoke", "--for=1s", "--skip", "latency", "--skip", "rtt", "--output", "json")
     assert list(by_name(skip.document)) == [c for c in CHECKS if c not in ("latency", "rtt")]
-    unknown = home.run("smoke", "--only", "sound")
-    assert unknown.status == 2
-    assert "sound" in unknown.stderr
+    for names, said in (("sound", "sound"), ("", "--only: an empty name"), ("api,,loss", "--only: an empty name")):
+        wrong = home.run("smoke", "--only", names)
+        assert wrong.status == 2
+        assert said in wrong.stderr
 
 
 def test_smoke_fails_a_limit_with_3(home: Home):

@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
@@ -18,6 +18,7 @@ from rtcctl.journal import Journal
 from rtcctl.ops.env import Env
 from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET
 from rtcctl.realtime.profile import Profile
+from rtcctl.results.event import Event, Warned
 
 SECRET = "s3cret" * 8
 
@@ -50,14 +51,22 @@ def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 
-def _env(secret: str, tmp_path: Path) -> Env:
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path / "state") as journal:
+        yield journal
+
+
+def _env(secret: str, journal: Journal) -> Env:
     profile = Profile(name="prod", api_base="https://rtc.example/v1", app_id="app1", app_secret=secret)
-    return EnvWithApi(profile=profile, journal=Journal.open(tmp_path / "state"))
+    return EnvWithApi(profile=profile, journal=journal)
 
 
-async def test_a_verified_profile_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_verified_profile_is_stored(
+    tmp_path: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the API accepts is kept; the secret in a file that only its owner reads, and never shown."""
-    result = await new_profile.verify_and_store({}, _env(SECRET, tmp_path))
+    result = await new_profile.verify_and_store({}, _env(SECRET, journal))
     assert result.exit_status == 0
     assert config.resolve("prod").profile.app_secret == SECRET
     path = tmp_path / "secrets.toml"
@@ -72,10 +81,14 @@ async def test_a_verified_profile_is_stored(tmp_path: Path, capsys: pytest.Captu
     assert document["profiles"][0]["used"] is True
 
 
-async def test_a_refused_profile_is_not_stored(tmp_path: Path) -> None:
-    """A swapped or mistyped secret leaves no trace."""
-    result = await new_profile.verify_and_store({}, _env("wrong" * 8, tmp_path))
+async def test_a_refused_profile_is_not_stored(tmp_path: Path, journal: Journal) -> None:
+    """A swapped or mistyped secret leaves no trace, and that is said."""
+    said: list[Event] = []
+    env = _env("wrong" * 8, journal)
+    env.emit = said.append
+    result = await new_profile.verify_and_store({}, env)
     assert result.exit_status == 4
+    assert [event.text for event in said if isinstance(event, Warned)] == [f"profile {env.profile.name} was not stored"]
     assert not (tmp_path / "config.toml").exists()
     assert not (tmp_path / "secrets.toml").exists()
 
@@ -184,3 +197,20 @@ def test_kept_secrets_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "dev-secrets.json").write_text("{}")
     with pytest.raises(UsageError, match=r"dev-secrets\.json"):
         credentials_for("0.0.0.0", tmp_path, None)
+
+
+def test_the_public_secret_is_refused_off_loopback(tmp_path: Path) -> None:
+    """Who asks for it by name is told, and not given another one."""
+    with pytest.raises(UsageError, match="everybody knows"):
+        credentials_for("0.0.0.0", tmp_path, DEVELOPMENT_APP_SECRET)
+    assert credentials_for("::1", tmp_path, DEVELOPMENT_APP_SECRET).are_development
+
+
+@pytest.mark.parametrize(("name", "said"), [("taken", "already has a profile taken"), ("a b", "a b")])
+def test_a_name_that_cannot_be_used_is_refused_before_anything_is_asked(
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody types three secrets to be told then."""
+    config.add_profile("taken", app_id="app")
+    assert main(["config", "add", name]) == 2
+    assert said in capsys.readouterr().err

@@ -1,17 +1,19 @@
 """stdout and stderr, and the questions a person is asked."""
 
+import errno
 import io
 import sys
 
 import pytest
 
 from rtcctl.cli.options import Common
-from rtcctl.cli.output import Streams
+from rtcctl.cli.output import HOME_AND_CLEAR, Streams, TableOutput
 from rtcctl.cli.run import Face, guard, run
 from rtcctl.config import Resolution
+from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
 from rtcctl.realtime.profile import Profile
-from rtcctl.results.event import EmbeddedServerStarted, Progress, Warned
+from rtcctl.results.event import EmbeddedServerStarted, Progress, Refreshed, Warned
 from rtcctl.results.result import Result
 from rtcctl.results.track import TrackWait
 
@@ -99,3 +101,43 @@ def test_a_person_is_asked(answer: str, expected: int, monkeypatch: pytest.Monke
     face = Face(name="test", resolution=Resolution(Profile(name="test", api_base="http://127.0.0.1:1/v1")))
     assert guard(lambda: run(operation, None, Common(), face), []) == expected
     assert "End it? [y/N]" in err.getvalue()
+
+
+class FullDisk(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_no_bug_of_ours() -> None:
+    """What cannot be written is said, as an error of the user's."""
+    with pytest.raises(UsageError, match="stdout cannot be written: No space left"):
+        Streams(out=FullDisk(), err=io.StringIO()).out("text")
+
+
+def test_the_display_makes_room_for_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one terminal, a line of the result does not run on behind what is being drawn."""
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Terminal()
+    streams = Streams(out=screen, err=screen, colour=False)
+    streams.start_live()
+    streams.say(Progress(text="connecting"))
+    streams.out("published")
+    streams.stop_live()
+    before, _, _ = screen.getvalue().partition("published")
+    assert "connecting" in before
+    assert not before.endswith("connecting")
+
+
+@pytest.mark.parametrize(("out", "separator"), [(Terminal(), HOME_AND_CLEAR), (io.StringIO(), "\n")])
+def test_a_watched_result_is_shown_once_when_it_ends(out: io.StringIO, separator: str) -> None:
+    """Drawn in its place on a terminal, the last one too; in a pipe with a line between two."""
+    output = TableOutput(Streams(out=out, err=io.StringIO(), colour=False), None)
+    output.event(Refreshed(result=_WAITED))
+    output.event(Refreshed(result=_WAITED))
+    assert out.getvalue().count(separator + "track") == (2 if out.isatty() else 1)
+    output.result(_WAITED, 130)
+    if out.isatty():
+        assert out.getvalue().rpartition(separator)[2].count("track ") == 1
+
+
+_WAITED = TrackWait(session_id="s", track_name="mic", waited_s=1.0)

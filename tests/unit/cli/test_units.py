@@ -97,3 +97,9 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     for parser in PARSERS:
         with suppress(SpellingError):
             assert isinstance(parser.parse(text), parser)
+
+
+def test_a_percentile_without_a_unit_is_spelled_out() -> None:
+    """The right spelling is the whole value, not its second half."""
+    with pytest.raises(SpellingError, match="p95=30ms"):
+        PercentileLimit.parse("p95=30")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from rtcctl.errors import ExitStatus
-from rtcctl.ops.judge import check_at_most, check_content, check_latency, check_loss, check_received, check_sent, judge
+from rtcctl.ops.judge import (
+    NOT_SEEN,
+    check_at_most,
+    check_content,
+    check_latency,
+    check_loss,
+    check_received,
+    check_sent,
+    judge,
+)
 from rtcctl.results.check import Check, CheckStatus, exit_status_of
 from rtcctl.results.result import Failure, Percentiles
 from rtcctl.results.track import ReceivedStatistics, SentStatistics
@@ -121,10 +130,27 @@ def checks(**status: str) -> list[Check]:
     return [Check(name, CheckStatus(value), detail=f"{name} detail") for name, value in status.items()]
 
 
+def test_media_that_stopped_is_not_good():
+    """What arrived may be whole: a publisher that went away in the middle still fails, and a stall of ours does not."""
+    assert check_received(received(), silent_s=1.4).status is CheckStatus.PASSED
+    stopped = check_received(received(), silent_s=8.0)
+    assert (stopped.status, stopped.detail) == (CheckStatus.FAILED, "media stopped 8 s before the end")
+    assert check_received(received(), silent_s=8.0, saturated=SATURATED).status is CheckStatus.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("detail", "end"), [(f"{NOT_SEEN}: x", "the SFU"), ("nothing arrived", "the subscriber")])
+def test_the_verdict_says_how_far_media_came(detail: str, end: str):
+    """A pull that the SFU refuses for want of media was lost on the way up, one it offered on the way down."""
+    verdict, _ = judge([Check("subscribe", CheckStatus.FAILED, detail=detail)], None, "local", [])
+    assert f"never reaches {end};" in verdict
+
+
 @pytest.mark.parametrize(
     ("checked", "failure", "said"),
     [
-        ({"api": "passed", "loss": "passed"}, None, "fine"),
+        ({"api": "passed", "content": "passed", "loss": "passed"}, None, "fine"),
+        ({"api": "passed", "loss": "passed"}, None, "Passed: api, loss."),
+        ({"api": "passed", "content": "passed", "loss": "skipped"}, None, "not judged: loss"),
         ({"api": "failed"}, Failure(exit_status=4, message="refused"), "credentials"),
         ({"api": "failed"}, Failure(exit_status=6, message="nobody listens", phase="tcp"), "nobody listens"),
         ({"session": "failed"}, Failure(exit_status=6, message="no", phase="ice"), "ICE"),

@@ -37,6 +37,7 @@ def test_a_publisher_has_rows_too() -> None:
     state = State()
     state.add(Interval(session_id="s", track_name="t", elapsed_s=1.0, sent=SENT))
     assert "64.0 kbit/s" in _drawn(state)
+    assert "tone" not in _drawn(state)
 
 
 def test_what_is_not_drawn_changes_nothing() -> None:
