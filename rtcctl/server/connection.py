@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from random import Random
@@ -71,9 +72,8 @@ _SSRCS_PER_TRACK = 16
 _BLOCKS_PER_REPORT = 31
 _REPORTS_PER_PACKET = 15
 "Sender reports with their CNAMEs in one compound packet, so that it fits a datagram."
-_UFRAG_LENGTH, _PWD_LENGTH = 8, 24
-"Characters of 6 bit each; RFC 8445 §5.3 asks for 24 and 128 bits."
-_ICE_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_UFRAG_BYTES, _PWD_BYTES = 6, 18
+"Of randomness, multiples of 3; RFC 8445 §5.3 asks for 24 and 128 bits."
 
 
 class ConnectionState(Enum):
@@ -376,10 +376,10 @@ class Connection:
         del old  # only now: subscriptions had pointed at it
 
     def _credentials(self) -> tuple[str, str]:
-        def draw(length: int) -> str:
-            return "".join(self._random.choices(_ICE_CHARACTERS, k=length))
-
-        return draw(_UFRAG_LENGTH), draw(_PWD_LENGTH)
+        # The characters of base64 are those of ICE (RFC 8839 §5.4).
+        drawn = b64encode(self._random.randbytes(_UFRAG_BYTES + _PWD_BYTES)).decode("ascii")
+        split = _UFRAG_BYTES // 3 * 4
+        return drawn[:split], drawn[split:]
 
     def _start_dtls(self, now: float) -> None:
         """As the DTLS client, say hello as soon as there is somebody to say it to."""

@@ -43,7 +43,7 @@ async def measured(env: Env, server: tuple[str, int], *, hold_s: float, for_s: f
         await media.wait_connected(subscriber, env, pulling)
         receiver = subscriber.receiver(mid)
         await receiver.wait_first_packet(5)
-        await media.watch(subscriber, for_s, what="the subscriber")
+        await media.watch(subscriber, for_s, what="the subscriber", session_id=pulling)
         latency = receiver.statistics(env.clock()).latency_ms
         assert latency is not None
         return latency, median(entry.held_s for entry in between.ledger) * 1000
