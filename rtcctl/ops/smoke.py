@@ -245,7 +245,7 @@ class _Run:
         lag: LoopMonitor,
     ) -> Subscription:
         from rtcctl.ops import media
-        from rtcctl.ops.track import FIRST_PACKET_DEADLINE_S
+        from rtcctl.ops.running import FIRST_PACKET_DEADLINE_S
 
         self.env.emit(Progress(text="subscribe"))
         try:
@@ -308,7 +308,7 @@ class _Run:
     # -- judging -------------------------------------------------------------------------------------------------
 
     def _judge(self, publication: Publication, subscription: Subscription, lag: LoopMonitor) -> None:
-        from rtcctl.ops.track import subscribe_result
+        from rtcctl.ops.running import subscribe_result
 
         now = self.env.clock()
         sent = publication.sender.statistics(now)

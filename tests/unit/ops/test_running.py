@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtcctl.ops.track import Flow
+from rtcctl.ops.running import Flow
 
 
 def test_a_silence_is_said_once_and_counted_to_the_end():
