@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rtcctl.realtime.curl import ApiCall
     from rtcctl.realtime.profile import Profile
     from rtcctl.results.event import Event
-    from rtcctl.results.result import Failure, Result
+    from rtcctl.results.result import Result
 
 Request = TypeVar("Request")
 
@@ -260,10 +260,11 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
     from dataclasses import replace
 
     from rtcctl.cli import reports
+    from rtcctl.results.result import Failure
 
     result, error = ending.result or env.partial, ending.error
     status = int(result.exit_status) if result is not None else int(ExitStatus.OK)
-    failure = _failure(error) if error is not None else None
+    failure = Failure.of(error) if error is not None else None
     if failure is not None:
         status = failure.exit_status
         result = replace(result, failure=failure) if result is not None else None
@@ -287,20 +288,6 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
     if ending.signals and result is None and not face.is_daemon:
         streams.err("interrupted before there was anything to report")
     return status
-
-
-def _failure(error: RtcctlError) -> Failure:
-    from rtcctl.results.result import Failure
-
-    return Failure(
-        exit_status=int(error.exit_status),
-        message=error.message,
-        hint=error.hint,
-        status=getattr(error, "status", None),
-        code=getattr(error, "code", None),
-        phase=getattr(error, "phase", None),
-        ray=getattr(error, "ray", None),
-    )
 
 
 def _loop_factory() -> Callable[[], AbstractEventLoop] | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rtcctl.errors import ApiError, AuthError, RtcctlError
+from rtcctl.errors import AuthError, RtcctlError
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import COMMAND_DEADLINE_S
 from rtcctl.realtime.profile import Profile
@@ -54,16 +54,11 @@ async def check(request: CheckRequest, env: Env) -> ConfigCheck:
             detail = await _explain_refusal(kind, secret, env) or error.message
             rows.append(SecretCheck(kind=kind, origin=origin, accepted=False, allows="", detail=detail))
             checks.append(Check(kind, CheckStatus.FAILED, detail=detail))
-            failure = failure or Failure(
-                exit_status=int(error.exit_status), message=detail, hint=error.hint, status=error.status
-            )
+            failure = failure or replace(Failure.of(error), message=detail)
         except RtcctlError as error:
             rows.append(SecretCheck(kind=kind, origin=origin, accepted=None, allows="", detail=error.message))
             checks.append(Check(kind, CheckStatus.INCONCLUSIVE, detail=error.message))
-            status = error.status if isinstance(error, ApiError) else None
-            failure = failure or Failure(
-                exit_status=int(error.exit_status), message=error.message, hint=error.hint, status=status
-            )
+            failure = failure or Failure.of(error)
         else:
             rows.append(SecretCheck(kind=kind, origin=origin, accepted=True, allows=ALLOWS[kind]))
             checks.append(Check(kind, CheckStatus.PASSED, detail=ALLOWS[kind]))

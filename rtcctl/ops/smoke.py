@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rtcctl.errors import ApiError, AuthError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
+from rtcctl.errors import ApiError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import (
     NOT_SEEN,
@@ -303,7 +303,7 @@ class _Run:
         except* NetworkError as errors:
             error = errors.exceptions[0]
             assert isinstance(error, NetworkError)
-            self.failure = _failure(error)
+            self.failure = Failure.of(error)
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -366,7 +366,7 @@ class _Run:
     def _fail(self, name: str, error: RtcctlError) -> None:
         status = CheckStatus.INCONCLUSIVE if isinstance(error, InconclusiveError) else CheckStatus.FAILED
         self._set(Check(name, status, detail=error.message, hint=error.hint))
-        self.failure = _failure(error)
+        self.failure = Failure.of(error)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -385,7 +385,7 @@ class _Run:
                     left += await _still_open(client, env, session_id)
         except RtcctlError as error:
             self._set(Check("cleanup", CheckStatus.FAILED, detail=error.message, hint=error.hint))
-            self.failure = self.failure or _failure(error)
+            self.failure = self.failure or Failure.of(error)
         else:
             status = CheckStatus.FAILED if left else CheckStatus.PASSED
             detail = f"still open: {', '.join(left)}" if left else f"{count} track{'' if count == 1 else 's'} closed"
@@ -420,18 +420,6 @@ async def _still_open(client: RealtimeClient, env: Env, session_id: str) -> list
             return []
         raise
     return [f"{session_id}/{track.track_name}" for track in tracks if track.status != "inactive"]
-
-
-def _failure(error: RtcctlError) -> Failure:
-    return Failure(
-        exit_status=int(error.exit_status),
-        message=error.message,
-        hint=error.hint,
-        status=error.status if isinstance(error, ApiError | AuthError) else None,
-        code=error.code if isinstance(error, ApiError | AuthError) else None,
-        phase=error.phase if isinstance(error, NetworkError) else None,
-        ray=error.ray if isinstance(error, ApiError | AuthError) else None,
-    )
 
 
 def _chosen(request: SmokeRequest) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rtcctl.errors import ExitStatus
+from rtcctl.errors import ApiError, AuthError, ExitStatus, NetworkError, RtcctlError
 from rtcctl.results.check import Check, exit_status_of
 from rtcctl.results.target import Target
 
@@ -24,6 +24,19 @@ class Failure:
     phase: str | None = None
     "Where the network failed: dns, tcp, tls, http, ice, dtls, media."
     ray: str | None = None
+
+    @classmethod
+    def of(cls, error: RtcctlError) -> Failure:
+        """What a result keeps of an error."""
+        return cls(
+            exit_status=int(error.exit_status),
+            message=error.message,
+            hint=error.hint,
+            status=error.status if isinstance(error, ApiError | AuthError) else None,
+            code=error.code if isinstance(error, ApiError | AuthError) else None,
+            phase=error.phase if isinstance(error, NetworkError) else None,
+            ray=error.ray if isinstance(error, ApiError | AuthError) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
