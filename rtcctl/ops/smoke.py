@@ -332,7 +332,10 @@ class _Run:
         )
 
     def _judge_publish(self, publication: Publication, sent: SentStatistics, lag: LoopMonitor) -> None:
+        from rtcctl.probe.sources import PACKET_S
+
         check = check_sent(sent, lag.reason)
+        rate = f"{1 / PACKET_S:.0f} a second"
         lost = (
             "no receiver report yet" if sent.fraction_lost is None else f"{sent.fraction_lost:.1%} lost on the way up"
         )
@@ -343,7 +346,7 @@ class _Run:
             and sent.fraction_lost > self.request.limits.max_fraction_lost
         ):
             status = CheckStatus.FAILED
-        self._set(replace(check, name="publish", status=status, detail=f"{check.detail}, {lost}"))
+        self._set(replace(check, name="publish", status=status, detail=f"{check.detail} at {rate}, {lost}"))
         timing = publication.timing
         self.publish = Publish(
             target=self.env.target,
