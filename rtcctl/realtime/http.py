@@ -183,9 +183,20 @@ class HttpApi:
             content = json.dumps(body, separators=(",", ":")).encode()
         request = f"{method} {url.removeprefix(self.profile.api_base)}"
 
+        refused: RtcctlError | None = None
+
         async def attempt() -> ApiAnswer:
-            response = await self._send(method, url, headers, content, request, read_timeout_s)
-            return self._judge(response, request, secret, item_failures)
+            nonlocal refused
+            try:
+                response = await self._send(method, url, headers, content, request, read_timeout_s)
+                return self._judge(response, request, secret, item_failures)
+            except _RetryableError as exc:
+                refused = exc.error
+                raise
+            except DeadlineError as exc:
+                if refused is not None:
+                    raise refused from exc
+                raise
 
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,

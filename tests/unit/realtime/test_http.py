@@ -321,6 +321,14 @@ async def test_retries_stop_at_the_deadline_with_the_last_answer():
     assert service.time.now < 1004
 
 
+async def test_an_attempt_that_is_cut_off_does_not_hide_the_last_answer():
+    """Refused as not ready, asked again, and then the time was over: it was not ready."""
+    service = Service(json_reply(425, {"errorCode": "session_error"}), httpx.ReadTimeout("slow"))
+    with pytest.raises(ApiError, match="425"):
+        await call(service, deadline_s=15)
+    assert len(service.requests) == 2
+
+
 async def test_timeouts_are_cut_to_the_deadline():
     """And never longer than an exchange may take."""
     service = Service(OK)
