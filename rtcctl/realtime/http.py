@@ -47,7 +47,13 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
 _MAYBE_DONE = "It may have been done nevertheless: look with `rtcctl session get SESSION` before repeating it."
+_MAYBE_CREATED = "A session may have been made nevertheless; it expires by itself, so it can be asked for again."
 _UNKNOWN_SESSION = "Is the session id right? Cloudflare may leave a question about an unknown session unanswered."
+
+
+def _unanswered(request: str) -> str:
+    """What to do about a change whose answer was lost."""
+    return _MAYBE_CREATED if request.partition("?")[0].endswith("sessions/new") else _MAYBE_DONE
 
 
 class SecretKind(Enum):
@@ -282,7 +288,7 @@ class HttpApi:
                 f"{request}: no answer within {waited_s:.3g} s.",
                 awaited=f"the answer to {request}",
                 after_s=waited_s,
-                hint=_UNKNOWN_SESSION if method == "GET" else _MAYBE_DONE,
+                hint=_UNKNOWN_SESSION if method == "GET" else _unanswered(request),
             ) from exc
         except httpx.InvalidURL as exc:
             raise UsageError(f"{request}: no such URL can be asked for.") from exc
@@ -296,7 +302,7 @@ class HttpApi:
             raise NetworkError(
                 f"{request}: the connection to {self._endpoint.host}:{self._endpoint.port} was lost before the answer.",
                 phase="http",
-                hint="Try again." if method == "GET" else _MAYBE_DONE,
+                hint="Try again." if method == "GET" else _unanswered(request),
             ) from exc
         self.last_round_trip_ms = (self._clock() - started) * 1000
         self.last_ray = response.headers.get("cf-ray")

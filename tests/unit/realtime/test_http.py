@@ -26,6 +26,7 @@ async def call(
     method: str = "GET",
     body: object = None,
     *,
+    url: str = URL,
     profile: Profile = PROFILE,
     deadline_s: float | None = None,
     secret: SecretKind = SecretKind.APP,
@@ -40,7 +41,7 @@ async def call(
         sleep=service.time.sleep,
     )
     async with api:
-        answer = await api.call(method, URL, body, secret=secret, item_failures=item_failures)
+        answer = await api.call(method, url, body, secret=secret, item_failures=item_failures)
     return api, answer
 
 
@@ -350,6 +351,15 @@ async def test_a_read_timeout_is_a_deadline_error():
         await call(service, "POST")
     assert "may have been done" in caught.value.hint
     assert len(service.requests) == 2
+
+
+async def test_a_lost_answer_to_sessions_new_names_no_session():
+    """There is none to look at; another one can be made."""
+    service = Service(httpx.ReadTimeout("slow"))
+    with pytest.raises(DeadlineError) as caught:
+        await call(service, "POST", url=PROFILE.api_base + "/apps/app/sessions/new?correlationId=x")
+    assert "expires by itself" in caught.value.hint
+    assert "session get" not in caught.value.hint
 
 
 async def test_a_timeout_at_the_deadline_is_the_commands():
