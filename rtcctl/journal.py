@@ -226,10 +226,12 @@ class Journal:
     def intervals(self, session_id: str) -> tuple[ProbeInterval, ...]:
         """The last interval of each probe that publishes into the session or subscribes to it or for it.
 
-        `pid` is `None` when the probe no longer runs.
+        Publishers come first, so that a table that is watched keeps its order. `pid` is `None` when the probe no
+        longer runs.
         """
         rows = self._read(
-            "SELECT * FROM intervals WHERE session_id = ? OR publisher_session_id = ? ORDER BY measured_at DESC",
+            "SELECT * FROM intervals WHERE session_id = ? OR publisher_session_id = ? "
+            "ORDER BY COALESCE(publisher_session_id, '') <> '', measured_at DESC",
             session_id,
             session_id,
         )

@@ -59,9 +59,14 @@ class Ids:
 
 
 def shape(line: str) -> str:
-    """A line without what differs from run to run: numbers, ids, widths, rules of tables."""
+    """A line without what differs from run to run: numbers or the dash of an unknown one, ids, widths, rules of tables.
+
+    Whether RTCP has told a round trip yet, or only STUN, is a matter of the second it was asked in.
+    """
     line = re.sub(r"[─━═│┃|+┌┐└┘├┤┬┴┼-]+", " ", line)
     line = _TOKEN.sub("#", line)
+    line = re.sub(r"# ms\b|–", "#", line)
+    line = re.sub(r"\bby (rtcp|stun)\b", "by #", line)
     return re.sub(r"\s+", " ", line).strip()
 
 

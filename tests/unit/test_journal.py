@@ -154,11 +154,11 @@ def interval(
 
 
 def test_the_last_interval_is_kept(journal: Journal):
-    """Of each probe that publishes into the session, subscribes with it or subscribes to it."""
+    """Of each probe that publishes into the session, subscribes with it or subscribes to it; publishers first."""
     interval(journal, "p", at=1.0)
     interval(journal, "p", at=2.0, sent=SENT)
     interval(journal, "s", publisher="p", at=3.0, received=RECEIVED, pid=GONE)
-    subscribed, published = journal.intervals("p")
+    published, subscribed = journal.intervals("p")
     assert (published.sent, published.received, published.pid) == (SENT, None, os.getpid())
     assert published.publisher_session_id is None
     assert (subscribed.received, subscribed.sent, subscribed.pid) == (RECEIVED, None, None)
