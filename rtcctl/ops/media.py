@@ -99,8 +99,7 @@ async def publish(
         session_id, [TrackObject(location="local", mid=sender.mid, track_name=track_name)], offer=offer
     )
     for item in answer.tracks or ():
-        if item.error_code:
-            raise item_error(f"track {track_name}", item.error_code, item.error_description)
+        item.raise_for_error(f"track {track_name}")
     if answer.session_description is None:
         raise ApiError(f"The API published {track_name} but gave no answer to our offer.", status=200)
     await peer.set_answer(answer.session_description.sdp)
@@ -176,29 +175,19 @@ async def pull(
         item = answer.tracks[0] if answer.tracks else None
         if item is None:
             raise ApiError("The API answered the pull without saying what became of the track.", status=200)
-        if not item.error_code:
+        try:
+            item.raise_for_error(f"track {publisher_session_id}/{track_name}")
+        except ApiError as error:
+            refusal = error
+            now = env.clock()
+            if error.code not in RETRIED_ITEM_CODES or now >= give_up_at:
+                raise
+        else:
             if answer.session_description is None or not item.mid:
                 raise ApiError("The API accepted the pull but made no offer.", status=200)
             return requested_at, item.mid, answer.session_description.sdp
-        refusal = item_error(f"track {publisher_session_id}/{track_name}", item.error_code, item.error_description)
-        now = env.clock()
-        if item.error_code not in RETRIED_ITEM_CODES or now >= give_up_at:
-            raise refusal
         await asyncio.sleep(min(pause_s, max(0.0, give_up_at - now)))
         pause_s = min(pause_s * 2, 8.0)
-
-
-def item_error(what: str, code: str, description: str | None) -> ApiError:
-    """The error of one item inside a 200, naming the object it belongs to."""
-    from rtcctl.realtime.explain import hint_for
-
-    return ApiError(
-        f"{what}: {description or code}",
-        status=200,
-        code=code,
-        description=description,
-        hint=hint_for(200, code),
-    )
 
 
 async def watch(peer: Peer, for_s: float | None, *, what: str, session_id: str) -> None:

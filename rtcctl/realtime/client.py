@@ -12,14 +12,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from rtcctl.errors import ApiError, DeadlineError, UsageError
 from rtcctl.realtime import schema
 from rtcctl.realtime.curl import ApiCall
-from rtcctl.realtime.http import PULL_TIMEOUT_S, READ_TIMEOUT_S, ApiAnswer, HttpApi, SecretKind
+from rtcctl.realtime.http import PULL_TIMEOUT_S, READ_TIMEOUT_S, ApiAnswer, Client, SecretKind
 from rtcctl.realtime.profile import Profile
 
 if TYPE_CHECKING:
@@ -41,11 +40,8 @@ class _SessionQueue:
         self.is_stable.set()
 
 
-class RealtimeClient:
-    """A client of one app; `async with` it. Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`.
-
-    `deadline_s`: seconds from now after which no attempt starts and nothing is waited for any longer.
-    """
+class RealtimeClient(Client):
+    """A client of one app."""
 
     def __init__(
         self,
@@ -57,21 +53,8 @@ class RealtimeClient:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.profile = profile
-        self._api = HttpApi(
-            profile, clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep
-        )
-        self._deadline_s = deadline_s
+        super().__init__(profile, clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep)
         self._queues: dict[str, _SessionQueue] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._api.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._api.__aexit__(exc_type, exc, traceback)
 
     @property
     def last_ray(self) -> str | None:

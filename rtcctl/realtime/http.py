@@ -380,6 +380,43 @@ class HttpApi:
         return f"{' '.join(words)}; the {others} will not do. See which is accepted: rtcctl config check"
 
 
+class Client:
+    """What the clients of one profile share: their exchanges, begun and ended with `async with`.
+
+    They raise `AuthError`, `ApiError`, `NetworkError` and `DeadlineError`. `deadline_s`: seconds from now after which
+    no attempt starts and nothing is waited for any longer.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        clock: Callable[[], float],
+        random: Random,
+        deadline_s: float | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.profile = profile
+        self._deadline_s = deadline_s
+        self._api = HttpApi(
+            self._at(profile), clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep
+        )
+
+    def _at(self, profile: Profile) -> Profile:
+        """The profile with the API base that this client speaks to."""
+        return profile
+
+    async def __aenter__(self) -> Self:
+        await self._api.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._api.__aexit__(exc_type, exc, traceback)
+
+
 def parse_retry_after(value: str | None, date: str | None) -> float | None:
     """Seconds of a `Retry-After` header (RFC 9110 §10.2.3); an absolute time counts from the answer's own `Date`."""
     if value is None:

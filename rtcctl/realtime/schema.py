@@ -330,23 +330,3 @@ class IceServerObject(Wire):
     urls: list[str]
     username: str | None = None
     credential: OptionalSecret = None
-
-
-class IceServersResponse(Wire):
-    """Answer of `generate-ice-servers`."""
-
-    ice_servers: list[IceServerObject]
-
-
-class TurnCredentialsResponse(Wire):
-    """Answer of the older `generate`: one object instead of a list."""
-
-    ice_servers: IceServerObject
-
-
-class ErrorResponse(Wire):
-    """A request that failed as a whole (Realtime docs: Error codes)."""
-
-    error_code: str
-    error_description: str
-    error_subcode: str | None = None

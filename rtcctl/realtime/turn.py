@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from random import Random
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rtcctl.errors import ApiError, UsageError
-from rtcctl.realtime.http import HttpApi, SecretKind
-from rtcctl.realtime.profile import Profile
+from rtcctl.realtime.http import Client, SecretKind
 from rtcctl.realtime.schema import IceServerObject, SchemaError, TurnCredentialsRequest
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
 _PORT_53 = re.compile(r"(?:stuns?|turns?):(?:\[[^]]*\]|[^][:?]*):53(?:\?.*)?", re.IGNORECASE)
 
 
-class TurnClient:
-    """A client of one TURN key; `async with` it. Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`."""
-
-    def __init__(
-        self,
-        profile: Profile,
-        *,
-        clock: Callable[[], float],
-        random: Random,
-        deadline_s: float | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.profile = profile
-        self._api = HttpApi(
-            profile, clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep
-        )
-
-    async def __aenter__(self) -> Self:
-        await self._api.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._api.__aexit__(exc_type, exc, traceback)
+class TurnClient(Client):
+    """A client of one TURN key."""
 
     async def generate_ice_servers(
         self, ttl_s: int, custom_identifier: str | None = None
