@@ -1,4 +1,4 @@
-"""RTCP packets and compounds (RFC 3550 §6, feedback of RFC 4585), parsed and written.
+"""RTCP reports and compounds (RFC 3550 §6), parsed and written.
 
      0                   1                   2                   3
      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -7,7 +7,8 @@
     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 
 A compound is valid when the versions are 2, the lengths add up, and only its last packet is padded (appendix A.2).
-Reduced-size RTCP (RFC 5506) may begin with any packet. What we have no use for is kept as `Unknown`.
+Reduced-size RTCP (RFC 5506) may begin with any packet. What we have no use for is kept as `Unknown`. Feedback messages
+are in `rtcp_feedback` and `rtcp_transport_cc`.
 """
 
 from __future__ import annotations
@@ -17,30 +18,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtcctl.errors import ParseError
+from rtcctl.media.rtcp_feedback import (
+    FEEDBACK_APPLICATION,
+    FEEDBACK_FIR,
+    FEEDBACK_GENERIC_NACK,
+    FEEDBACK_PLI,
+    HEAD,
+    PAYLOAD_FEEDBACK,
+    REMB,
+    TRANSPORT_FEEDBACK,
+    FullIntraRequest,
+    GenericNack,
+    PictureLossIndication,
+    ReceiverEstimatedMaxBitrate,
+)
+from rtcctl.media.rtcp_header import HEADER, packet, parse_ssrc
+from rtcctl.media.rtcp_transport_cc import FEEDBACK_TRANSPORT_CC, TransportFeedback
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 GOODBYE = 203
-TRANSPORT_FEEDBACK = 205
-PAYLOAD_FEEDBACK = 206
-
-FEEDBACK_GENERIC_NACK = 1
-"Format of a transport-layer feedback message (RFC 4585 §6.2.1)."
-FEEDBACK_PLI = 1
-"Format of a payload-specific feedback message (RFC 4585 §6.3.1)."
 
 SDES_CNAME = 1
 
-MAX_COUNT = 31
-"The count field has five bits."
-
-_HEADER = struct.Struct("!BBH")
 _SENDER_INFO = struct.Struct("!LQLLL")
 _REPORT_BLOCK = struct.Struct("!LLLLLL")
-_FEEDBACK = struct.Struct("!LL")
 _SSRC = struct.Struct("!L")
-_NACK = struct.Struct("!HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class SenderReport:
             self.octet_count & 0xFFFF_FFFF,
         )
         body = info + b"".join(map(bytes, self.reports)) + self.profile_extension
-        return _packet(SENDER_REPORT, len(self.reports), body)
+        return packet(SENDER_REPORT, len(self.reports), body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +134,11 @@ class ReceiverReport:
 
     @classmethod
     def parse(cls, body: bytes, count: int) -> ReceiverReport:
-        return cls(_parse_ssrc(body, 0), *_parse_reports(body, _SSRC.size, count))
+        return cls(parse_ssrc(body, 0), *_parse_reports(body, _SSRC.size, count))
 
     def __bytes__(self) -> bytes:
         body = _SSRC.pack(self.ssrc) + b"".join(map(bytes, self.reports)) + self.profile_extension
-        return _packet(RECEIVER_REPORT, len(self.reports), body)
+        return packet(RECEIVER_REPORT, len(self.reports), body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +179,13 @@ class SourceDescription:
         # Bytes after the last chunk are ignored: aiortc terminates its only chunk with a word too many.
         chunks, offset = [], 0
         for _ in range(count):
-            ssrc = _parse_ssrc(body, offset)
+            ssrc = parse_ssrc(body, offset)
             items, offset = _parse_items(body, offset + _SSRC.size)
             chunks.append(SourceChunk(ssrc, items))
         return cls(tuple(chunks))
 
     def __bytes__(self) -> bytes:
-        return _packet(SOURCE_DESCRIPTION, len(self.chunks), b"".join(map(bytes, self.chunks)))
+        return packet(SOURCE_DESCRIPTION, len(self.chunks), b"".join(map(bytes, self.chunks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ class Goodbye:
 
     @classmethod
     def parse(cls, body: bytes, count: int) -> Goodbye:
-        ssrcs = tuple(_parse_ssrc(body, 4 * i) for i in range(count))
+        ssrcs = tuple(parse_ssrc(body, 4 * i) for i in range(count))
         offset = 4 * count
         reason = b""
         if offset < len(body):
@@ -206,52 +210,7 @@ class Goodbye:
     def __bytes__(self) -> bytes:
         text = bytes((len(self.reason),)) + self.reason if self.reason else b""
         body = b"".join(map(_SSRC.pack, self.ssrcs)) + text + bytes(-len(text) % 4)
-        return _packet(GOODBYE, len(self.ssrcs), body)
-
-
-@dataclass(frozen=True, slots=True)
-class GenericNack:
-    """Packets that `sender_ssrc` asks `media_ssrc` to send again (RFC 4585 §6.2.1)."""
-
-    sender_ssrc: int
-    media_ssrc: int
-    sequence_numbers: tuple[int, ...]
-    "Oldest first, so that neighbours share a word: a packet id and a bitmask of the 16 after it."
-
-    @classmethod
-    def parse(cls, body: bytes) -> GenericNack:
-        sender_ssrc, media_ssrc = _parse_feedback(body)
-        numbers = []
-        for packet_id, following in _NACK.iter_unpack(body[_FEEDBACK.size :]):
-            numbers.append(packet_id)
-            numbers += [packet_id + 1 + bit & 0xFFFF for bit in range(16) if following >> bit & 1]
-        return cls(sender_ssrc, media_ssrc, tuple(numbers))
-
-    def __bytes__(self) -> bytes:
-        words: list[list[int]] = []
-        for number in self.sequence_numbers:
-            bit = (number - words[-1][0] - 1) & 0xFFFF if words else 16
-            if bit < 16:
-                words[-1][1] |= 1 << bit
-            else:
-                words.append([number, 0])
-        body = _FEEDBACK.pack(self.sender_ssrc, self.media_ssrc) + b"".join(_NACK.pack(*word) for word in words)
-        return _packet(TRANSPORT_FEEDBACK, FEEDBACK_GENERIC_NACK, body)
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLossIndication:
-    """`sender_ssrc` asks `media_ssrc` for a key frame (RFC 4585 §6.3.1)."""
-
-    sender_ssrc: int
-    media_ssrc: int
-
-    @classmethod
-    def parse(cls, body: bytes) -> PictureLossIndication:
-        return cls(*_parse_feedback(body))
-
-    def __bytes__(self) -> bytes:
-        return _packet(PAYLOAD_FEEDBACK, FEEDBACK_PLI, _FEEDBACK.pack(self.sender_ssrc, self.media_ssrc))
+        return packet(GOODBYE, len(self.ssrcs), body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +223,21 @@ class Unknown:
     body: bytes
 
     def __bytes__(self) -> bytes:
-        return _packet(self.packet_type, self.count, self.body)
+        return packet(self.packet_type, self.count, self.body)
 
 
-Packet = SenderReport | ReceiverReport | SourceDescription | Goodbye | GenericNack | PictureLossIndication | Unknown
+Packet = (
+    SenderReport
+    | ReceiverReport
+    | SourceDescription
+    | Goodbye
+    | GenericNack
+    | PictureLossIndication
+    | FullIntraRequest
+    | ReceiverEstimatedMaxBitrate
+    | TransportFeedback
+    | Unknown
+)
 
 _COUNTED: dict[int, Callable[[bytes, int], Packet]] = {
     SENDER_REPORT: SenderReport.parse,
@@ -277,8 +247,12 @@ _COUNTED: dict[int, Callable[[bytes, int], Packet]] = {
 }
 _FORMATTED: dict[tuple[int, int], Callable[[bytes], Packet]] = {
     (TRANSPORT_FEEDBACK, FEEDBACK_GENERIC_NACK): GenericNack.parse,
+    (TRANSPORT_FEEDBACK, FEEDBACK_TRANSPORT_CC): TransportFeedback.parse,
     (PAYLOAD_FEEDBACK, FEEDBACK_PLI): PictureLossIndication.parse,
+    (PAYLOAD_FEEDBACK, FEEDBACK_FIR): FullIntraRequest.parse,
 }
+_REMB = (PAYLOAD_FEEDBACK, FEEDBACK_APPLICATION, REMB)
+"Other application layer feedback is its application's."
 
 
 def parse_compound(data: bytes | bytearray | memoryview) -> list[Packet]:
@@ -290,27 +264,32 @@ def parse_compound(data: bytes | bytearray | memoryview) -> list[Packet]:
     offset = 0
     while offset < len(data):
         start = offset
-        if len(data) < start + _HEADER.size:
+        if len(data) < start + HEADER.size:
             raise ParseError("an RTCP header of 4 bytes", offset=start)
-        first, packet_type, length = _HEADER.unpack_from(data, start)
+        first, packet_type, length = HEADER.unpack_from(data, start)
         if first >> 6 != 2:
             raise ParseError("RTCP version 2", offset=start)
         offset = start + 4 * (length + 1)
         if offset > len(data):
             raise ParseError(f"{4 * (length + 1)} bytes of RTCP", offset=start)
         end = offset
+        count = first & 0x1F
         if first & 0x20:
-            end -= _padding_size(data, start, offset)
-        body, count = data[start + _HEADER.size : end], first & 0x1F
+            # libwebrtc pads congestion feedback, and only that, up to a word, wherever in the compound it stands.
+            is_lax = (packet_type, count) == (TRANSPORT_FEEDBACK, FEEDBACK_TRANSPORT_CC)
+            end -= _padding_size(data, start, offset, is_lax)
+        body = data[start + HEADER.size : end]
         try:
             if counted := _COUNTED.get(packet_type):
                 packets.append(counted(body, count))
             elif formatted := _FORMATTED.get((packet_type, count)):
                 packets.append(formatted(body))
+            elif (packet_type, count, body[HEAD.size : HEAD.size + 4]) == _REMB:
+                packets.append(ReceiverEstimatedMaxBitrate.parse(body))
             else:
                 packets.append(Unknown(packet_type, count, body))
         except ParseError as error:
-            raise ParseError(error.expected, offset=start + _HEADER.size + error.offset) from None
+            raise ParseError(error.expected, offset=start + HEADER.size + error.offset) from None
     return packets
 
 
@@ -319,32 +298,14 @@ def compound(*packets: Packet) -> bytes:
     return b"".join(map(bytes, packets))
 
 
-def _padding_size(data: bytes, start: int, end: int) -> int:
-    """Of a packet with the padding bit: it must be the last, and count its padding in its last byte, in words."""
-    if end != len(data):
+def _padding_size(data: bytes, start: int, end: int, is_lax: bool) -> int:
+    """By the last byte of a packet with the padding bit. Unless lax, it must be the last one, and padded by words."""
+    if end != len(data) and not is_lax:
         raise ParseError("padding on the last packet only", offset=start)
     size = data[end - 1]
-    if size == 0 or size % 4 or size > end - start - _HEADER.size:
+    if size == 0 or (size % 4 and not is_lax) or size > end - start - HEADER.size:
         raise ParseError("the size of the padding", offset=end - 1)
     return size
-
-
-def _packet(packet_type: int, count: int, body: bytes) -> bytes:
-    assert count <= MAX_COUNT
-    assert len(body) % 4 == 0
-    return _HEADER.pack(0x80 | count, packet_type, len(body) // 4) + body
-
-
-def _parse_ssrc(body: bytes, offset: int) -> int:
-    if len(body) < offset + _SSRC.size:
-        raise ParseError("an SSRC", offset=offset)
-    ssrc: int = _SSRC.unpack_from(body, offset)[0]
-    return ssrc
-
-
-def _parse_feedback(body: bytes) -> tuple[int, int]:
-    """SSRC of the sender and of the media source (RFC 4585 §6.1)."""
-    return _parse_ssrc(body, 0), _parse_ssrc(body, _SSRC.size)
 
 
 def _parse_reports(body: bytes, offset: int, count: int) -> tuple[tuple[ReportBlock, ...], bytes]:
@@ -371,15 +332,18 @@ def _parse_items(body: bytes, offset: int) -> tuple[tuple[tuple[int, bytes], ...
 
 
 __all__ = [
+    "FullIntraRequest",
     "GenericNack",
     "Goodbye",
     "Packet",
     "PictureLossIndication",
+    "ReceiverEstimatedMaxBitrate",
     "ReceiverReport",
     "ReportBlock",
     "SenderReport",
     "SourceChunk",
     "SourceDescription",
+    "TransportFeedback",
     "Unknown",
     "compound",
     "parse_compound",
