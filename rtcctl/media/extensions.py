@@ -41,7 +41,7 @@ BY_KIND = {
 "What is accepted in an m-section in which a client sends."
 
 TO_SUBSCRIBERS = {
-    "audio": (AUDIO_LEVEL, ABS_CAPTURE_TIME),
-    "video": (ABS_SEND_TIME, VIDEO_ORIENTATION, PLAYOUT_DELAY, ABS_CAPTURE_TIME, DEPENDENCY_DESCRIPTOR),
+    "audio": (MID, AUDIO_LEVEL, ABS_CAPTURE_TIME),
+    "video": (MID, ABS_SEND_TIME, VIDEO_ORIENTATION, PLAYOUT_DELAY, ABS_CAPTURE_TIME, DEPENDENCY_DESCRIPTOR),
 }
 "What is offered in an m-section in which only the SFU sends."

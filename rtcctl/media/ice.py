@@ -1,4 +1,4 @@
-"""ICE without a socket: the lite agent of a server (RFC 8445 §2.5).
+"""ICE without a socket: what agents have in common, and the lite agent of a server (RFC 8445 §2.5).
 
 Theory of operation
 -------------------
@@ -16,10 +16,13 @@ without integrity with 400 (RFC 8489 §9.1.3), both smaller than the request, an
 takes itself for the controlled side gets 487 and switches (RFC 8445 §7.3.1.1), as we cannot control.
 
 The number of verified addresses is bounded: the one heard of longest ago gives way.
+
+The agent that checks by itself, towards another server, is in `ice_controlling`; a connection treats both alike.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,14 +89,14 @@ def error_response(request: Message, code: int, reason: str) -> Message:
     return Message(request.method, MessageClass.ERROR, request.transaction_id, attributes)
 
 
-class IceLiteAgent:
-    """The server's half of ICE for one session."""
+class IceAgent(ABC):
+    """One session's half of ICE: credentials, answers, verified addresses. What differs by role is in the subclass."""
 
     def __init__(self, ufrag: str, pwd: str) -> None:
         self.ufrag = ufrag
         self.pwd = pwd
         self.selected: Address | None = None
-        "Where to send, once a check has come."
+        "Where to send, once it is known."
         self._previous: tuple[str, str] | None = None
         self._addresses: dict[Address, float] = {}
         self._outbox: deque[tuple[bytes, Address]] = deque()
@@ -133,9 +136,11 @@ class IceLiteAgent:
 
     def receive_message(self, message: Message, addr: Address, now: float) -> bool:
         """Feed one parsed message. True when it was authenticated."""
-        if message.method != Method.BINDING or message.message_class != MessageClass.REQUEST:
-            # A lite agent has sent no request that could be answered; indications only keep a NAT open.
+        if message.method != Method.BINDING or message.message_class == MessageClass.INDICATION:
+            # An indication only keeps a NAT open.
             return False
+        if message.message_class != MessageClass.REQUEST:
+            return self._receive_response(message, addr, now)
         if Attribute.USERNAME not in message.attributes or Attribute.MESSAGE_INTEGRITY not in message.attributes:
             self._send(error_response(message, 400, "Bad Request").with_fingerprint(), addr)
             return False
@@ -148,16 +153,14 @@ class IceLiteAgent:
         if message.unknown_attributes():
             self._send(error_response(message, 420, "Unknown Attribute").with_integrity(key), addr)
             return True
-        if Attribute.ICE_CONTROLLED in message.attributes:
+        if self._is_role_conflict(message):
             self._send(error_response(message, 487, "Role Conflict").with_integrity(key), addr)
             return True
         self._send(binding_response(message, addr).with_integrity(key), addr)
-        if named == self.ufrag and self._previous is not None:
-            self._events.append(CredentialsRetired(self._previous[0]))
-            self._previous = None
+        if named == self.ufrag:
+            self._retire_previous()
         self._verify(addr, now)
-        if Attribute.USE_CANDIDATE in message.attributes or self.selected is None:
-            self._select(addr)
+        self._receive_check(addr, Attribute.USE_CANDIDATE in message.attributes, now)
         return True
 
     def datagrams_to_send(self, now: float) -> Iterator[tuple[bytes, Address]]:
@@ -169,8 +172,34 @@ class IceLiteAgent:
         """The oldest event not yet taken."""
         return self._events.popleft() if self._events else None
 
+    @abstractmethod
+    def get_timer(self) -> float | None:
+        """When to call `handle_timer` next."""
+
+    @abstractmethod
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+
+    @abstractmethod
+    def _is_role_conflict(self, message: Message) -> bool:
+        """Whether the sender of this request must take the other role (RFC 8445 §7.3.1.1)."""
+
+    @abstractmethod
+    def _receive_check(self, addr: Address, is_nominated: bool, now: float) -> None:
+        """A valid request has come from `addr`."""
+
+    @abstractmethod
+    def _receive_response(self, message: Message, addr: Address, now: float) -> bool:
+        """True when it was authenticated."""
+
     def _previous_pwd(self, ufrag: str) -> str | None:
         return self._previous[1] if self._previous is not None and self._previous[0] == ufrag else None
+
+    def _retire_previous(self) -> None:
+        """The peer uses the present credentials."""
+        if self._previous is not None:
+            self._events.append(CredentialsRetired(self._previous[0]))
+            self._previous = None
 
     def _verify(self, addr: Address, now: float) -> None:
         if addr not in self._addresses:
@@ -188,3 +217,24 @@ class IceLiteAgent:
 
     def _send(self, message: Message, addr: Address) -> None:
         self._outbox.append((bytes(message), addr))
+
+
+class IceLiteAgent(IceAgent):
+    """The server's half of ICE for one session with a client."""
+
+    def get_timer(self) -> None:
+        """It never does anything by itself."""
+
+    def handle_timer(self, now: float) -> None:
+        """It is never due."""
+
+    def _is_role_conflict(self, message: Message) -> bool:
+        return Attribute.ICE_CONTROLLED in message.attributes
+
+    def _receive_check(self, addr: Address, is_nominated: bool, now: float) -> None:
+        if is_nominated or self.selected is None:
+            self._select(addr)
+
+    def _receive_response(self, message: Message, addr: Address, now: float) -> bool:
+        # It has sent no request that could be answered.
+        return False

@@ -27,6 +27,7 @@ received packets are what is left of the range when the exceptions are taken awa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from rtcctl.media.clock import ntp_middle32, q16_from_seconds
 from rtcctl.media.rtcp import ReportBlock
@@ -392,7 +393,9 @@ class ReceptionStatistics:
     def _forget(self) -> None:
         """What is too far behind to be accepted is lost for good."""
         oldest = self._highest - self._max_misorder + 1
-        while self._missing and (extended := next(iter(self._missing))) < oldest:
+        # One pass: the first key of a dictionary is found by going through all that were deleted before it.
+        gone = list(takewhile(oldest.__gt__, self._missing))
+        for extended in gone:
             del self._missing[extended]
             self._asked.discard(extended)
             self._lost_closed += extended >= self._range_first

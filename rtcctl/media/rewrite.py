@@ -10,23 +10,38 @@ or putting in others, costs the same: one `pack_into`.
 Numbering happens in two steps, each of which only ever moves forward, because SRTP must never protect two packets
 under one number (RFC 3711 §9.1; with AES-GCM, RFC 7714 §9, that would give the key away):
 
-- `StreamNumbering` turns the publisher's numbers into the track's own, continuous across a change of SSRC;
+- `StreamNumbering` turns the publisher's numbers into the encoding's own, continuous across a change of SSRC, and
+  gives each of them out once, whatever the publisher repeats;
 - `Numbering.offset` of a group of subscriptions turns those into what is on the wire, continuous across packets
-  that the group does not get (a payload type which was not negotiated).
+  that the group does not get (a payload type which was not negotiated), and across changes of layer and source.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from rtcctl.errors import ParseError
-from rtcctl.media.rtp import build_extensions
+from rtcctl.media.rtp import ONE_BYTE_PROFILE, build_extensions, parse_extensions
 
 HEADROOM = 320
-"Bytes before a received packet: the largest header we write, with a mid of 255 bytes, has 12 + 4 + 2 + 255 + 3."
+"""Bytes before a received packet. What is written has 12 bytes, the old extensions under other ids, which may become
+two-byte elements (one byte more for each of at most 14), a mid of up to 255 bytes, and the time of sending."""
+
+NO_ELEMENTS: Mapping[int, bytes] = MappingProxyType({})
+"Of a packet without header extensions that matter."
+
+_WINDOW = 1024
+"Numbers that are looked back, a power of two. libsrtp takes no older packet from a publisher."
+
+MAX_STEP = 0x4000
+"Between two numbers on the wire. From half a cycle on, SRTP takes a step ahead for one back (RFC 3711 §3.3.1)."
 
 _FIXED = struct.Struct("!BBHII")
 _EXTENSION_HEAD = struct.Struct("!HH")
+_ONE_BYTE = ONE_BYTE_PROFILE.to_bytes(2, "big")
 
 
 def payload_offset(buffer: bytes | bytearray, start: int, end: int) -> int:
@@ -50,10 +65,14 @@ class StreamNumbering:
     The first source keeps its timestamps, and its numbers but for a shift into the first quarter of the cycle (see
     `start_offset`). After `switch`, the next packet follows the highest number so far, and its timestamp is that of the
     newest packet plus the time that has passed.
+
+    A number that was given out is never given again. That a publisher's SRTP accepts nothing twice is not enough: what
+    was lost may come as RTX and then late after all, and a new DTLS association begins to count anew. A packet from
+    further back than SRTP allows is such a beginning, and as good as a change of source.
     """
 
     __slots__ = (
-        "_clock_rate_hz", "_highest_in", "_is_switching", "_lowest", "_newest_at", "_newest_timestamp",
+        "_clock_rate_hz", "_given_out", "_highest_in", "_is_switching", "_lowest", "_newest_at", "_newest_timestamp",
         "_offset", "_timestamp_offset", "highest",
     )  # fmt: skip
 
@@ -66,6 +85,8 @@ class StreamNumbering:
         self._timestamp_offset = 0
         self._newest_at = 0.0
         self._newest_timestamp = 0
+        self._given_out = array("q", [-1]) * _WINDOW
+        "A ring: the newest number with each remainder."
         self.highest = -1
         "Highest extended sequence number given out, -1 before the first packet."
 
@@ -76,25 +97,32 @@ class StreamNumbering:
     def number(self, sequence_number: int, rtp_timestamp: int, now: float) -> tuple[int, int] | None:
         """The track's extended sequence number and RTP timestamp of one packet.
 
-        None for a packet from before a switch's first one: its number has been given out.
+        None when that number has been given out, or may have been because it is from before a switch.
         """
-        if self._is_switching:
+        behind = (self._highest_in - sequence_number) & 0xFFFF
+        if self._is_switching or _WINDOW <= behind <= 0x8000:
             self._start_source(sequence_number, rtp_timestamp, now)
-        ahead = (sequence_number - self._highest_in) & 0xFFFF
-        if ahead < 0x8000:
-            self._highest_in += ahead
+            behind = 0xFFFF
+        timestamp = (rtp_timestamp + self._timestamp_offset) & 0xFFFFFFFF
+        if behind > 0x8000:
+            self._highest_in += 0x10000 - behind
             extended = self.highest = self._highest_in + self._offset
-            timestamp = (rtp_timestamp + self._timestamp_offset) & 0xFFFFFFFF
             self._newest_at, self._newest_timestamp = now, timestamp
-            return extended, timestamp
-        extended = self._highest_in + ahead - 0x10000 + self._offset
-        if extended < self._lowest:
-            return None
-        return extended, (rtp_timestamp + self._timestamp_offset) & 0xFFFFFFFF
+        else:
+            extended = self.highest - behind
+            if extended < self._lowest or self._given_out[extended % _WINDOW] == extended:
+                return None
+        self._given_out[extended % _WINDOW] = extended
+        return extended, timestamp
 
     def timestamp_at(self, now: float) -> int:
         """The RTP timestamp that a packet made at `now` would have, by the newest packet and its arrival."""
         return (self._newest_timestamp + round((now - self._newest_at) * self._clock_rate_hz)) & 0xFFFFFFFF
+
+    @property
+    def newest_timestamp(self) -> int:
+        """Of the packet with the highest number."""
+        return self._newest_timestamp
 
     @property
     def timestamp_offset(self) -> int:
@@ -105,27 +133,35 @@ class StreamNumbering:
         self._is_switching = False
         if self.highest < 0:
             # One cycle up, so that packets overtaken by the first one have numbers above zero.
-            self._highest_in = sequence_number + 0x10000
+            self._highest_in = sequence_number - 1 + 0x10000
             self._offset = -(sequence_number & 0xC000)
             return
-        self._highest_in = sequence_number
+        self._highest_in = sequence_number - 1
         self._lowest = self.highest + 1
         self._offset = self._lowest - sequence_number
         # Never the same timestamp for two packets: at least one unit passes.
-        timestamp = max(self.timestamp_at(now), self._newest_timestamp + 1)
-        self._timestamp_offset = (timestamp - rtp_timestamp) & 0xFFFFFFFF
+        elapsed = max(round((now - self._newest_at) * self._clock_rate_hz), 1)
+        self._timestamp_offset = (self._newest_timestamp + elapsed - rtp_timestamp) & 0xFFFFFFFF
 
 
 class Numbering:
-    """What a group of subscriptions adds to the track's numbers to get those on the wire."""
+    """What a group of subscriptions adds to an encoding's numbers to get those on the wire."""
 
-    __slots__ = ("lowest", "offset")
+    __slots__ = ("highest_out", "lowest", "offset")
 
     def __init__(self, offset: int, lowest: int) -> None:
         self.offset = offset
-        "To add to the track's extended sequence number, modulo 2**16."
+        "To add to the encoding's extended sequence number; the lower 16 bits of the sum are on the wire."
         self.lowest = lowest
-        "Extended sequence number of the track below which nothing may be sent."
+        "Extended sequence number of the encoding below which nothing may be sent."
+        self.highest_out = lowest + offset - 1
+        "The highest sum so far, -1 when the encoding had not begun."
+
+    def close_gap(self, extended_sequence: int) -> int:
+        """The number of this packet, when between it and the one before more are missing than `MAX_STEP` allows."""
+        self.lowest = extended_sequence
+        self.offset = self.highest_out + 1 - extended_sequence
+        return self.highest_out + 1
 
     def skip(self, extended_sequence: int, highest: int) -> None:
         """The group does not get this packet. A gap is left where later packets have gone out already."""
@@ -144,35 +180,110 @@ def start_offset(extended_sequence: int) -> int:
 
 
 class HeaderTemplate:
-    """What the packets of a group of subscriptions have in common before the payload. Equal ones write the same."""
+    """What the packets of a group of subscriptions have in common before the payload.
 
-    __slots__ = ("_block", "_first_byte", "header_size", "ssrc")
+    `forwarded`: header extension ids, the publisher's to the subscriber's. The subscriber's ids of what every packet
+    gets, where they are given: `abs_send_time_id`, the time of sending, and `mid_id`, the m-section. Mids are the only
+    thing in which equal templates differ, not in length: they are at `mid_offset` of what was written.
+    """
 
-    def __init__(self, ssrc: int, extensions: dict[int, bytes]) -> None:
+    __slots__ = ("_abs_send_time_id", "_forwarded", "_has_extensions", "_mid_id", "_prefix", "mid", "ssrc")
+
+    def __init__(
+        self,
+        ssrc: int,
+        forwarded: Mapping[int, int] | None = None,
+        abs_send_time_id: int | None = None,
+        mid_id: int | None = None,
+        mid: bytes = b"",
+    ) -> None:
         self.ssrc = ssrc
-        self._block = build_extensions(extensions)
-        self._first_byte = 0x90 if self._block else 0x80
-        self.header_size = 12 + len(self._block)
-        "Bytes."
-        assert self.header_size <= HEADROOM
+        self.mid = b"" if mid_id is None else mid
+        self._forwarded = tuple(sorted((forwarded or {}).items()))
+        self._abs_send_time_id = abs_send_time_id
+        self._mid_id = mid_id
+        self._has_extensions = bool(self._forwarded) or abs_send_time_id is not None or mid_id is not None
+        self._prefix = b""
+        "The common case, laid out once: one-byte elements, none of them forwarded; the time of sending is put behind."
+        always = {i: v for i, v in ((mid_id, self.mid), (abs_send_time_id, bytes(3))) if i is not None}
+        block = build_extensions(always)
+        if block[:2] == _ONE_BYTE:
+            self._prefix = (
+                block if abs_send_time_id is None else block[: 4 + (1 + len(self.mid) if self.mid else 0) + 1]
+            )
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two templates equal."""
+        return self.ssrc, self._forwarded, self._abs_send_time_id, self._mid_id, len(self.mid)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HeaderTemplate) and (self.ssrc, self._block) == (other.ssrc, other._block)
+        return isinstance(other, HeaderTemplate) and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash((self.ssrc, self._block))
+        return hash(self.key)
+
+    @staticmethod
+    def mid_offset(buffer: bytes | bytearray, start: int) -> int:
+        """Where the mid is in a header that was written at `start` with one: behind the head of the first element."""
+        return start + (17 if buffer[start + 12] == _ONE_BYTE[0] else 18)
 
     def write(
-        self, buffer: bytearray, payload_at: int, first: int, second: int, sequence_number: int, rtp_timestamp: int
+        self,
+        buffer: bytearray,
+        payload_at: int,
+        first: int,
+        second: int,
+        sequence_number: int,
+        rtp_timestamp: int,
+        elements: Mapping[int, bytes] = NO_ELEMENTS,
+        sent_at: float = 0.0,
     ) -> int:
         """Write the header in front of `payload_at`; returns where it starts.
 
-        `first` is the old first byte, of which only the padding bit survives; `second` the new marker and payload type.
+        `first` is the old first byte, of which only the padding bit survives; `second` the new marker and payload type;
+        `elements` the old header extensions, `sent_at` seconds of any clock that does not jump.
         """
-        start = payload_at - self.header_size
-        _FIXED.pack_into(
-            buffer, start, self._first_byte | first & 0x20, second, sequence_number, rtp_timestamp, self.ssrc
-        )
-        if self._block:
-            buffer[start + 12 : payload_at] = self._block
+        if self._has_extensions:
+            block = self._block(elements, sent_at)
+            if block:
+                start = payload_at - 12 - len(block)
+                _FIXED.pack_into(buffer, start, 0x90 | first & 0x20, second, sequence_number, rtp_timestamp, self.ssrc)
+                buffer[start + 12 : payload_at] = block
+                return start
+        start = payload_at - 12
+        _FIXED.pack_into(buffer, start, 0x80 | first & 0x20, second, sequence_number, rtp_timestamp, self.ssrc)
         return start
+
+    def header(
+        self,
+        first: int,
+        second: int,
+        sequence_number: int,
+        rtp_timestamp: int,
+        elements: Mapping[int, bytes] = NO_ELEMENTS,
+        sent_at: float = 0.0,
+    ) -> bytes:
+        """The same as bytes of their own."""
+        block = self._block(elements, sent_at) if self._has_extensions else b""
+        first = first & 0x20 | (0x90 if block else 0x80)
+        return _FIXED.pack(first, second, sequence_number, rtp_timestamp, self.ssrc) + block
+
+    def _block(self, elements: Mapping[int, bytes], sent_at: float) -> bytes:
+        chosen = {to: elements[of] for of, to in self._forwarded if of in elements} if elements else NO_ELEMENTS
+        time = b"" if self._abs_send_time_id is None else (int(sent_at * 0x40000) & 0xFFFFFF).to_bytes(3, "big")
+        if not chosen and self._prefix:
+            block = self._prefix + time
+            return block + bytes(-len(block) % 4)
+        always = ((self._mid_id, self.mid), (self._abs_send_time_id, time))
+        return build_extensions({**{i: value for i, value in always if i is not None}, **chosen})
+
+
+def read_extensions(buffer: bytes | bytearray, start: int, payload_at: int) -> dict[int, bytes]:
+    """The header extension elements, by id, of the packet at `start` whose payload is at `payload_at` (RFC 8285).
+
+    The caller knows that the packet has the extension bit. ParseError when the elements do not fit.
+    """
+    at = start + 12 + 4 * (buffer[start] & 0x0F)
+    profile = _EXTENSION_HEAD.unpack_from(buffer, at)[0]
+    return parse_extensions(profile, bytes(buffer[at + 4 : payload_at]), offset=at + 4)

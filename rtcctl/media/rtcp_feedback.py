@@ -116,7 +116,7 @@ class FullIntraRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverEstimatedMaxBitrate:
-    """REMB (draft-alvestrand-rmcat-remb-03 §2.2): what `sender_ssrc` believes it can receive of all `ssrcs` together."""
+    """REMB (draft-alvestrand-rmcat-remb-03 §2.2): what `sender_ssrc` believes that it can receive of all `ssrcs`."""
 
     sender_ssrc: int
     bitrate_bps: int

@@ -34,7 +34,6 @@ from rtcctl.media.sdp_attributes import (
 )
 
 __all__ = [
-    "SDES_MID_URI",
     "Candidate",
     "Direction",
     "MediaSection",
@@ -44,9 +43,6 @@ __all__ = [
     "Simulcast",
     "Source",
 ]
-
-SDES_MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
-"Header extension that carries the mid (RFC 8843 §15)."
 
 _STATIC_PAYLOAD_TYPES = {
     0: Codec("PCMU", 0, 8000),
@@ -139,7 +135,8 @@ class MediaSection:
     def _source_lines(self) -> Iterator[str]:
         for identifier, uri in self.extensions.items():
             yield f"a=extmap:{identifier} {uri}"
-        yield f"a={self.direction}"
+        if self.is_rtp or self.direction is not Direction.SENDRECV:
+            yield f"a={self.direction}"
         if self.msid:
             yield f"a=msid:{self.msid}"
         if self.rtcp_mux:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rtcctl.errors import ParseError
 from rtcctl.media.codec import Codec
+from rtcctl.media.extensions import MID
 from rtcctl.media.sdp import (
-    SDES_MID_URI,
     Candidate,
     Direction,
     MediaSection,
@@ -46,7 +46,7 @@ def test_chromium_publishes_audio() -> None:
     assert (section.kind, section.mid, section.direction) == ("audio", "0", Direction.SENDONLY)
     assert section.codecs[0] == Codec("opus", 111, 48000, 2, "minptime=10;useinbandfec=1", ("transport-cc",))
     assert [codec.payload_type for codec in section.codecs] == [111, 63, 9, 0, 8, 13, 110, 126]
-    assert section.extension_id(SDES_MID_URI) == 4
+    assert section.extension_id(MID) == 4
     assert section.setup is Setup.ACTPASS
     assert section.rtcp_mux
     assert section.rtcp_rsize
@@ -74,6 +74,17 @@ def test_chromium_stops_a_transceiver() -> None:
     stopped, other = SessionDescription.parse(vector("chromium-reoffer-stopped")).media
     assert stopped.is_rejected
     assert not other.is_rejected
+
+
+def test_firefox_offers_bundle_only() -> None:
+    """What shares the transport of the first m-section has port 0 without being rejected (RFC 9143 §6)."""
+    description = SessionDescription.parse(vector("firefox-publish-simulcast-datachannel"))
+    assert [section.port for section in description.media] == [9, 0, 0]
+    assert not any(section.is_rejected for section in description.media)
+    video = description.media[1]
+    assert video.simulcast == Simulcast(send=(("f",), ("h",), ("q",)))
+    assert len(video.ssrcs) == 6
+    assert video.extension_id(MID) == 3
 
 
 def test_aiortc_groups_video_with_its_retransmissions() -> None:
@@ -190,7 +201,7 @@ sections = st.builds(
     setup=st.one_of(st.none(), st.sampled_from(Setup)),
     candidates=st.lists(st.builds(Candidate.host, st.just("192.0.2.1"), st.integers(0, 65535)), max_size=2).map(tuple),
     has_end_of_candidates=st.booleans(),
-    extensions=st.dictionaries(st.integers(1, 14), st.sampled_from([SDES_MID_URI, "urn:x"]), max_size=3),
+    extensions=st.dictionaries(st.integers(1, 14), st.sampled_from([MID, "urn:x"]), max_size=3),
     msid=msids,
     ssrcs=st.lists(st.builds(Source, ssrcs, tokens, msids), max_size=3, unique_by=lambda source: source.ssrc).map(
         tuple
