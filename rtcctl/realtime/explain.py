@@ -1,5 +1,8 @@
 """What an error of the Realtime API means for the one who reads it, and what to do next (Realtime docs: Error codes).
 
+Beside it, what is wrong with what was sent: `explain_request.py` (path, method, body), `explain_sdp.py`,
+`explain_ice_servers.py`, and `fields.py`, which says what each field means.
+
 Codes are an open set: an unknown one falls back to its HTTP status, and an unknown status to nothing.
 """
 
@@ -106,17 +109,111 @@ _BY_STATUS: dict[int, str] = {
     429: _BY_CODE["rate_limited"],
 }
 
+_NO_ICE_CREDENTIALS = (
+    "The SDP has no ICE credentials: send what the peer connection wrote after `setLocalDescription()`."
+)
+_RECEIVING_SECTIONS = "To subscribe with your own offer it needs a `recvonly` or `sendrecv` m-section for each track."
+_OTHER_PEER_CONNECTION = (
+    "The answer must be that of the peer connection which took the SFU's offer as its remote description."
+)
+_BY_DESCRIPTION = (
+    # (what stands in it, what it means); the first that fits. Programs must not look at descriptions, people do.
+    (
+        "validation error: sessionDescription",
+        "`sessionDescription` is missing or is no {type, sdp}. `sessions/new` takes no body at all, or an offer: `{}` "
+        "is refused.",
+    ),
+    (
+        "validation error: force",
+        "`force` is required: `true` closes at once and without SDP, `false` needs your offer in `sessionDescription`.",
+    ),
+    ("validation error: tracks", "`tracks` is missing or is no list of objects; only `autoDiscover` goes without it."),
+    ("validation error: dataChannel", "A data channel is described by `location` and `dataChannelName`, in quotes."),
+    (
+        "JSON body validation error: ",
+        "The numbers say which tracks, from 0. Local ones need `location`, `mid` and `trackName`, remote ones "
+        "`location`, `sessionId` and `trackName`: all strings, also the `mid`, spelt exactly so.",
+    ),
+    ("decode body as JSON", "The body is no JSON object: empty, cut off, encoded twice, or sent as a form?"),
+    ("no ice-ufrag", _NO_ICE_CREDENTIALS),
+    ("no ice-pwd", _NO_ICE_CREDENTIALS),
+    ("no fingerprint", "The SDP has no a=fingerprint, so there can be no DTLS: is it a template?"),
+    ("missing termination at the end", "SDP ends with CRLF: somebody trimmed it."),
+    (
+        "no media sections",
+        "The offer was made before there was a track, a transceiver or a data channel: add one first.",
+    ),
+    (
+        "does not send",
+        "Publish from a `sendonly` or `sendrecv` transceiver: the offer says recvonly or inactive there.",
+    ),
+    ("there is no media section with mid", "`mid` is `transceiver.mid`, as a string, after `setLocalDescription()`."),
+    (
+        "Missing mid in track",
+        "A track is closed by its `mid` in this session, not by its name. A pull that failed answers with an empty "
+        "mid: never keep that one.",
+    ),
+    ("Expecting at most", "Too many in one call: 64 tracks, or 4 adapters. Use several calls, one after the other."),
+    ("Expecting at least 1", "The list is empty: nothing is asked for."),
+    ("Pushing and Pulling", "One call is all local or all remote: use two, one after the other."),
+    (
+        "no receiving transceiver",
+        "`mid` names an m-section in which this session receives: one of an earlier pull, or `#name` for your own "
+        "track published with `bidirectionalMediaStream`.",
+    ),
+    ("cannot receive", _RECEIVING_SECTIONS),
+    ("media sections that can receive", _RECEIVING_SECTIONS),
+    (
+        "no supported codec",
+        "Audio: opus, PCMU, PCMA. Video: H264, H265, VP8, VP9, AV1. The m-section has none of them.",
+    ),
+    (
+        "can receive this",
+        "The m-section is of the other kind, or its client did not agree to a codec that the publisher sends.",
+    ),
+    ("Only remote tracks", "What is published changes by the peer connection alone: `replaceTrack()`."),
+    ("Only remote data channels", "Only a subscription has something to update: `canReply`."),
+    (
+        "can be established",
+        "`establish` opens the transport by {location: 'remote', dataChannelName: 'server-events'}.",
+    ),
+    ("no application media section", "Call `createDataChannel()` before `createOffer()`, or send no description."),
+    ("ttl must be", "`ttl` is in seconds: 86400 is a day, 172800 the most."),
+    (
+        "has changed",
+        "M-sections keep their order, mid and kind from exchange to exchange: a session is for one peer connection "
+        "only, and takes what that one wrote.",
+    ),
+    (
+        "fewer media sections",
+        "M-sections are never taken away, only rejected: is this the offer of another, or a new, peer connection? It "
+        "needs a session of its own.",
+    ),
+    ("another media section where", _OTHER_PEER_CONNECTION),
+    ("media sections of the offer", _OTHER_PEER_CONNECTION),
+    ("needs a mid of its own", "Each m-section has an a=mid that no other has: send what the peer connection wrote."),
+    ("the same SSRC", "Two m-sections of one peer connection never share an SSRC: was one of them copied?"),
+    ("is not acceptable here", "a=setup: an offer says actpass, an answer active or passive (RFC 8842)."),
+    (
+        "not configured for simulcast",
+        "Right after a pull the SFU says so until media flows: try again for some seconds. Else the publisher sends no "
+        "simulcast: it needs `sendEncodings` with rids.",
+    ),
+)
 
-def hint_for(status: int, code: str | None = None, subcode: str | None = None) -> str:
+
+def hint_for(status: int, code: str | None = None, subcode: str | None = None, description: str | None = None) -> str:
     """What `code` (or `subcode`, which is more precise) means with this HTTP status and what to do; `""` if unknown.
 
-    `status` is 200 for an item inside an answer.
+    `status` is 200 for an item inside an answer. Of a refused request, `description` is more precise still.
     """
     if code is not None and (status, code) in _BY_STATUS_AND_CODE:
         return _BY_STATUS_AND_CODE[status, code]
-    for word in (subcode, code):
-        if word in _BY_CODE:
-            return _BY_CODE[word]
+    if subcode in _BY_CODE:
+        return _BY_CODE[subcode]
+    if code in _BY_CODE:
+        found = next((hint for words, hint in _BY_DESCRIPTION if words in (description or "")), None)
+        return found or _BY_CODE[code]
     return _BY_STATUS.get(status, _SERVICE_TROUBLE if status >= 500 else "")
 
 

@@ -339,7 +339,7 @@ class HttpApi:
             raise AuthError(message, hint=hint, status=status, code=code, ray=ray)
         if not is_json and 200 <= status < 300:
             message = f"{request}: the answer ({status}) is no JSON: {said}"
-        hint = hint_for(status, code, subcode)
+        hint = hint_for(status, code, subcode, description)
         if 300 <= status < 400:
             hint = "Redirects are not followed. Is the API base right? rtcctl config show --origin"
         retry_after_s = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))

@@ -23,6 +23,9 @@ Kind = Literal["audio", "video"]
 Secret = Annotated[str, Field(repr=False)]
 OptionalSecret = Annotated[str | None, Field(repr=False)]
 Count = Annotated[int, Field(ge=0)]
+ITEMS_MAX = 1000
+"""Of a list in a request. The service's own limits are far below and are refused in its words; but a body of a megabyte
+could hold 200,000 items, and looking at each of them would take seconds."""
 
 
 class SchemaError(ParseError):
@@ -88,7 +91,7 @@ class Failable(Wire):
         if self.error_code:
             raise ApiError(
                 f"{what}: {self.error_description or self.error_code}",
-                hint=hint_for(200, self.error_code, self.error_subcode),
+                hint=hint_for(200, self.error_code, self.error_subcode, self.error_description),
                 status=200,
                 code=self.error_code,
                 subcode=self.error_subcode,
@@ -164,7 +167,7 @@ class TrackResult(Failable):
 class TracksRequest(Wire):
     """Body of `tracks/new` and `tracks/update`."""
 
-    tracks: list[TrackObject] | None = None
+    tracks: Annotated[list[TrackObject], Field(max_length=ITEMS_MAX)] | None = None
     session_description: SessionDescription | None = None
     auto_discover: bool | None = None
 
@@ -186,7 +189,7 @@ class CloseTrackObject(Wire):
 class CloseTracksRequest(Wire):
     """`force` is required; false needs an offer."""
 
-    tracks: list[CloseTrackObject]
+    tracks: Annotated[list[CloseTrackObject], Field(max_length=ITEMS_MAX)]
     force: bool
     session_description: SessionDescription | None = None
 
@@ -264,7 +267,7 @@ class EstablishDataChannelsResponse(Failable):
 class DataChannelsRequest(Wire):
     """Body of `datachannels/new`, `update` and `close` (which reads the ids only)."""
 
-    data_channels: list[DataChannelObject]
+    data_channels: Annotated[list[DataChannelObject], Field(max_length=ITEMS_MAX)]
 
 
 class DataChannelsResponse(Failable):
@@ -298,7 +301,7 @@ class AdapterResult(Failable):
 
 
 class NewAdaptersRequest(Wire):
-    tracks: list[AdapterObject]
+    tracks: Annotated[list[AdapterObject], Field(max_length=ITEMS_MAX)]
 
 
 class AdapterId(Wire):
@@ -306,7 +309,7 @@ class AdapterId(Wire):
 
 
 class CloseAdaptersRequest(Wire):
-    tracks: list[AdapterId]
+    tracks: Annotated[list[AdapterId], Field(max_length=ITEMS_MAX)]
 
 
 class AdaptersResponse(Failable):

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from rtcctl.errors import ApiError, UsageError
+from rtcctl.realtime.explain_ice_servers import is_port_53
 from rtcctl.realtime.http import Client, SecretKind
 from rtcctl.realtime.schema import IceServerObject, SchemaError, TurnCredentialsRequest
-
-if TYPE_CHECKING:
-    pass
-
-_PORT_53 = re.compile(r"(?:stuns?|turns?):(?:\[[^]]*\]|[^][:?]*):53(?:\?.*)?", re.IGNORECASE)
 
 
 class TurnClient(Client):
@@ -72,7 +67,6 @@ def _with_url_list(server: Any) -> Any:
 def without_port_53(servers: Iterable[IceServerObject]) -> tuple[IceServerObject, ...]:
     """The servers without URLs of port 53, which browsers block and which cost a gathering time-out."""
     kept = (
-        server.model_copy(update={"urls": [url for url in server.urls if not _PORT_53.fullmatch(url.strip())]})
-        for server in servers
+        server.model_copy(update={"urls": [url for url in server.urls if not is_port_53(url)]}) for server in servers
     )
     return tuple(server for server in kept if server.urls)

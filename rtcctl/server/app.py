@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 
 from rtcctl.realtime.schema import (
     CloseTracksRequest,
+    DataChannelsRequest,
+    EstablishDataChannelsRequest,
     NewSessionRequest,
     NewSessionResponse,
     RenegotiateRequest,
@@ -27,7 +29,7 @@ from rtcctl.realtime.schema import (
 from rtcctl.server import turn
 from rtcctl.server.registry import App, Registry
 from rtcctl.server.session import Session, gone
-from rtcctl.web.answer import ERROR_HANDLERS, json_answer
+from rtcctl.web.answer import ERROR_HANDLERS, json_answer, log_item_errors
 from rtcctl.web.body import read_body
 from rtcctl.web.cors import Cors
 from rtcctl.web.refusal import Refusal
@@ -52,7 +54,12 @@ class RealtimeApi:
             Route("/v1/apps/{app_id}/sessions/new", self.new_session, methods=["POST"]),
             Route(_SESSION, self.get_session, methods=["GET"]),
             Route(f"{_SESSION}/tracks/new", self.new_tracks, methods=["POST"]),
+            Route(f"{_SESSION}/tracks/update", self.update_tracks, methods=["PUT"]),
             Route(f"{_SESSION}/tracks/close", self.close_tracks, methods=["PUT"]),
+            Route(f"{_SESSION}/datachannels/establish", self.establish_data_channels, methods=["POST"]),
+            Route(f"{_SESSION}/datachannels/new", self.new_data_channels, methods=["POST"]),
+            Route(f"{_SESSION}/datachannels/update", self.update_data_channels, methods=["PUT"]),
+            Route(f"{_SESSION}/datachannels/close", self.close_data_channels, methods=["PUT"]),
             Route(f"{_SESSION}/renegotiate", self.renegotiate, methods=["PUT"]),
             Route(f"{_CREDENTIALS}/generate-ice-servers", self.generate_ice_servers, methods=["POST"]),
             Route(f"{_CREDENTIALS}/generate", self.generate, methods=["POST"]),
@@ -75,7 +82,11 @@ class RealtimeApi:
         body = await self._body(request)
         # Decoded before the session exists, so that a bad request leaves none behind.
         offer = _parse(NewSessionRequest, body).session_description if body else None
-        session = self._registry.new_session(app)
+        session = self._registry.new_session(
+            app,
+            is_third_party=request.query_params.get("thirdparty", "").lower() in ("true", "1"),
+            correlation_id=request.query_params.get("correlationId"),
+        )
         answer = None
         try:
             if offer is not None:
@@ -84,9 +95,7 @@ class RealtimeApi:
         except Refusal:
             session.close()
             raise
-        logger.info(
-            "session=%s created, correlation_id=%r", session.session_id, request.query_params.get("correlationId")
-        )
+        logger.info("session=%s created, correlation_id=%r", session.session_id, session.correlation_id)
         created = NewSessionResponse(session_id=session.session_id, session_description=answer)
         return json_answer(created.to_wire(), 201)
 
@@ -98,6 +107,9 @@ class RealtimeApi:
     async def new_tracks(self, request: Request) -> Response:
         return await self._mutate(request, TracksRequest, lambda session, body: session.new_tracks(body))
 
+    async def update_tracks(self, request: Request) -> Response:
+        return await self._mutate(request, TracksRequest, lambda session, body: session.update_tracks(body))
+
     async def close_tracks(self, request: Request) -> Response:
         return await self._mutate(request, CloseTracksRequest, lambda session, body: session.close_tracks(body))
 
@@ -106,6 +118,22 @@ class RealtimeApi:
             return RenegotiateResponse(session_description=await session.renegotiate(body.session_description))
 
         return await self._mutate(request, RenegotiateRequest, renegotiated)
+
+    async def establish_data_channels(self, request: Request) -> Response:
+        return await self._mutate(
+            request, EstablishDataChannelsRequest, lambda session, body: session.establish_data_channels(body)
+        )
+
+    async def new_data_channels(self, request: Request) -> Response:
+        return await self._mutate(request, DataChannelsRequest, lambda session, body: session.new_data_channels(body))
+
+    async def update_data_channels(self, request: Request) -> Response:
+        return await self._mutate(
+            request, DataChannelsRequest, lambda session, body: session.update_data_channels(body)
+        )
+
+    async def close_data_channels(self, request: Request) -> Response:
+        return await self._mutate(request, DataChannelsRequest, lambda session, body: session.close_data_channels(body))
 
     # --- TURN credentials
 
@@ -156,7 +184,9 @@ class RealtimeApi:
             answer = await operation(session, body)
             if session.is_gone:
                 raise gone()
-        return json_answer(answer.to_wire())
+        document = answer.to_wire()
+        log_item_errors(request, document)
+        return json_answer(document)
 
 
 def _parse(kind: type[RequestBody], body: bytes) -> RequestBody:

@@ -1,4 +1,4 @@
-"""The UDP port of the server: every datagram of every session comes in here.
+"""The UDP sockets of the server: every datagram of every session comes in here.
 
 A datagram is told by its first byte (RFC 7983 §7). STUN goes to the connection whose user fragment it names; DTLS and
 SRTP to the connection that has verified the address they come from, and to none otherwise. A Binding request that names
@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from random import Random
 
@@ -23,6 +23,7 @@ from rtcctl.media.ice import binding_response, error_response
 from rtcctl.media.rewrite import HEADROOM
 from rtcctl.media.stun import Attribute, Message, MessageClass, Method
 from rtcctl.server.connection import Connection
+from rtcctl.server.dtls_transport import DtlsTransport
 from rtcctl.transport.dtls import Certificate
 from rtcctl.transport.udp import DATAGRAM_SIZE_MAX, Address, ReceiveBuffer, UdpSocket, bind_udp
 
@@ -30,80 +31,95 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 32
 "Datagrams received per wake-up, so that other work of the event loop gets its turn."
+_PORTS_TRIED = 10
+"A number that is free on one address may be in use on another."
 _TICK_S = 0.05
 "How often the connections' deadlines are looked at, while there are any."
 
 
 class Endpoint:
-    """One UDP socket, one certificate, many connections."""
+    """UDP sockets, one for each address and all on one port number; one certificate; many connections.
+
+    Inside, a *path* is the peer's address with the number of our socket behind it. A controlling connection has sockets
+    of its own: many of them may have one server as their peer, whose address says nothing then.
+    """
 
     def __init__(self, *, random: Random, clock: Callable[[], float] = time.monotonic) -> None:
-        self.on_error: Callable[[Connection, BaseException], None] | None = None
+        self.on_error: Callable[[DtlsTransport, BaseException], None] | None = None
         "Told after a connection was closed because the work for it failed."
         self.errors = 0
         "Connections closed by an unexpected error. Anything but 0 is ours to mend."
         self.certificate = Certificate.generate()
+        self._sockets: dict[int, UdpSocket] = {}
+        self._common: tuple[int, ...] = ()
+        "Of them, those that all connections share."
         self._random = random
         self._clock = clock
         self._clock_offset_s = time.time() - clock()
-        self._udp: UdpSocket | None = None
+        self._next_number = 0
         self._buffer = ReceiveBuffer()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._connections: set[Connection] = set()
-        self._by_addr: dict[Address, Connection] = {}
-        self._by_ufrag: dict[str, Connection] = {}
+        self._connections: set[DtlsTransport] = set()
+        self._by_addr: dict[int, dict[Address, DtlsTransport]] = {}
+        "For each socket, by the peer's address."
+        self._by_ufrag: dict[str, DtlsTransport] = {}
+        self._controlling: dict[DtlsTransport, tuple[int, ...]] = {}
+        "With the sockets of each."
 
-    async def start(self, host: str, port: int) -> None:
-        """Bind and listen; port 0 is any. UsageError when that cannot be."""
-        try:
-            self._udp = bind_udp(host, port)
-        except (OSError, OverflowError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-            raise UsageError(
-                f"Cannot listen on UDP port {port} of {host}: {reason}.",
-                hint="Is another server running there? Take another port with --udp-port",
-            ) from None
+    async def start(self, hosts: Sequence[str], port: int) -> None:
+        """Bind one socket per address, all on one port, and listen; port 0 is any. UsageError when that cannot be."""
+        assert hosts, "an endpoint has an address"
+        for attempt in reversed(range(1 if port else _PORTS_TRIED)):
+            try:
+                bound = _bind(hosts, port)
+                break
+            except UsageError:
+                if not attempt:
+                    raise
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._udp.fileno(), self._receive)
+        self._common = self._listen(bound)
 
     @property
     def port(self) -> int:
         """The UDP port."""
-        return self._socket.address[1]
+        return self.shared.address[1]
+
+    @property
+    def shared(self) -> UdpSocket:
+        """The first of the sockets that all connections share."""
+        return self._sockets[self._common[0]]
 
     @property
     def packets_dropped(self) -> int:
         """Packets that the kernel did not take, since the start."""
-        return self._socket.packets_dropped
+        return sum(udp.packets_dropped for udp in self._sockets.values())
 
     @property
     def candidates(self) -> tuple[tuple[str, int], ...]:
-        """Addresses at which the socket can be reached: ICE host candidates, best first."""
-        host, port = self._socket.address
-        if not ip_address(host).is_unspecified:
-            return ((host, port),)
-        family = self._socket.sock.family
-        loopback = "127.0.0.1" if family == socket.AF_INET else "::1"
-        return tuple((address, port) for address in dict.fromkeys((*_route_address(family), loopback)))
+        """Address and port of each socket: ICE host candidates, best first."""
+        return tuple(self._sockets[number].address for number in self._common)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, for session descriptions."""
         return self.certificate.fingerprint
 
-    def open(self) -> Connection:
-        """A new connection, with credentials of its own."""
+    def open(self, *, is_controlling: bool = False) -> Connection:
+        """A new connection, with credentials of its own. `is_controlling`: its peer is an ICE-lite server."""
         assert self._loop is not None, "start() comes first"
         connection = Connection(
             self,
-            self._socket,
+            is_controlling=is_controlling,
             random=self._random,
             clock=self._clock,
             clock_offset_s=self._clock_offset_s,
         )
         self._connections.add(connection)
         self.name(connection.ice_ufrag, connection)
+        if is_controlling:
+            hosts = [self._sockets[number].address[0] for number in self._common]
+            self._controlling[connection] = self._listen(_bind(hosts, 0))
         if self._timer is None:
             self._timer = self._loop.call_later(_TICK_S, self._tick)
         return connection
@@ -115,26 +131,46 @@ class Endpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._udp is not None and self._loop is not None:
-            self._loop.remove_reader(self._udp.fileno())
-            self._udp.close()
-            self._udp = None
+        self._stop(tuple(self._sockets))
 
     # What connections use
 
-    def route(self, addr: Address, connection: Connection) -> None:
-        """Packets from `addr` are `connection`'s: it has verified that. Another one that had it loses it."""
-        other = self._by_addr.get(addr)
-        self._by_addr[addr] = connection
+    def socket_of(self, path: Address) -> UdpSocket:
+        """Ours, of a path."""
+        number: int = path[-1]
+        return self._sockets[number]
+
+    def path_to(self, address: tuple[str, int], connection: DtlsTransport) -> Address | None:
+        """A path of a controlling connection to a peer's candidate; None when no socket has its family."""
+        host = ip_address(address[0])
+        family = socket.AF_INET if host.version == 4 else socket.AF_INET6
+        numbers = [n for n in self._controlling.get(connection, ()) if self._sockets[n].sock.family == family]
+        if not numbers:
+            return None
+        # What is bound to loopback reaches nothing else, and the other way round nobody expects it.
+        same = (n for n in numbers if ip_address(self._sockets[n].address[0]).is_loopback == host.is_loopback)
+        number = next(same, numbers[0])
+        return (*address, number) if host.version == 4 else (*address, 0, 0, number)
+
+    def send(self, data: bytes, path: Address) -> None:
+        """Send one datagram now."""
+        self.socket_of(path).send(data, path[:-1])
+
+    def route(self, path: Address, connection: DtlsTransport) -> None:
+        """Packets on `path` are `connection`'s: it has verified that. Another one that had it loses it."""
+        by_addr, addr = self._by_addr[path[-1]], path[:-1]
+        other = by_addr.get(addr)
+        by_addr[addr] = connection
         if other is not None and other is not connection:
-            other.lose_address(addr)
+            other.lose_address(path)
 
-    def unroute(self, addr: Address, connection: Connection) -> None:
-        """`addr` is not `connection`'s any more."""
-        if self._by_addr.get(addr) is connection:
-            del self._by_addr[addr]
+    def unroute(self, path: Address, connection: DtlsTransport) -> None:
+        """`path` is not `connection`'s any more."""
+        by_addr, addr = self._by_addr.get(path[-1], {}), path[:-1]
+        if by_addr.get(addr) is connection:
+            del by_addr[addr]
 
-    def name(self, ufrag: str, connection: Connection) -> None:
+    def name(self, ufrag: str, connection: DtlsTransport) -> None:
         """Checks that name `ufrag` are `connection`'s."""
         self._by_ufrag[ufrag] = connection
 
@@ -142,9 +178,10 @@ class Endpoint:
         """`ufrag` is void."""
         self._by_ufrag.pop(ufrag, None)
 
-    def forget(self, connection: Connection, ufrags: Iterable[str], addrs: Iterable[Address]) -> None:
+    def forget(self, connection: DtlsTransport, ufrags: Iterable[str], addrs: Iterable[Address]) -> None:
         """`connection` has closed."""
         self._connections.discard(connection)
+        self._stop(self._controlling.pop(connection, ()))
         for ufrag in ufrags:
             self.unname(ufrag)
         for addr in addrs:
@@ -152,17 +189,33 @@ class Endpoint:
 
     # The event loop
 
-    @property
-    def _socket(self) -> UdpSocket:
-        assert self._udp is not None, "start() comes first"
-        return self._udp
+    def _listen(self, sockets: Iterable[UdpSocket]) -> tuple[int, ...]:
+        """Receive from these from now on; their numbers, which are never used again."""
+        assert self._loop is not None
+        numbers = []
+        for udp in sockets:
+            number = self._next_number
+            self._next_number += 1
+            self._sockets[number] = udp
+            self._by_addr[number] = {}
+            self._loop.add_reader(udp.fileno(), self._receive, number)
+            numbers.append(number)
+        return tuple(numbers)
 
-    def _receive(self) -> None:
-        """Datagrams have come."""
-        udp, buffer = self._socket, self._buffer
-        receive_into, view, memory, by_addr = udp.sock.recvfrom_into, buffer.view, buffer.memory, self._by_addr
+    def _stop(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            udp = self._sockets.pop(number)
+            del self._by_addr[number]
+            if self._loop is not None:
+                self._loop.remove_reader(udp.fileno())
+            udp.close()
+
+    def _receive(self, number: int) -> None:
+        """Datagrams have come to one of the sockets."""
+        udp, buffer = self._sockets[number], self._buffer
+        receive_into, view, memory, by_addr = udp.sock.recvfrom_into, buffer.view, buffer.memory, self._by_addr[number]
         now = self._clock()
-        connection: Connection | None = None
+        connection: DtlsTransport | None = None
         for _ in range(_BATCH):
             try:
                 size, addr = receive_into(view)
@@ -177,8 +230,8 @@ class Endpoint:
                 if first < 4:
                     connection = None
                     message = Message.parse(view[:size])
-                    connection = self._by_ufrag.get(message.username.partition(":")[0])
-                    self._receive_stun(message, connection, addr, now)
+                    connection = self._named(message)
+                    self._receive_stun(message, connection, (*addr, number), now)
                     continue
                 connection = by_addr.get(addr)
                 if connection is None:
@@ -186,14 +239,25 @@ class Endpoint:
                 if 128 <= first <= 191:
                     connection.receive_media(buffer, size, now)
                 elif 20 <= first <= 63:
-                    connection.receive_dtls(bytes(view[:size]), now)
+                    connection.receive_dtls(bytes(view[:size]), (*addr, number), now)
             except ParseError:
                 continue
             except Exception as exc:  # noqa: BLE001 (the boundary between sessions)
                 self._fail(connection, exc)
-        udp.flush()
+        self._flush()
 
-    def _receive_stun(self, message: Message, connection: Connection | None, addr: Address, now: float) -> None:
+    def _flush(self) -> None:
+        for udp in self._sockets.values():
+            if udp.count:
+                udp.flush()
+
+    def _named(self, message: Message) -> DtlsTransport | None:
+        """Whose STUN message this is: a request names our user fragment, an answer the transaction of our check."""
+        if message.message_class in (MessageClass.SUCCESS, MessageClass.ERROR):
+            return next((c for c in self._controlling if c.is_asked(message.transaction_id)), None)
+        return self._by_ufrag.get(message.username.partition(":")[0])
+
+    def _receive_stun(self, message: Message, connection: DtlsTransport | None, addr: Address, now: float) -> None:
         if connection is not None:
             connection.receive_stun(message, addr, now)
         elif message.message_class is MessageClass.REQUEST and message.method == Method.BINDING:
@@ -204,7 +268,7 @@ class Endpoint:
             else:
                 answer = binding_response(message, addr)
             # A client of before RFC 5389 may not expect a FINGERPRINT.
-            self._socket.send(bytes(answer.with_fingerprint() if message.has_fingerprint else answer), addr)
+            self.send(bytes(answer.with_fingerprint() if message.has_fingerprint else answer), addr)
 
     def _tick(self) -> None:
         """Look at the deadlines. Cheap per connection, so that idle ones cost next to nothing."""
@@ -215,10 +279,10 @@ class Endpoint:
                 connection.handle_timer(now)
             except Exception as exc:  # noqa: BLE001 (the boundary between sessions)
                 self._fail(connection, exc)
-        self._socket.flush()
+        self._flush()
         self._timer = self._loop.call_later(_TICK_S, self._tick) if self._connections else None
 
-    def _fail(self, connection: Connection | None, exc: Exception) -> None:
+    def _fail(self, connection: DtlsTransport | None, exc: Exception) -> None:
         """The boundary between sessions."""
         self.errors += 1
         if connection is None:
@@ -233,12 +297,18 @@ class Endpoint:
                 logger.error("connection ufrag=%s closed: a bug", connection.ice_ufrag, exc_info=exc)
 
 
-def _route_address(family: int) -> tuple[str, ...]:
-    """The address of this machine that the default route leaves from. Connecting a UDP socket sends nothing."""
-    somewhere = "192.0.2.1" if family == socket.AF_INET else "2001:db8::1"
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((somewhere, 9))
-        except OSError:
-            return ()
-        return (probe.getsockname()[0],)
+def _bind(hosts: Sequence[str], port: int) -> tuple[UdpSocket, ...]:
+    sockets: list[UdpSocket] = []
+    try:
+        for host in hosts:
+            sockets.append(bind_udp(host, port))
+            port = sockets[0].address[1]
+    except (OSError, OverflowError) as exc:
+        for udp in sockets:
+            udp.close()
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise UsageError(
+            f"Cannot listen on UDP port {port} of {host}: {reason}.",
+            hint="Is another server running there? Take another port with --udp-port",
+        ) from None
+    return tuple(sockets)

@@ -1,47 +1,52 @@
 """What the SFU accepts and says in SDP. Pure: descriptions in, descriptions or `Refusal` out.
 
-The SFU bundles everything on one ICE-lite transport with RTCP multiplexed. Which codecs it speaks is one table; what an
-offer holds beyond it is answered with port 0, which takes the m-section out of the BUNDLE group (RFC 9143 §7.3.3).
+The SFU bundles everything on one transport with RTCP multiplexed; it is ICE-lite, except towards a peer that is so
+itself. What an offer holds beyond `codecs.py` and one SCTP association is answered with port 0, which takes the
+m-section out of the BUNDLE group (RFC 9143 §7.3.3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 
 from rtcctl.errors import ParseError
 from rtcctl.media.codec import Codec
 from rtcctl.media.sdp import (
-    SDES_MID_URI,
     Candidate,
     Direction,
     MediaSection,
+    Rid,
     SessionDescription,
     Setup,
+    Simulcast,
     Source,
 )
+from rtcctl.server.datachannels import MAX_MESSAGE_SIZE
+from rtcctl.server.parameters import ReceiveParameters
 from rtcctl.web.refusal import Refusal
 
-CODECS: Mapping[str, tuple[Codec, ...]] = {
-    "audio": (
-        Codec("opus", 111, 48000, 2, "minptime=10;useinbandfec=1", ("nack",)),
-        Codec("PCMU", 0, 8000),
-        Codec("PCMA", 8, 8000),
-    ),
-}
-"By kind, what the SFU forwards: payload type and parameters of its own offers, and the feedback it understands."
+DATA = "application"
+"The kind of an m-section that carries data channels (RFC 8841 §4)."
 
-_DYNAMIC_PAYLOAD_TYPES = (*range(96, 128), *range(35, 64))
-"RFC 3551 §3, in the order in which they are handed out; 64–95 would look like RTCP (RFC 5761 §4)."
+_DATA_FORMAT = "webrtc-datachannel"
+_DATA_PROTOCOL = "UDP/DTLS/SCTP"
+_SCTP_PORT = 5000
+"Ours, and what a description that names none means."
+_MESSAGE_SIZE_DEFAULT_BYTES = 65_536
+"RFC 8841 §6.1, when a description does not say."
 
-_MID_EXTENSION_ID = 4
-"In the SFU's own offers, when the client has not used another: what Chromium gives it."
-
-_EXTENSION_IDS = range(1, 256)
-"What fits into a header (RFC 8285 §4.3); offers may name more, for which there is no room yet."
-
+_SECTIONS_MAX = 2048
+"Beyond what any session may have: parsing as many as a body can hold would keep all other sessions waiting."
 _MID_LENGTH_MAX = 255
 "A mid must fit into a two-byte header extension (RFC 8285 §4.3)."
+_SSRCS_MAX = 32
+"Of an m-section: layers with their repair streams. What goes beyond is told by the mid in its packets."
+_RIDS_MAX = 16
+"Of an m-section."
+_CANDIDATES_MAX = 32
+"Of a peer that is ICE-lite: its addresses."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +58,59 @@ class LocalTransport:
     fingerprint: str
     candidates: tuple[tuple[str, int], ...]
 
+    def carries(self, section: MediaSection, setup: Setup) -> MediaSection:
+        """`section` with where it is carried; a rejected one needs no candidates."""
+        candidates = () if section.is_rejected else self.candidates
+        return replace(
+            section,
+            ice_ufrag=self.ice_ufrag,
+            ice_pwd=self.ice_pwd,
+            fingerprints=(("sha-256", self.fingerprint),),
+            setup=setup,
+            candidates=tuple(
+                Candidate.host(address, port, index=index) for index, (address, port) in enumerate(candidates)
+            ),
+            has_end_of_candidates=not section.is_rejected,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteTransport:
     """What the client's description says of it."""
 
+    mid: str
+    "Of the m-section that says it for all (RFC 9143 §7.2)."
     ice_ufrag: str
     ice_pwd: str = field(repr=False)
     fingerprints: tuple[tuple[str, str], ...]
     setup: Setup
+    candidates: tuple[tuple[str, int], ...]
+    "Addresses and UDP ports, the best first."
+    is_ice_lite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentSource:
+    """What the SFU says of what it sends on an m-section (RFC 5576, RFC 8830)."""
+
+    ssrc: int
+    rtx_ssrc: int | None
+    cname: str
+    stream: str
+    "Id of the media stream; browsers keep the tracks of one stream in sync."
+
+    @property
+    def ssrcs(self) -> tuple[int, ...]:
+        return (self.ssrc,) if self.rtx_ssrc is None else (self.ssrc, self.rtx_ssrc)
+
+
+# --- what clients say
 
 
 def parse(text: str) -> SessionDescription:
     """Parse SDP of a client and check what holds for offers and answers alike."""
+    if text.count("\nm=") > _SECTIONS_MAX:
+        raise unacceptable("SDP contains too many media sections")
     try:
         description = SessionDescription.parse(text)
     except ParseError as exc:
@@ -73,9 +118,13 @@ def parse(text: str) -> SessionDescription:
         raise unacceptable(f"Unable to parse SDP: {reason}") from None
     if not description.media:
         raise unacceptable("SDP contains no media sections")
-    mids = [section.mid for section in description.media if not section.is_rejected]
+    sections = [section for section in description.media if not section.is_rejected]
+    mids = [section.mid for section in sections]
     if any(not 0 < len(mid) <= _MID_LENGTH_MAX for mid in mids) or len(set(mids)) != len(mids):
         raise unacceptable("Each media section needs a mid of its own")
+    ssrcs = [source.ssrc for section in sections for source in section.ssrcs]
+    if len(set(ssrcs)) < len(ssrcs):
+        raise unacceptable("Two media sections have the same SSRC")
     return description
 
 
@@ -89,9 +138,6 @@ def parse_offer(text: str, earlier: Sequence[MediaSection]) -> SessionDescriptio
             raise unacceptable(f"The order of media sections has changed: {known.mid!r} was at index {index}")
         if section.kind != known.kind and not known.is_rejected:
             raise unacceptable(f"The media section with mid {known.mid!r} has changed its kind")
-    ssrcs = [source.ssrc for section in offer.media if not section.is_rejected for source in section.ssrcs]
-    if len(set(ssrcs)) < len(ssrcs):
-        raise unacceptable("Two media sections have the same SSRC")
     remote_transport(offer, Setup.ACTPASS)
     return offer
 
@@ -115,7 +161,8 @@ def remote_transport(description: SessionDescription, default_setup: Setup) -> R
     open_sections = [section for section in description.media if not section.is_rejected]
     if not open_sections:
         return None
-    section = next((s for s in open_sections if is_bundled(description, s)), open_sections[0])
+    by_mid = {section.mid: section for section in open_sections}
+    section = next((by_mid[mid] for mid in description.bundle if mid in by_mid), open_sections[0])
     for name, value in (("ice-ufrag", section.ice_ufrag), ("ice-pwd", section.ice_pwd)):
         if not value:
             raise Refusal(400, "decoding_error", f"SDP contains no {name}")
@@ -125,62 +172,86 @@ def remote_transport(description: SessionDescription, default_setup: Setup) -> R
     if setup is Setup.HOLDCONN or (setup is Setup.ACTPASS and default_setup is not Setup.ACTPASS):
         raise unacceptable(f"a=setup:{setup} is not acceptable here")
     return RemoteTransport(
+        mid=section.mid,
         ice_ufrag=section.ice_ufrag,
         ice_pwd=section.ice_pwd,
         fingerprints=section.fingerprints,
         setup=setup,
+        candidates=_addresses(section.candidates),
+        is_ice_lite=description.is_ice_lite,
     )
 
 
-def is_bundled(description: SessionDescription, section: MediaSection) -> bool:
-    """Whether an m-section of a client shares the one transport; without a BUNDLE group only the first has one."""
+def is_carried(description: SessionDescription, section: MediaSection) -> bool:
+    """Whether an m-section of a client is open and shares the one transport.
+
+    Without a BUNDLE group only the first has a transport.
+    """
+    if section.is_rejected:
+        return False
     if description.bundle:
         return section.mid in description.bundle
-    return section is next((s for s in description.media if not s.is_rejected), None)
+    return section is next(s for s in description.media if not s.is_rejected)
 
 
-def accepted_codecs(section: MediaSection) -> tuple[Codec, ...]:
-    """The codecs of a client's m-section that the SFU forwards, as the client numbers and parametrises them."""
-    accepted = []
-    for codec in section.codecs:
-        known = _known(section.kind, codec)
-        if known is not None:
-            accepted.append(replace(codec, feedback=tuple(f for f in codec.feedback if f in known.feedback)))
-    return tuple(accepted)
+def is_data(section: MediaSection) -> bool:
+    """Whether an m-section carries data channels (RFC 8841)."""
+    return section.kind == DATA and "DTLS/SCTP" in section.protocol and section.formats == (_DATA_FORMAT,)
 
 
-def offered_codecs(kind: str, codecs: Iterable[Codec], taken: Mapping[int, Codec]) -> tuple[Codec, ...]:
-    """`codecs` as the SFU offers them to a client.
-
-    Inside a BUNDLE group a payload type means one thing (RFC 9143 §10.1.2): what the client has numbered keeps its
-    number, and `taken`, all the numbers it has used, are not given to others.
-    """
-    offered: dict[int, Codec] = {}
-    for codec in codecs:
-        known = _known(kind, codec)
-        if known is None or any(known.is_same_codec(other) for other in offered.values()):
-            continue
-        used = {**taken, **offered}
-        same = next((number for number, other in taken.items() if other.is_same_codec(known)), None)
-        free = (number for number in (known.payload_type, *_DYNAMIC_PAYLOAD_TYPES) if number not in used)
-        payload_type = same if same is not None else next(free, None)
-        if payload_type is not None:
-            offered[payload_type] = replace(known, payload_type=payload_type)
-    return tuple(offered.values())
+def data_limits(section: MediaSection) -> tuple[int, int]:
+    """The SCTP port of the author of an m-section, and the longest message it takes, in bytes; 0 is any."""
+    size = section.max_message_size
+    return section.sctp_port or _SCTP_PORT, _MESSAGE_SIZE_DEFAULT_BYTES if size is None else size
 
 
-def mid_extension_id(extensions: Mapping[int, str]) -> int | None:
-    """The id that a client has given the mid extension, if it can be used."""
-    return next((i for i, uri in extensions.items() if uri == SDES_MID_URI and i in _EXTENSION_IDS), None)
+def receive_parameters(
+    section: MediaSection, codecs: tuple[Codec, ...], extensions: Mapping[str, int]
+) -> ReceiveParameters:
+    """What a client sends on an m-section of which `codecs` and `extensions` are agreed."""
+    declared = [source.ssrc for source in section.ssrcs]
+    pairs = [
+        (semantics, ssrcs)
+        for semantics, ssrcs in section.ssrc_groups
+        if semantics in ("FID", "FEC-FR") and len(ssrcs) == 2 and set(ssrcs) <= set(declared)
+    ]
+    repairing = {repair for _, (_, repair) in pairs}
+    ssrcs = tuple(ssrc for ssrc in declared if ssrc not in repairing)[: _SSRCS_MAX // 2]
+    return ReceiveParameters(
+        mid=section.mid,
+        kind=section.kind,
+        codecs=codecs,
+        extensions=extensions,
+        ssrcs=ssrcs,
+        repaired_by={ssrc: repair for semantics, (ssrc, repair) in pairs if semantics == "FID" and ssrc in ssrcs},
+        rids=simulcast_rids(section),
+    )
 
 
-def offered_mid_extension_id(known: Mapping[int, str]) -> int | None:
-    """The id for the mid extension in an offer of the SFU, given all the ids that the client has used.
+def simulcast_rids(section: MediaSection) -> tuple[str, ...]:
+    """The encodings that a client sends (RFC 8853 §5.2); of alternatives the first."""
+    if section.simulcast is None:
+        return ()
+    sent = {rid.rid for rid in section.rids if rid.direction == "send"}
+    first = (alternatives[0].removeprefix("~") for alternatives in section.simulcast.send)
+    return tuple(dict.fromkeys(rid for rid in first if rid in sent))[:_RIDS_MAX]
 
-    `None` when the client has used them all.
-    """
-    free = (i for i in (_MID_EXTENSION_ID, *_EXTENSION_IDS) if i not in known)
-    return mid_extension_id(known) or next(free, None)
+
+def _addresses(candidates: Iterable[Candidate]) -> tuple[tuple[str, int], ...]:
+    """Where an ICE-lite peer can be reached by UDP. Names (RFC 8839 §5.1) are not resolved."""
+    usable = []
+    for candidate in candidates:
+        if candidate.transport.lower() == "udp" and candidate.component == 1 and candidate.port:
+            try:
+                ip_address(candidate.address)
+            except ValueError:
+                continue
+            usable.append(candidate)
+    usable.sort(key=lambda candidate: -candidate.priority)
+    return tuple(dict.fromkeys((candidate.address, candidate.port) for candidate in usable))[:_CANDIDATES_MAX]
+
+
+# --- what the SFU says
 
 
 def next_mid(used: Iterable[str]) -> str:
@@ -194,7 +265,7 @@ def next_mid(used: Iterable[str]) -> str:
 
 def rejected(section: MediaSection, transport: LocalTransport, setup: Setup) -> MediaSection:
     """The m-section with port 0 (RFC 8829 §5.3.1). It needs no transport, but aiortc refuses one that names none."""
-    return MediaSection(
+    refusal = MediaSection(
         kind=section.kind,
         mid=section.mid,
         port=0,
@@ -202,69 +273,57 @@ def rejected(section: MediaSection, transport: LocalTransport, setup: Setup) -> 
         codecs=section.codecs[:1],
         formats=section.formats,
         direction=Direction.INACTIVE,
-        ice_ufrag=transport.ice_ufrag,
-        ice_pwd=transport.ice_pwd,
-        fingerprints=(("sha-256", transport.fingerprint),),
-        setup=setup,
-        rtcp_mux=True,
+        rtcp_mux=section.is_rtp,
     )
+    return transport.carries(refusal, setup)
 
 
-def accepted(
+def media_section(
     *,
     kind: str,
     mid: str,
     direction: Direction,
     protocol: str,
     codecs: tuple[Codec, ...],
-    extension_id: int | None,
-    transport: LocalTransport,
-    setup: Setup,
-    msid: str = "",
-    ssrc: int | None = None,
-    cname: str = "",
+    extensions: Mapping[str, int],
+    rids: tuple[str, ...] = (),
+    source: SentSource | None = None,
 ) -> MediaSection:
-    """An m-section of the SFU that carries media, or could. `ssrc` and `cname`: of what it sends there.
+    """An m-section of the SFU that carries media, or could. `rids`: of what it receives there.
 
     An answer repeats the `protocol` of the offer, whichever of the known spellings that is (RFC 8829 §5.1.2).
     """
+    msid = f"{source.stream} {source.ssrc:08x}" if source else ""
     return MediaSection(
         kind=kind,
         mid=mid,
         protocol=protocol,
         codecs=codecs,
         direction=direction,
-        ice_ufrag=transport.ice_ufrag,
-        ice_pwd=transport.ice_pwd,
-        fingerprints=(("sha-256", transport.fingerprint),),
-        setup=setup,
-        candidates=tuple(
-            Candidate.host(address, port, index=index) for index, (address, port) in enumerate(transport.candidates)
-        ),
-        has_end_of_candidates=True,
-        extensions={} if extension_id is None else {extension_id: SDES_MID_URI},
+        extensions={identifier: uri for uri, identifier in extensions.items()},
+        rids=tuple(Rid(rid, "recv") for rid in rids),
+        simulcast=Simulcast(recv=tuple((rid,) for rid in rids)) if rids else None,
         msid=msid,
-        ssrcs=() if ssrc is None else (Source(ssrc, cname, msid),),
+        # aiortc finds the receiver of an added m-section by `a=ssrc` alone.
+        ssrcs=tuple(Source(ssrc, source.cname, msid) for ssrc in source.ssrcs) if source else (),
+        ssrc_groups=(("FID", source.ssrcs),) if source and source.rtx_ssrc is not None else (),
         rtcp_mux=True,
         rtcp_rsize=True,
     )
 
 
-def describe(sections: Sequence[MediaSection], *, session_id: int, version: int) -> SessionDescription:
-    """All m-sections of the SFU as one description."""
-    return SessionDescription(
-        media=tuple(sections),
-        bundle=tuple(section.mid for section in sections if not section.is_rejected),
-        is_ice_lite=True,
-        session_id=session_id,
-        version=version,
+def data_section(mid: str, protocol: str = _DATA_PROTOCOL) -> MediaSection:
+    """The m-section of the SFU for data channels (RFC 8841)."""
+    return MediaSection(
+        kind=DATA,
+        mid=mid,
+        protocol=protocol,
+        formats=(_DATA_FORMAT,),
+        sctp_port=_SCTP_PORT,
+        max_message_size=MAX_MESSAGE_SIZE,
     )
 
 
 def unacceptable(description: str, *, subcode: str | None = None) -> Refusal:
     """406: the SDP, or the moment for it, is wrong."""
     return Refusal(406, "invalid_session_description", description, subcode=subcode)
-
-
-def _known(kind: str, codec: Codec) -> Codec | None:
-    return next((known for known in CODECS.get(kind, ()) if known.is_same_codec(codec)), None)

@@ -15,7 +15,7 @@ from rtcctl.server.session import Session, gone
 from rtcctl.web.refusal import Refusal
 
 if TYPE_CHECKING:
-    from rtcctl.server.connection import Connection
+    from rtcctl.server.dtls_transport import DtlsTransport
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.limits import Limits
 
@@ -78,8 +78,8 @@ class Registry:
         _check_bearer(authorization, key.token)
         return key
 
-    def new_session(self, app: App) -> Session:
-        """A session that nothing has been negotiated with."""
+    def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
+        """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
         session = Session(
             secrets.token_hex(16),
             endpoint=self._endpoint,
@@ -87,6 +87,8 @@ class Registry:
             limits=self.limits,
             clock=self._clock,
             find=app.sessions.get,
+            is_third_party=is_third_party,
+            correlation_id=correlation_id,
         )
         app.sessions[session.session_id] = session
         return session
@@ -121,7 +123,7 @@ class Registry:
                 session.close()
             app.sessions.clear()
 
-    def _on_error(self, connection: Connection, error: BaseException) -> None:
+    def _on_error(self, connection: DtlsTransport, error: BaseException) -> None:
         """The data path met a bug while it worked for one connection: that session ends, the others go on."""
         self.count_bug()
         for app in self._apps.values():

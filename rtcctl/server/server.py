@@ -8,7 +8,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from ipaddress import ip_address
 from typing import Protocol
@@ -17,7 +17,7 @@ import uvicorn
 
 from rtcctl.errors import UsageError
 from rtcctl.realtime import development
-from rtcctl.server import turn
+from rtcctl.server import addresses, turn
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.limits import Limits
@@ -62,7 +62,9 @@ class RealtimeServer:
         port: int,
         endpoint: Endpoint,
         *,
-        announce: str | None,
+        apps: Iterable[App],
+        turn_keys: Iterable[TurnKey],
+        announce: Sequence[str],
         limits: Limits,
     ) -> None:
         self.app_id = credentials.app_id
@@ -71,15 +73,16 @@ class RealtimeServer:
         self.turn_key_token = credentials.turn_key_token
         self.port = port
         self.udp_port = endpoint.port
-        announced = () if announce is None else ((announce, endpoint.port),)
+        announced = ((address, endpoint.port) for address in announce)
         self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
-        "Where media can be sent: address and UDP port of each ICE candidate."
+        "Where media can be sent: address and UDP port of each ICE candidate, best first."
+        self.limits = limits
         self.base_url = f"http://{_url_host(address)}:{port}/v1"
         self.registry = Registry(
             endpoint=endpoint,
             candidates=self.candidates,
-            apps=[App(credentials.app_id, credentials.app_secret)],
-            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token)],
+            apps=[App(credentials.app_id, credentials.app_secret), *apps],
+            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
             limits=limits,
             clock=time.monotonic,
         )
@@ -97,24 +100,42 @@ class RealtimeServer:
         port: int = 0,
         *,
         udp_port: int | None = None,
-        announce: str | None = None,
+        media_hosts: Sequence[str] = (),
+        announce: Sequence[str] = (),
         credentials: Credentials | None = None,
+        apps: Sequence[App] = (),
+        turn_keys: Sequence[TurnKey] = (),
         limits: Limits | None = None,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
-        `announce` is an address of this machine that only others can see, for its ICE candidates. Raises `UsageError`
-        when a port is in use, or when the development secret would be served beyond loopback.
+        `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
+        of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
+        served besides those of `credentials`. Raises `UsageError` when a port is in use, an address is not ours, or a
+        development secret would be served beyond loopback.
         """
         credentials = credentials or DevelopmentCredentials()
-        address = _resolve(host)
-        _check_exposure(address, credentials)
+        address = addresses.resolve(host, "--host")
+        _check_exposure(address, credentials, apps, turn_keys)
+        announced = [addresses.checked_announcement(text) for text in announce]
+        alternatives = addresses.media_hosts(address, [addresses.checked_media_host(text) for text in media_hosts])
         endpoint = Endpoint(random=random.SystemRandom())
         with closing(_listen(address, port)) as listener:
             tcp_port: int = listener.getsockname()[1]
+            wanted = tcp_port if udp_port is None else udp_port
+            ports = (wanted, 0) if udp_port is None and port == 0 else (wanted,)
             try:
-                await _start_media(endpoint, address, tcp_port, udp_port, may_take_another=port == 0)
-                server = cls(credentials, address, tcp_port, endpoint, announce=announce, limits=limits or Limits())
+                await _start_media(endpoint, alternatives, ports)
+                server = cls(
+                    credentials,
+                    address,
+                    tcp_port,
+                    endpoint,
+                    apps=apps,
+                    turn_keys=turn_keys,
+                    announce=announced,
+                    limits=limits or Limits(),
+                )
                 async with server._serving(listener):
                     yield server
             finally:
@@ -142,7 +163,9 @@ class RealtimeServer:
                 serving = group.create_task(http.serve(sockets=[listener]))
                 keeping_time = group.create_task(self.registry.keep_time())
                 await http.is_ready.wait()
-                logger.info("serving %s, media on UDP port %d", self.base_url, self.udp_port)
+                logger.info(
+                    "serving %s, media at %s", self.base_url, ", ".join(address for address, _ in self.candidates)
+                )
                 try:
                     yield
                 finally:
@@ -176,18 +199,12 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _resolve(host: str) -> str:
-    """The first address of a host name; `UsageError` when there is none."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except (OSError, UnicodeError) as exc:
-        raise UsageError(f"Cannot listen on {host!r}: {exc}.", hint="For example 127.0.0.1 or 0.0.0.0") from None
-
-
-def _check_exposure(address: str, credentials: Credentials) -> None:
+def _check_exposure(address: str, credentials: Credentials, apps: Sequence[App], turn_keys: Sequence[TurnKey]) -> None:
     """The development secrets are public: whoever reaches the server could use it."""
     public = {development.DEVELOPMENT_APP_SECRET, development.DEVELOPMENT_TURN_KEY_TOKEN}
-    if not ip_address(address).is_loopback and public & {credentials.app_secret, credentials.turn_key_token}:
+    served = {credentials.app_secret, credentials.turn_key_token}
+    served |= {app.secret for app in apps} | {key.token for key in turn_keys}
+    if not ip_address(address).is_loopback and public & served:
         raise UsageError(
             f"The development secret is public, so the server does not listen on {address} with it.",
             hint="Listen on 127.0.0.1, or choose a secret with RTCCTL_DEV_SECRET",
@@ -214,16 +231,21 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _start_media(
-    endpoint: Endpoint, address: str, tcp_port: int, udp_port: int | None, *, may_take_another: bool
-) -> None:
-    """Bind the UDP socket, by preference to the number of the TCP port, which is one number to remember."""
-    try:
-        await endpoint.start(address, tcp_port if udp_port is None else udp_port)
-    except UsageError:
-        if udp_port is not None or not may_take_another:
-            raise
-        await endpoint.start(address, 0)
+async def _start_media(endpoint: Endpoint, alternatives: Sequence[Sequence[str]], ports: Sequence[int]) -> None:
+    """Bind the UDP sockets to the first of the alternatives and of the port numbers that can be had.
+
+    The TCP port's number is the first choice, which is one number to remember; all addresses matter more.
+    """
+    attempts = [(hosts, port) for hosts in alternatives for port in ports]
+    for hosts, port in attempts[:-1]:
+        try:
+            await endpoint.start(hosts, port)
+        except UsageError as error:
+            logger.info("media not on %s: %s", ", ".join(hosts), error.message)
+        else:
+            return
+    hosts, port = attempts[-1]
+    await endpoint.start(hosts, port)
 
 
 def _url_host(address: str) -> str:

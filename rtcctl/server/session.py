@@ -5,9 +5,9 @@ Theory of operation (Realtime docs: Negotiation)
     new ──client offer──▶ stable ──ICE, DTLS──▶ connected ──5 s of silence──▶ disconnected ──30 s──▶ gone
      └──SFU offer──▶ have-sfu-offer ──renegotiate──┘                              └── any packet: connected
 
-*Mutations* are `new_tracks`, `renegotiate` and `close_tracks`. One at a time: a second one while the first is being
-worked on (it may wait seconds for connectivity or media) is 406, and so is any but `renegotiate` while an offer of the
-SFU is unanswered. A forced close takes no time and exchanges nothing, so it is allowed at any moment.
+*Mutations* are `new_tracks`, `update_tracks`, `renegotiate` and `close_tracks`. One at a time: a second one while the
+first is being worked on (it may wait seconds for connectivity or media) is 406, and so is any but `renegotiate` while
+an offer of the SFU is unanswered. A forced close takes no time and exchanges nothing, so it is allowed at any moment.
 
 *All or nothing.* A mutation first checks everything it was given, then waits, then changes the session without another
 `await`. A refused request leaves no trace.
@@ -17,68 +17,58 @@ read the session; it cannot negotiate again, because nobody knows whether its pe
 m-sections of tracks closed in between are agreed with the late answer and stay silent. A session that leaves its first
 offer unanswered expires like one that was never used.
 
-*M-sections* are never removed. A pull adds one with a fresh mid; a client may give new tracks to its own, and may put a
-new m-section in the place of a rejected one (RFC 8829 §5.2.2). Their number is bounded, as it is at the service.
+*M-sections* are never removed, but used again (`signalling.py`, *Places*). Their number is bounded, as it is at the
+service: one more ends the session.
 
 *Gone* is final: publications end, the transport closes, requests that are being held are answered with 410. It comes by
 silence of the peer, its DTLS `close_notify`, expiry, too many m-sections, a bug in this session, or the end of the
-server. Chromium drops its transport when an exchange stops its first m-section, the one that speaks for the BUNDLE
-group, even if others are open. That ends the session; of the live service the same is told for an exchange that stops
-all of them. A forced close, or `inactive`, does not.
+server. An exchange that stops all m-sections leaves a browser without a transport, so the silence begins there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import (
     CloseTracksRequest,
     CloseTracksResponse,
+    DataChannelsRequest,
+    DataChannelsResponse,
+    EstablishDataChannelsRequest,
+    EstablishDataChannelsResponse,
     GetSessionStateResponse,
     SessionDescription,
     TrackObject,
     TrackResult,
     TracksRequest,
     TracksResponse,
-    TrackStateObject,
 )
-from rtcctl.server import negotiation
-from rtcctl.server.connection import ConnectionState
+from rtcctl.server import negotiation, track_requests
+from rtcctl.server.datachannels import SERVER_EVENTS, DataChannels
+from rtcctl.server.dtls_transport import ConnectionState
+from rtcctl.server.item_errors import NOT_OPEN
 from rtcctl.server.negotiation import unacceptable
+from rtcctl.server.publishing import Publishing
+from rtcctl.server.request_rate import RequestRate
 from rtcctl.server.signalling import Signalling
-from rtcctl.server.tracks import Publication, Subscription, Transceiver
+from rtcctl.server.subscribing import Subscribing
 from rtcctl.web.refusal import Refusal
 
 if TYPE_CHECKING:
     from rtcctl.server.connection import Connection
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.limits import Limits
+    from rtcctl.server.tracks import Publication
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _CHECK_CONNECTED = "Please ensure the PeerConnection is connected before making this request"
-_MAKE_SURE = "Make sure the publisher peer is connected and sending packets for this track"
-
-
-@dataclass(frozen=True, slots=True)
-class ItemError:
-    """Why one track of a request failed; the request itself is a 200 (Realtime docs: Error codes)."""
-
-    code: str
-    description: str
-
-
-NOT_FOUND = ItemError("not_found_track_error", f"Track not found on remote peer. {_MAKE_SURE}")
-EMPTY = ItemError("empty_track_error", f"No track data from remote peer. {_MAKE_SURE}")
-NOT_OPEN = ItemError("close_track_error", "Track doesn't exist or was already closed")
 
 
 def gone() -> Refusal:
@@ -100,22 +90,38 @@ class Session:
         limits: Limits,
         clock: Callable[[], float],
         find: Callable[[str], Session | None],
+        is_third_party: bool = False,
+        correlation_id: str | None = None,
     ) -> None:
         self.session_id = session_id
-        self.publications: dict[str, Publication] = {}
-        "By track name, the newest of each."
+        self.correlation_id = correlation_id
+        "What its creator calls it, for logs."
+        self.data_channels = DataChannels(
+            session_id,
+            find=lambda other_id: None if (other := find(other_id)) is None else other.data_channels,
+            limits=limits,
+            clock=clock,
+        )
         self._signalling = Signalling(
-            int(session_id[:15], 16), endpoint, candidates, on_state=self._on_state, clock=clock
+            session_id,
+            endpoint,
+            candidates,
+            is_third_party=is_third_party,
+            on_state=self._on_state,
+            on_data_transport=self._on_data_transport,
+            clock=clock,
+        )
+        self._publishing = Publishing(session_id, self._signalling, clock)
+        self._subscribing = Subscribing(
+            session_id, self._signalling, limits, find=find, publications=self._publishing.publications
         )
         self._limits = limits
         self._clock = clock
-        self._find = find
         self._gone = asyncio.Event()
         self._is_busy = False
         self._created_at = clock()
         self._was_connected = False
-        self._tokens = float(limits.requests_per_second)
-        self._tokens_at = clock()
+        self._rate = RequestRate(limits.requests_per_second, clock)
 
     # --- life
 
@@ -123,6 +129,11 @@ class Session:
     def connection(self) -> Connection | None:
         """The transport; there is none before the first description."""
         return self._signalling.connection
+
+    @property
+    def publications(self) -> Mapping[str, Publication]:
+        """What others may pull, by track name."""
+        return self._publishing.publications
 
     @property
     def is_gone(self) -> bool:
@@ -134,19 +145,16 @@ class Session:
             return
         self._gone.set()
         for transceiver in self._signalling.transceivers:
-            transceiver.close()
+            transceiver.stop()
+        self.data_channels.close()  # while its goodbye can still be sent
         if self.connection is not None:
             self.connection.close()
 
     def look_at_timers(self) -> None:
         """Collect silent publications; end the session when its time is over."""
         now = self._clock()
-        for publication in list(self.publications.values()):
-            if not publication.is_active:
-                self._end(publication)
-            elif publication.idle_s(now) >= self._limits.track_idle_s:
-                logger.info("session=%s mid=%s no packets, collected", self.session_id, publication.mid)
-                self._end(publication)
+        self._publishing.collect(self._limits.track_idle_s)
+        self.data_channels.look_at_timers()
         if self._is_over(now):
             logger.info("session=%s gone", self.session_id)
             self.close()
@@ -166,18 +174,11 @@ class Session:
             self.close()
 
     def admit(self) -> None:
-        """Count one request; raises `Refusal` with 410 when gone, 429 above the rate (a token bucket of one second)."""
+        """Count one request; raises `Refusal` with 410 when gone, 429 above the rate."""
         self.look_at_timers()
         if self.is_gone:
             raise gone()
-        now = self._clock()
-        rate = self._limits.requests_per_second
-        self._tokens = min(float(rate), self._tokens + (now - self._tokens_at) * rate)
-        self._tokens_at = now
-        if self._tokens < 1:
-            # The code is our own: only the status is documented.
-            raise Refusal(429, "rate_limited", f"More than {rate} requests per second", headers={"Retry-After": "1"})
-        self._tokens -= 1
+        self._rate.count()
 
     @contextmanager
     def boundary(self, on_bug: Callable[[], None]) -> Iterator[None]:
@@ -206,12 +207,12 @@ class Session:
         finally:
             self._is_busy = False
 
-    async def _ready(self) -> None:
-        """Wait until the transport is up, if there has been an exchange at all; else 425."""
-        if self._signalling.agreed_at is None:
+    async def _ready(self, *, may_be_new: bool = True) -> None:
+        """Wait until the transport is up, else 425; a session without any exchange may do for what begins one."""
+        if self._signalling.agreed_at is None and may_be_new:
             return
-        assert self.connection is not None
-        if not await self._unless_gone(self.connection.wait_connected(self._limits.connect_wait_s)):
+        connection = self.connection if self._signalling.agreed_at is not None else None
+        if connection is None or not await self._unless_gone(connection.wait_connected(self._limits.connect_wait_s)):
             raise Refusal(425, "session_error", f"Session is not ready yet. {_CHECK_CONNECTED}")
 
     async def _unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
@@ -230,28 +231,8 @@ class Session:
 
     def state(self) -> GetSessionStateResponse:
         """All tracks of the session; closed ones stay, as inactive, until their m-section gets another."""
-        tracks = []
-        for transceiver in self._signalling.transceivers:
-            if publication := transceiver.publication:
-                tracks.append(
-                    TrackStateObject(
-                        location="local",
-                        mid=transceiver.mid,
-                        track_name=publication.track_name,
-                        status=_status(publication.is_active),
-                    )
-                )
-            if subscription := transceiver.subscription:
-                tracks.append(
-                    TrackStateObject(
-                        location="remote",
-                        mid=transceiver.mid,
-                        session_id=subscription.publication.session_id,
-                        track_name=subscription.publication.track_name,
-                        status=_status(subscription.is_active),
-                    )
-                )
-        return GetSessionStateResponse(tracks=tracks, data_channels=[])
+        tracks = [state for transceiver in self._signalling.transceivers for state in transceiver.states()]
+        return GetSessionStateResponse(tracks=tracks, data_channels=self.data_channels.state())
 
     def connect(self, description: SessionDescription) -> SessionDescription:
         """Answer the offer that came with `sessions/new`; no tracks are registered."""
@@ -259,13 +240,44 @@ class Session:
 
     async def new_tracks(self, request: TracksRequest) -> TracksResponse:
         """Publish or subscribe (Realtime docs: Sessions and tracks)."""
-        tracks = self._checked(request)
+        tracks = track_requests.tracks_to_add(request, self._limits.tracks_per_request)
         with self._mutation():
             if tracks and tracks[0].location == "remote":
                 return await self._pull(tracks, request.session_description)
-            if request.session_description is None:
-                raise Refusal(400, "decoding_error", "Body JSON validation error: sessionDescription")
             return await self._publish(tracks, request.session_description, bool(request.auto_discover))
+
+    async def _publish(
+        self, tracks: Sequence[TrackObject], description: SessionDescription | None, auto_discover: bool
+    ) -> TracksResponse:
+        if description is None:
+            await self._ready()
+            self._check_media_sections(self._signalling.count_with((track.kind or "" for track in tracks), sends=False))
+            return self._publishing.offer(tracks)
+        offer = self._offered(description)
+        self._publishing.check(tracks, offer)
+        await self._ready()
+        return self._publishing.answer(tracks, offer, auto_discover=auto_discover)
+
+    async def _pull(self, tracks: Sequence[TrackObject], description: SessionDescription | None) -> TracksResponse:
+        if description is not None:
+            offer = self._offered(description)
+            sections = self._subscribing.check_offer(tracks, offer)
+            await self._ready()
+            sources = await self._unless_gone(self._subscribing.sources(tracks))
+            return self._subscribing.answer(tracks, sections, sources, offer)
+        targets = self._subscribing.check(tracks)
+        await self._ready()
+        sources = await self._unless_gone(self._subscribing.sources(tracks))
+        self._check_media_sections(self._subscribing.count_with(targets, sources))
+        return self._subscribing.offer(tracks, targets, sources)
+
+    async def update_tracks(self, request: TracksRequest) -> TracksResponse:
+        """Other layers or other tracks for what is received (Realtime docs: Simulcast)."""
+        tracks = track_requests.tracks_to_update(request, self._limits.tracks_per_request)
+        with self._mutation():
+            await self._ready(may_be_new=False)
+            changes = await self._unless_gone(self._subscribing.changes(tracks))
+            return self._subscribing.update(tracks, changes)
 
     async def renegotiate(self, description: SessionDescription) -> SessionDescription | None:
         """Take the answer to the offer of the SFU, or answer a client that restarts ICE."""
@@ -273,21 +285,20 @@ class Session:
             with self._mutation():
                 return self._answered(description)
         self._signalling.take_answer(description)
+        self._publishing.take_answer()
         return None
 
     async def close_tracks(self, request: CloseTracksRequest) -> CloseTracksResponse:
         """End tracks, with or without an exchange (Realtime docs: Sessions and tracks)."""
-        self._check_count(request.tracks)
-        for index, track in enumerate(request.tracks):
-            if not track.mid:
-                raise Refusal(406, "invalid_params", f"tracks[{index}]: Missing mid in track")
+        track_requests.check_count(request.tracks, self._limits.tracks_per_request)
+        track_requests.check_mids(track.mid for track in request.tracks)
         mids = [track.mid or "" for track in request.tracks]
         if request.force:
             return CloseTracksResponse(
                 requires_immediate_renegotiation=False, tracks=[self._close(mid) for mid in mids]
             )
         if request.session_description is None:
-            raise Refusal(400, "decoding_error", "Body JSON validation error: sessionDescription")
+            raise track_requests.missing("sessionDescription")
         with self._mutation():
             offer = self._offered(request.session_description)
             results = [self._close(mid) for mid in mids]
@@ -300,45 +311,68 @@ class Session:
     def _close(self, mid: str) -> TrackResult:
         transceiver = self._signalling.by_mid(mid)
         if transceiver is None or not transceiver.close():
-            return _failed(TrackResult(mid=mid), NOT_OPEN)
+            return NOT_OPEN.of(TrackResult(mid=mid))
         if transceiver.publication:
-            self._end(transceiver.publication)
+            self._publishing.end(transceiver.publication)
         return TrackResult(mid=mid)
 
-    # --- checks
+    # --- data channels
 
-    def _check_count(self, tracks: Sequence[object]) -> None:
-        if not tracks:
-            raise Refusal(406, "invalid_params", "Expecting at least 1 track")
-        if len(tracks) > self._limits.tracks_per_request:
-            limit = self._limits.tracks_per_request
-            raise Refusal(406, "invalid_params", f"Expecting at most {limit} track in the request")
+    async def establish_data_channels(self, request: EstablishDataChannelsRequest) -> EstablishDataChannelsResponse:
+        """Bring their transport up, by an offer of the SFU or of the client (Realtime docs: DataChannels)."""
+        channel = request.data_channel
+        if channel.location is None or channel.data_channel_name is None:
+            raise track_requests.missing("dataChannel")
+        if (channel.location, channel.data_channel_name) != ("remote", SERVER_EVENTS):
+            raise Refusal(406, "invalid_params", f"Only the remote data channel {SERVER_EVENTS} can be established")
+        description: SessionDescription | None = None
+        with self._mutation():
+            if request.session_description is not None:
+                offer = self._offered(request.session_description)
+                if not any(negotiation.is_data(s) and negotiation.is_carried(offer, s) for s in offer.media):
+                    raise Refusal(400, "decoding_error", "SDP contains no application media section")
+                await self._ready()
+                description = self._signalling.answer(offer)
+            else:
+                await self._ready()
+                if not self._signalling.has_data_transport:
+                    description = self._offer_data_transport()
+            return EstablishDataChannelsResponse(
+                requires_immediate_renegotiation=description is not None and description.type == "offer",
+                session_description=description,
+                data_channel=self.data_channels.establish(),
+            )
 
-    def _checked(self, request: TracksRequest) -> Sequence[TrackObject]:
-        """The tracks of a request whose fields fit together."""
-        if request.tracks is None:
-            if request.auto_discover:
-                return ()
-            raise Refusal(400, "decoding_error", "Body JSON validation error: tracks")
-        if request.tracks or not request.auto_discover:
-            self._check_count(request.tracks)
-        needs = {"local": ("track_name", "mid"), "remote": ("track_name", "session_id"), None: ("location",)}
-        wrong = [
-            str(index)
-            for index, track in enumerate(request.tracks)
-            if not all(getattr(track, name) for name in needs[track.location])
-        ]
-        if wrong:
-            raise Refusal(400, "decoding_error", f"JSON body validation error: {','.join(wrong)}")
-        if len({track.location for track in request.tracks}) > 1:
-            raise Refusal(406, "invalid_params", "Pushing and Pulling tracks in the same request is not supported")
-        for name, values in (
-            ("mid", [track.mid for track in request.tracks if track.mid]),
-            ("trackName", [track.track_name for track in request.tracks if track.location == "local"]),
-        ):
-            if len(set(values)) < len(values):
-                raise Refusal(406, "invalid_params", f"Two tracks of the request have the same {name}")
-        return request.tracks
+    def _offer_data_transport(self) -> SessionDescription:
+        self._check_media_sections(len(self._signalling.transceivers) + 1)
+        self._signalling.add_data_transport()
+        return self._signalling.offer()
+
+    def _on_data_transport(self, sctp_port: int, max_message_size: int) -> None:
+        assert self.connection is not None
+        self.data_channels.attach(self.connection, sctp_port=sctp_port, max_message_size=max_message_size)
+
+    async def new_data_channels(self, request: DataChannelsRequest) -> DataChannelsResponse:
+        """Publish or subscribe to data channels (Realtime docs: DataChannels)."""
+        with self._mutation():
+            try:
+                return DataChannelsResponse(data_channels=await self.data_channels.new(request.data_channels))
+            except Refusal:
+                if self.is_gone:
+                    raise gone() from None
+                raise
+
+    async def update_data_channels(self, request: DataChannelsRequest) -> DataChannelsResponse:
+        """Change what subscriptions may do."""
+        with self._mutation():
+            await self._ready(may_be_new=False)
+            return DataChannelsResponse(data_channels=self.data_channels.update(request.data_channels))
+
+    async def close_data_channels(self, request: DataChannelsRequest) -> DataChannelsResponse:
+        """End data channels; takes no time and exchanges nothing, so it is allowed at any moment."""
+        return DataChannelsResponse(data_channels=self.data_channels.close_channels(request.data_channels))
+
+    # --- descriptions
 
     def _answered(self, description: SessionDescription) -> SessionDescription:
         return self._signalling.answer(self._offered(description))
@@ -353,158 +387,3 @@ class Session:
             logger.info("session=%s ends: %d media sections are too many", self.session_id, count)
             self.close()
             raise gone()
-
-    # --- publishing
-
-    async def _publish(
-        self, tracks: Sequence[TrackObject], description: SessionDescription, auto_discover: bool
-    ) -> TracksResponse:
-        offer = self._offered(description)
-        sections = {section.mid: section for section in offer.media if not section.is_rejected}
-        for index, track in enumerate(tracks):
-            section = sections.get(track.mid or "")
-            if section is None:
-                raise unacceptable(f"tracks[{index}]: there is no media section with mid {track.mid!r}")
-            if not section.direction.sends:
-                raise unacceptable(f"tracks[{index}]: the media section with mid {track.mid!r} does not send")
-            if not negotiation.is_bundled(offer, section) or not negotiation.accepted_codecs(section):
-                raise unacceptable(f"tracks[{index}]: no supported codec in the media section with mid {track.mid!r}")
-        await self._ready()
-        bidirectional = {track.mid or "" for track in tracks if track.bidirectional_media_stream}
-        known = {t.mid for t in self._signalling.transceivers if t.publication and t.client_sends}
-        answer = self._signalling.answer(offer, bidirectional=bidirectional)
-        results = [self._published(track.mid or "", track.track_name or "") for track in tracks]
-        if auto_discover:
-            # One that was closed while the client went on sending is not new.
-            known |= {track.mid or "" for track in tracks}
-            for transceiver in self._signalling.transceivers:
-                if transceiver.client_sends and not transceiver.active_publication and transceiver.mid not in known:
-                    result = self._published(transceiver.mid, str(uuid4()))
-                    result.kind = transceiver.kind
-                    results.append(result)
-        return TracksResponse(requires_immediate_renegotiation=False, tracks=results, session_description=answer)
-
-    def _published(self, mid: str, track_name: str) -> TrackResult:
-        """Register a track on an m-section that has just been agreed; the newest of a name wins."""
-        transceiver = self._signalling.by_mid(mid)
-        assert transceiver is not None
-        assert self.connection is not None
-        for replaced in (transceiver.publication, self.publications.get(track_name)):
-            if replaced:
-                self._end(replaced)
-        incoming = self.connection.publish(
-            mid=mid,
-            kind=transceiver.kind,
-            codecs=transceiver.codecs,
-            ssrcs=transceiver.client_ssrcs,
-            mid_extension_id=transceiver.extension_id,
-        )
-        publication = Publication(self.session_id, track_name, mid, transceiver.kind, incoming, self._clock())
-        transceiver.publication = self.publications[track_name] = publication
-        logger.info("session=%s mid=%s published %s", self.session_id, mid, transceiver.kind)
-        return TrackResult(mid=mid, track_name=track_name)
-
-    def _end(self, publication: Publication) -> None:
-        publication.close()
-        if self.publications.get(publication.track_name) is publication:
-            del self.publications[publication.track_name]
-
-    # --- subscribing
-
-    async def _pull(self, tracks: Sequence[TrackObject], description: SessionDescription | None) -> TracksResponse:
-        if description is not None:
-            raise Refusal(406, "invalid_params", "Expecting no sessionDescription with remote tracks")
-        targets = [self._target(index, track) for index, track in enumerate(tracks)]
-        await self._ready()
-        sources = await self._unless_gone(self._sources(tracks))
-        added = sum(
-            target is None and isinstance(source, Publication) for target, source in zip(targets, sources, strict=True)
-        )
-        self._check_media_sections(len(self._signalling.transceivers) + added)
-        results = []
-        needs_offer = False
-        for track, target, source in zip(tracks, targets, sources, strict=True):
-            result = TrackResult(session_id=track.session_id, track_name=track.track_name, simulcast=track.simulcast)
-            results.append(result)
-            if isinstance(source, ItemError):
-                result.mid = ""
-                _failed(result, source)
-            elif target is not None:
-                result.mid = self._redirected(target, source)
-            else:
-                result.mid = self._added(source)
-                needs_offer = True
-        return TracksResponse(
-            requires_immediate_renegotiation=needs_offer,
-            tracks=results,
-            session_description=self._signalling.offer() if needs_offer else None,
-        )
-
-    def _target(self, index: int, track: TrackObject) -> Transceiver | None:
-        """The m-section that a remote track names, by mid or by the `#name` of the track it carries."""
-        if not track.mid:
-            return None
-        if track.mid.startswith("#"):
-            publication = self.publications.get(track.mid[1:])
-            transceiver = self._signalling.by_mid(publication.mid) if publication else None
-        else:
-            transceiver = self._signalling.by_mid(track.mid)
-        if transceiver is None or not transceiver.local.direction.sends:
-            raise Refusal(406, "invalid_params", f"tracks[{index}]: no receiving transceiver for mid {track.mid!r}")
-        return transceiver
-
-    async def _sources(self, tracks: Sequence[TrackObject]) -> list[Publication | ItemError]:
-        """The publications that the tracks name, all waited for at the same time."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._source(t.session_id or "", t.track_name or "")) for t in tracks]
-        sources = [task.result() for task in tasks]
-        # While the slowest was waited for, another may have ended.
-        return [NOT_FOUND if isinstance(source, Publication) and not source.is_active else source for source in sources]
-
-    async def _source(self, session_id: str, track_name: str) -> Publication | ItemError:
-        publisher = self._find(session_id)
-        publication = publisher.publications.get(track_name) if publisher else None
-        if publisher is None or publisher.connection is None or publication is None or not publication.is_active:
-            return NOT_FOUND
-        if not await publisher.connection.wait_connected(self._limits.connect_wait_s):
-            return NOT_FOUND
-        has_media = await publication.incoming.wait_media(self._limits.media_wait_s)
-        if not publication.is_active:
-            return NOT_FOUND
-        return publication if has_media else EMPTY
-
-    def _added(self, publication: Publication) -> str:
-        """Subscribe on an m-section of its own, which the next offer brings; its mid."""
-        transceiver = self._signalling.add(publication.kind, publication.incoming.codecs)
-        self._subscribe(transceiver, publication)
-        return transceiver.mid
-
-    def _redirected(self, transceiver: Transceiver, publication: Publication) -> str:
-        """Subscribe on an m-section that is agreed already: media flows without SDP."""
-        if transceiver.subscription:
-            transceiver.subscription.close()
-        self._subscribe(transceiver, publication).outgoing.negotiate(transceiver.codecs)
-        return transceiver.mid
-
-    def _subscribe(self, transceiver: Transceiver, publication: Publication) -> Subscription:
-        outgoing = self._signalling.open().subscribe(
-            publication.incoming,
-            mid=transceiver.mid,
-            codecs=transceiver.codecs,
-            mid_extension_id=transceiver.extension_id,
-        )
-        transceiver.subscription = Subscription(publication, transceiver.mid, outgoing)
-        logger.info(
-            "session=%s mid=%s subscribed to session=%s", self.session_id, transceiver.mid, publication.session_id
-        )
-        return transceiver.subscription
-
-
-def _status(is_active: bool) -> str:
-    return "active" if is_active else "inactive"
-
-
-def _failed(result: TrackResult, error: ItemError) -> TrackResult:
-    result.error_code = error.code
-    result.error_description = error.description
-    return result

@@ -1,41 +1,55 @@
 """The offer/answer state of one session: its m-sections, and what has been agreed about each (RFC 8829).
 
 The client and the SFU may both offer. Whoever does describes all m-sections, in the same order for ever; what changes
-is what flows in them. `session.py` decides that, this module puts it into SDP and takes it from SDP. Its methods change
-nothing when they raise `Refusal`, and never wait.
+is what flows in them. `publishing.py` and `subscribing.py` decide that, this module puts it into SDP and takes it from
+SDP, and tells the data path what has been agreed. Its methods change nothing when they raise `Refusal`, and never wait.
+
+*Places.* An m-section that the SFU made and that nothing flows in any more is used for its next track of that kind and
+direction, unless the client has closed it by an offer of its own (`Transceiver.is_vacant`); in the place of one that
+the client has stopped comes a new one with a fresh mid (RFC 8829 §5.2.2). Only when there is neither of them a
+description grows. The first open m-section speaks for the transport of all (RFC 9143 §7.2): a browser that finds
+another one there begins a new transport, so the SFU puts nothing before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from rtcctl.media.codec import Codec
+from rtcctl.media.extensions import BY_KIND, TO_SUBSCRIBERS
 from rtcctl.media.sdp import Direction, MediaSection, Setup
 from rtcctl.media.sdp import SessionDescription as Sdp
+from rtcctl.media.simulcast import LayerPreference
 from rtcctl.realtime.schema import SessionDescription
-from rtcctl.server import negotiation
-from rtcctl.server.negotiation import LocalTransport, RemoteTransport, unacceptable
-from rtcctl.server.tracks import Transceiver
+from rtcctl.server import codecs, negotiation
+from rtcctl.server.negotiation import DATA, LocalTransport, RemoteTransport, SentSource, unacceptable
+from rtcctl.server.tracks import Publication, Subscription, Transceiver
 
 if TYPE_CHECKING:
-    from rtcctl.server.connection import Connection, ConnectionState
+    from rtcctl.server.connection import Connection
+    from rtcctl.server.dtls_transport import ConnectionState
     from rtcctl.server.endpoint import Endpoint
-
-_SSRCS_MAX = 32
-"Of an m-section: layers with their repair streams. What goes beyond is told by the mid in its packets."
 
 
 class Signalling:
-    """`description_id` goes into the `o=` line; `candidates` are the addresses of the SFU, the best first."""
+    """`candidates` are the addresses of the SFU, the best first. `is_third_party`: the peer is an ICE-lite server.
+
+    `on_data_transport` is told, whenever an m-section for data channels is agreed, the client's SCTP port and the
+    longest message that it takes, in bytes.
+    """
 
     def __init__(
         self,
-        description_id: int,
+        session_id: str,
         endpoint: Endpoint,
         candidates: tuple[tuple[str, int], ...],
         *,
+        is_third_party: bool,
         on_state: Callable[[ConnectionState], None],
+        on_data_transport: Callable[[int, int], None],
         clock: Callable[[], float],
     ) -> None:
         self.connection: Connection | None = None
@@ -45,21 +59,28 @@ class Signalling:
         "The SFU has offered, and the client has not answered."
         self.agreed_at: float | None = None
         "When the first exchange was complete, in monotonic seconds."
-        self._description_id = description_id
+        self._session_id = session_id
         self._endpoint = endpoint
         self._candidates = candidates
+        self._is_third_party = is_third_party
         self._on_state = on_state
+        self._on_data_transport = on_data_transport
         self._clock = clock
         self._version = 0
         self._setup = Setup.PASSIVE
         "Our DTLS role; the first exchange fixes it (RFC 8842 §5.3)."
-        self._client_extensions: dict[int, str] = {}
-        self._client_codecs: dict[int, Codec] = {}
+        self._tag: str | None = None
+        "The mid that spoke for the transport in the client's last description."
+        self._last_mid = "-1"
+        "Of the SFU's own."
+        self._group: tuple[str, ...] = ()
+        "Of the client's last description."
+        self._numbering = codecs.Numbering()
 
     def open(self) -> Connection:
         """The transport, made when it is first needed."""
         if self.connection is None:
-            self.connection = self._endpoint.open()
+            self.connection = self._endpoint.open(is_controlling=self._is_third_party)
             self.connection.on_state = self._on_state
         return self.connection
 
@@ -69,30 +90,51 @@ class Signalling:
 
     # --- the SFU offers
 
-    def add(self, kind: str, codecs: tuple[Codec, ...]) -> Transceiver:
-        """A new m-section in which the SFU sends; the next offer brings it."""
-        transceiver = Transceiver(
-            MediaSection(
-                kind=kind,
-                mid=negotiation.next_mid(t.mid for t in self.transceivers),
-                direction=Direction.SENDONLY,
-            ),
-            codecs=negotiation.offered_codecs(kind, codecs, self._client_codecs),
-            extension_id=negotiation.offered_mid_extension_id(self._client_extensions),
-        )
-        self.transceivers.append(transceiver)
+    def count_with(self, kinds: Iterable[str], *, sends: bool) -> int:
+        """How many m-sections there are when each of `kinds` gets one, in which the SFU `sends` or receives."""
+        wanted = Counter(kinds)
+        vacant = Counter(t.kind for t in self.transceivers if t.is_vacant(sends=sends))
+        return len(self.transceivers) + max(0, (wanted - vacant).total() - len(self._stopped_places()))
+
+    def add_sending(self, publication: Publication, preference: LayerPreference) -> Transceiver:
+        """An m-section in which the SFU sends; the next offer brings it."""
+        assert publication.incoming is not None
+        transceiver = self._place(publication.kind, sends=True)
+        transceiver.codecs = self._numbering.offered_codecs(publication.kind, publication.incoming.codecs)
+        transceiver.extensions = self._numbering.offered_extensions(TO_SUBSCRIBERS[publication.kind])
+        self.subscribe(transceiver, publication, preference)
+        transceiver.stream = publication.session_id
         return transceiver
+
+    def add_receiving(self, kind: str, *, is_bidirectional: bool) -> Transceiver:
+        """An m-section in which the client sends; the next offer brings it."""
+        transceiver = self._place(kind, sends=False)
+        transceiver.codecs = self._numbering.offered_codecs(kind, codecs.CODECS[kind])
+        transceiver.extensions = self._numbering.offered_extensions(BY_KIND[kind])
+        transceiver.is_bidirectional = is_bidirectional
+        transceiver.parameters = None
+        return transceiver
+
+    @property
+    def has_data_transport(self) -> bool:
+        """An m-section for data channels is there."""
+        return any(t.kind == DATA and not t.local.is_rejected for t in self.transceivers)
+
+    def add_data_transport(self) -> None:
+        """An m-section for data channels; the next offer brings it."""
+        self.transceivers.append(Transceiver(negotiation.data_section(self._next_mid()), is_ours=True))
 
     def offer(self) -> SessionDescription:
         """All m-sections; from now on the client's answer is awaited."""
-        transport = self._local_transport()
         for transceiver in self.transceivers:
-            if not transceiver.local.is_rejected:
+            if transceiver.kind == DATA and not transceiver.local.is_rejected:
+                transceiver.local = self._local_transport().carries(transceiver.local, Setup.ACTPASS)
+            elif not transceiver.local.is_rejected:
                 direction = Direction.of(
-                    sends=transceiver.active_subscription is not None or transceiver.is_bidirectional,
-                    receives=transceiver.client_sends,
+                    sends=transceiver.has_open_subscription or transceiver.is_bidirectional,
+                    receives=transceiver.has_open_publication if transceiver.is_ours else transceiver.client_sends,
                 )
-                transceiver.local = self._described(transceiver, direction, transport, Setup.ACTPASS)
+                self._describe(transceiver, direction, Setup.ACTPASS)
         self.awaits_answer = True
         return self._description("offer")
 
@@ -102,21 +144,33 @@ class Signalling:
             raise unacceptable("There is no offer to answer", subcode="invalid_modification_stable")
         answer = negotiation.parse_answer(description.sdp, [t.local for t in self.transceivers])
         self._apply_transport(negotiation.remote_transport(answer, Setup.ACTIVE))
+        self._group = answer.bundle
         self.awaits_answer = False
         for transceiver, section in zip(self.transceivers, answer.media, strict=True):
-            offered = transceiver.codecs
-            codecs = tuple(c for c in self._agreed_codecs(section) if any(c.is_same_codec(o) for o in offered))
-            if not codecs:
+            if not section.is_rejected:
+                self._numbering.learn(section)
+            is_carried = negotiation.is_carried(answer, section)
+            if transceiver.kind == DATA and is_carried and not transceiver.local.is_rejected:
+                self._on_data_transport(*negotiation.data_limits(section))
+                continue
+            agreed = codecs.agreed_codecs(section, transceiver.codecs) if is_carried else ()
+            if not agreed:
                 self._reject(transceiver, section)
                 continue
-            transceiver.codecs = codecs
-            transceiver.extension_id = negotiation.mid_extension_id(section.extensions)
-            transceiver.client_sends = section.direction.sends and transceiver.local.direction.receives
-            if subscription := transceiver.active_subscription:
-                if section.direction.receives:
-                    subscription.outgoing.negotiate(codecs)
-                else:
-                    subscription.close()
+            offered = transceiver.local.direction
+            sends = offered.sends and section.direction.receives
+            transceiver.client_sends = offered.receives and section.direction.sends
+            if offered.sends:
+                transceiver.can_take = section.direction.receives
+            if offered.receives:
+                transceiver.can_give = section.direction.sends
+            transceiver.local = replace(
+                transceiver.local, direction=Direction.of(sends=sends, receives=transceiver.client_sends)
+            )
+            self._take_up(transceiver, section, agreed, transceiver.extensions)
+            self._agree(transceiver)
+            if transceiver.subscription and not sends:
+                transceiver.subscription.close()
 
     # --- the client offers
 
@@ -127,39 +181,61 @@ class Signalling:
         return negotiation.parse_offer(description.sdp, [t.local for t in self.transceivers])
 
     def answer(
-        self, offer: Sdp, *, bidirectional: Collection[str] = (), closing: Collection[str] = ()
+        self,
+        offer: Sdp,
+        *,
+        bidirectional: Collection[str] = (),
+        closing: Collection[str] = (),
+        pulls: Mapping[str, tuple[Publication, LayerPreference]] | None = None,
     ) -> SessionDescription:
-        """Agree to an offer that has been checked. Of `closing` the SFU receives nothing any more."""
+        """Agree to an offer that has been checked.
+
+        By mid: `bidirectional` m-sections, those of `closing` tracks, of which the SFU receives nothing any more, and
+        what is to be sent in those that receive.
+        """
         self._apply_transport(negotiation.remote_transport(offer, Setup.ACTPASS))
-        transport = self._local_transport()
+        self._group = offer.bundle
         for index, section in enumerate(offer.media):
-            if index == len(self.transceivers):
-                self.transceivers.append(Transceiver(section))
-            elif self.transceivers[index].mid != section.mid:
-                self.transceivers[index].close()
-                self.transceivers[index] = Transceiver(section)
-            transceiver = self.transceivers[index]
-            codecs = self._agreed_codecs(section) if negotiation.is_bundled(offer, section) else ()
-            if not codecs:
+            if not section.is_rejected:
+                self._numbering.learn(section)
+            transceiver = self._transceiver_at(index, section)
+            if negotiation.is_data(section) and negotiation.is_carried(offer, section) and self._is_free(transceiver):
+                data = negotiation.data_section(section.mid, section.protocol)
+                transceiver.local = self._local_transport().carries(data, self._setup)
+                self._on_data_transport(*negotiation.data_limits(section))
+                continue
+            accepted = codecs.accepted_codecs(section) if negotiation.is_carried(offer, section) else ()
+            if not accepted:
                 self._reject(transceiver, section)
                 continue
-            transceiver.codecs = codecs
-            transceiver.extension_id = negotiation.mid_extension_id(section.extensions)
-            transceiver.client_sends = section.direction.sends
-            transceiver.client_ssrcs = tuple(source.ssrc for source in section.ssrcs[:_SSRCS_MAX])
             transceiver.is_bidirectional |= section.mid in bidirectional
-            subscription = transceiver.active_subscription
+            if pulls and section.mid in pulls:
+                self.subscribe(transceiver, *pulls[section.mid])
+            may_send = transceiver.has_open_subscription or transceiver.is_bidirectional
             direction = Direction.of(
-                sends=section.direction.receives and (subscription is not None or transceiver.is_bidirectional),
+                sends=section.direction.receives and may_send,
                 receives=section.direction.sends and section.mid not in closing,
             )
-            transceiver.local = self._described(transceiver, direction, transport, self._setup)
-            if subscription is not None and direction.sends:
-                # aiortc numbers codecs anew in its offers, those of our m-sections too.
-                subscription.outgoing.negotiate(codecs)
-        return self._description("answer")
+            transceiver.client_sends = transceiver.can_give = section.direction.sends
+            transceiver.can_take = section.direction.receives
+            uris = (BY_KIND if direction.receives else TO_SUBSCRIBERS)[section.kind]
+            self._take_up(transceiver, section, accepted, uris)
+            self._describe(transceiver, direction, self._setup)
+            self._agree(transceiver)
+        return self._description("answer", is_bundled=bool(offer.bundle))
 
     # --- both
+
+    def subscribe(self, transceiver: Transceiver, publication: Publication, preference: LayerPreference) -> None:
+        """Put a track into an m-section, instead of what was there; it flows when that is agreed."""
+        if transceiver.subscription:
+            transceiver.subscription.close()
+        if transceiver.outgoing is None:
+            transceiver.outgoing = self.open().sender(
+                mid=transceiver.mid, kind=transceiver.kind, like=publication.incoming
+            )
+            transceiver.stream = publication.session_id
+        transceiver.subscription = Subscription(publication, transceiver.outgoing, preference)
 
     def _apply_transport(self, remote: RemoteTransport | None) -> None:
         if remote is None:
@@ -169,22 +245,103 @@ class Signalling:
             ice_pwd=remote.ice_pwd,
             fingerprints=remote.fingerprints,
             setup=remote.setup,
+            candidates=remote.candidates,
+            is_ice_lite=remote.is_ice_lite,
+            is_new_transport=self._tag not in (None, remote.mid),
         )
+        self._tag = remote.mid
         if self.agreed_at is None:
             self.agreed_at = self._clock()
             self._setup = Setup.ACTIVE if remote.setup is Setup.PASSIVE else Setup.PASSIVE
 
-    def _agreed_codecs(self, section: MediaSection) -> tuple[Codec, ...]:
-        """What both sides can do with a client's m-section; nothing when it is rejected."""
-        # Numbers mean one thing in the whole BUNDLE group, so they are remembered for the next m-section.
-        self._client_extensions |= section.extensions
-        self._client_codecs |= {codec.payload_type: codec for codec in section.codecs}
-        return () if section.is_rejected else negotiation.accepted_codecs(section)
+    def _take_up(
+        self, transceiver: Transceiver, section: MediaSection, agreed: tuple[Codec, ...], uris: Iterable[str]
+    ) -> None:
+        """What a client's m-section says of what both sides can do."""
+        transceiver.codecs = agreed
+        transceiver.extensions = codecs.accepted_extensions(section, uris)
+        if transceiver.client_sends:
+            transceiver.parameters = negotiation.receive_parameters(section, agreed, transceiver.extensions)
+
+    def _agree(self, transceiver: Transceiver) -> None:
+        """Tell the data path what holds now."""
+        publication = transceiver.active_publication
+        if publication and publication.incoming and transceiver.client_sends and transceiver.parameters:
+            publication.incoming.update(transceiver.parameters)
+        if transceiver.outgoing:
+            written = codecs.written_extensions(transceiver.kind, transceiver.extensions)
+            transceiver.outgoing.negotiate(transceiver.codecs, written)
+        if transceiver.subscription:
+            transceiver.subscription.flow(transceiver.local.direction.sends)
 
     def _reject(self, transceiver: Transceiver, section: MediaSection) -> None:
-        transceiver.close()
-        transceiver.client_sends = False
+        transceiver.stop()
+        transceiver.is_stopped = section.is_rejected and section.is_rtp
         transceiver.local = negotiation.rejected(section, self._local_transport(), self._setup)
+
+    def _describe(self, transceiver: Transceiver, direction: Direction, setup: Setup) -> None:
+        """Write the m-section anew."""
+        source = None
+        if direction.sends:
+            if transceiver.outgoing is None:
+                transceiver.outgoing = self.open().sender(mid=transceiver.mid, kind=transceiver.kind)
+                transceiver.stream = self._session_id
+            has_rtx = any(codec.repairs is not None for codec in transceiver.codecs)
+            source = SentSource(
+                ssrc=transceiver.outgoing.ssrc,
+                rtx_ssrc=transceiver.outgoing.rtx_ssrc if has_rtx else None,
+                cname=transceiver.outgoing.cname,
+                stream=transceiver.stream,
+            )
+        section = negotiation.media_section(
+            kind=transceiver.kind,
+            mid=transceiver.mid,
+            direction=direction,
+            protocol=transceiver.local.protocol,
+            codecs=transceiver.codecs,
+            extensions=transceiver.extensions,
+            rids=transceiver.parameters.rids if direction.receives and transceiver.parameters else (),
+            source=source,
+        )
+        transceiver.local = self._local_transport().carries(section, setup)
+
+    def _transceiver_at(self, index: int, section: MediaSection) -> Transceiver:
+        """That of an m-section in a client's offer; new at the end, and where the client has put another mid."""
+        if index == len(self.transceivers):
+            self.transceivers.append(Transceiver(section))
+        elif self.transceivers[index].mid != section.mid:
+            self.transceivers[index].stop()
+            self.transceivers[index] = Transceiver(section)
+        return self.transceivers[index]
+
+    def _place(self, kind: str, *, sends: bool) -> Transceiver:
+        """An m-section for a track in the next offer of the SFU; see *Places*."""
+        for transceiver in self.transceivers:
+            if transceiver.kind == kind and transceiver.is_vacant(sends=sends):
+                transceiver.publication = transceiver.subscription = None
+                return transceiver
+        transceiver = Transceiver(MediaSection(kind=kind, mid=self._next_mid()), is_ours=True)
+        places = self._stopped_places()
+        if places:
+            self.transceivers[places[0]] = transceiver
+        else:
+            self.transceivers.append(transceiver)
+        return transceiver
+
+    def _next_mid(self) -> str:
+        self._last_mid = negotiation.next_mid((self._last_mid, *(t.mid for t in self.transceivers)))
+        return self._last_mid
+
+    def _is_free(self, transceiver: Transceiver) -> bool:
+        """Whether an m-section for data channels would be the only one (RFC 8831 §6.1: one association)."""
+        return not any(t.kind == DATA and not t.local.is_rejected and t is not transceiver for t in self.transceivers)
+
+    def _stopped_places(self) -> list[int]:
+        """Indexes of stopped m-sections after the one that speaks for the transport."""
+        tag = next((i for i, t in enumerate(self.transceivers) if t.mid == self._tag and not t.local.is_rejected), None)
+        if tag is None:
+            return []
+        return [i for i, t in enumerate(self.transceivers) if i > tag and t.is_stopped]
 
     def _local_transport(self) -> LocalTransport:
         connection = self.open()
@@ -195,35 +352,17 @@ class Signalling:
             candidates=self._candidates,
         )
 
-    def _described(
-        self, transceiver: Transceiver, direction: Direction, transport: LocalTransport, setup: Setup
-    ) -> MediaSection:
-        subscription = transceiver.active_subscription if direction.sends else None
-        source: Mapping[str, Any] = {}
-        if subscription:
-            # aiortc finds the receiver of an added m-section by `a=ssrc` alone.
-            source = {
-                "msid": subscription.msid,
-                "ssrc": subscription.outgoing.ssrc,
-                "cname": subscription.outgoing.cname,
-            }
-        return negotiation.accepted(
-            kind=transceiver.kind,
-            mid=transceiver.mid,
-            direction=direction,
-            protocol=transceiver.local.protocol,
-            codecs=transceiver.codecs,
-            extension_id=transceiver.extension_id,
-            transport=transport,
-            setup=setup,
-            **source,
-        )
-
-    def _description(self, kind: Literal["offer", "answer"]) -> SessionDescription:
+    def _description(self, kind: Literal["offer", "answer"], *, is_bundled: bool = True) -> SessionDescription:
         self._version += 1
-        described = negotiation.describe(
-            [transceiver.local for transceiver in self.transceivers],
-            session_id=self._description_id,
+        mids = [t.mid for t in self.transceivers if not t.local.is_rejected] if is_bundled else []
+        # Who speaks for the transport stays first.
+        order = {mid: index for index, mid in enumerate(self._group)}
+        mids.sort(key=lambda mid: order.get(mid, len(order)))
+        described = Sdp(
+            media=tuple(transceiver.local for transceiver in self.transceivers),
+            bundle=tuple(mids),
+            is_ice_lite=not self._is_third_party,
+            session_id=int(self._session_id[:15], 16),
             version=self._version,
         )
         return SessionDescription(type=kind, sdp=str(described))

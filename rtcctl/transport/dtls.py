@@ -197,6 +197,11 @@ class DtlsEndpoint:
         self._outbox.extend(cut_flight(bytes(flight)))
 
 
+def is_client_hello(data: bytes) -> bool:
+    """Whether a datagram begins a handshake: a record of epoch 0 with the first message of a client (RFC 6347 §4.2)."""
+    return len(data) > _RECORD_HEADER_SIZE and data[0] == 22 and data[3:5] == b"\0\0" and data[13] == 1
+
+
 def cut_flight(flight: bytes, mtu: int = MTU) -> list[bytes]:
     """Cut a flight into datagrams of whole records (RFC 6347 §4.1.1), as many in each as fit `mtu` bytes."""
     datagrams: list[bytes] = []

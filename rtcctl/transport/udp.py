@@ -73,7 +73,7 @@ class UdpSocket:
         self.count = 0
         "Slots in use. Who fills slots counts them here, and calls `flush` when there are SLOTS."
         self.packets_dropped = 0
-        "Packets that the kernel did not take: its buffer was full, or there was no route."
+        "Packets that were too long, or that the kernel did not take: its buffer was full, or there was no route."
         self._memory = bytearray(SLOTS * SLOT_SIZE)
         base = ffi.from_buffer(self._memory)
         self._iovecs = ffi.new("uint64_t[]", 2 * SLOTS)
@@ -91,7 +91,10 @@ class UdpSocket:
         return addr, None
 
     def put(self, data: bytes, name: Any) -> None:
-        """Put one packet into the batch as it is."""
+        """Put one packet into the batch as it is. One that fits no slot is dropped: beyond it is other memory."""
+        if len(data) > SLOT_SIZE:
+            self.packets_dropped += 1
+            return
         if self.count == SLOTS:
             self.flush()
         i = self.count
@@ -114,6 +117,25 @@ class UdpSocket:
                 i = 0
             slot, length = slots[i], lengths[i]
             memmove(slot, packet, size)
+            length[0] = size
+            if srtp_protect(sender, slot, length):
+                continue
+            names[i * stride] = name
+            i += 1
+        self.count = i
+
+    def put_patched(self, packet: Any, size: int, at: int, targets: Iterable[tuple[Any, Any, bytes]]) -> None:
+        """The same for packets that differ in the bytes at `at`: targets are (SRTP sender, name, those bytes)."""
+        slots, lengths, names, stride = self.slots, self.lengths, self.names, self.name_stride
+        i = self.count
+        for sender, name, patch in targets:
+            if i == SLOTS:
+                self.count = i
+                self.flush()
+                i = 0
+            slot, length = slots[i], lengths[i]
+            memmove(slot, packet, size)
+            memmove(slot + at, patch, len(patch))
             length[0] = size
             if srtp_protect(sender, slot, length):
                 continue

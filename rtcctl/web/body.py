@@ -10,7 +10,7 @@ from rtcctl.web.refusal import Refusal
 
 
 async def read_body(request: Request, limit_bytes: int, timeout: asyncio.Timeout) -> bytes:
-    """The whole body.
+    """The whole body, which is kept as `request.state.body`, to explain a refusal by.
 
     Raises `Refusal` with 413 as soon as it is known to be longer than the limit, with 408 when the time is over.
     """
@@ -31,7 +31,9 @@ async def read_body(request: Request, limit_bytes: int, timeout: asyncio.Timeout
         ) from None
     except ClientDisconnect:
         raise Refusal(400, "decoding_error", "The body ended too early") from None
-    return bytes(body)
+    content = bytes(body)
+    request.state.body = content
+    return content
 
 
 def _too_large(limit_bytes: int) -> Refusal:

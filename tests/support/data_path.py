@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from rtcctl.media.codec import Codec
+from rtcctl.media.extensions import MID
 from rtcctl.media.rtcp import Packet
 from rtcctl.media.rtp import RtpHeader
+from rtcctl.media.simulcast import LayerPreference
 from rtcctl.server.connection import Connection
 from rtcctl.server.endpoint import Endpoint
-from rtcctl.server.forward import IncomingTrack, OutgoingTrack
+from rtcctl.server.incoming import IncomingTrack
+from rtcctl.server.outgoing import OutgoingTrack
+from rtcctl.server.parameters import ReceiveParameters
 from rtcctl.transport.dtls import Certificate
 from tests.bench.load import LeanPeer
 
@@ -32,7 +36,7 @@ def certificate() -> Certificate:
 async def endpoint(**options: Any) -> AsyncIterator[Endpoint]:
     """A running endpoint; a bug inside it, which it survives, fails the test here."""
     running = Endpoint(random=random.Random(7), **options)
-    await running.start("127.0.0.1", 0)
+    await running.start(["127.0.0.1"], 0)
     try:
         yield running
     finally:
@@ -83,14 +87,26 @@ class Member:
 
     def publish(self, **overrides: Any) -> IncomingTrack:
         """A track of the peer's SSRC."""
-        values = {"mid": "0", "kind": "audio", "codecs": OPUS, "ssrcs": [self.peer.ssrc], "mid_extension_id": 4}
-        return self.connection.publish(**values | overrides)
+        return self.connection.publish(self.parameters(**overrides))
 
-    def subscribe(self, incoming: IncomingTrack, **overrides: Any) -> OutgoingTrack:
+    def parameters(self, **overrides: Any) -> ReceiveParameters:
+        """Of a track of the peer's SSRC: audio, unless they say otherwise."""
+        values = {"mid": "0", "kind": "audio", "codecs": OPUS, "ssrcs": (self.peer.ssrc,), "extensions": {MID: 4}}
+        return ReceiveParameters(**values | overrides)
+
+    def subscribe(
+        self,
+        incoming: IncomingTrack,
+        *,
+        mid: str = "7",
+        codecs: Sequence[Codec] = OPUS,
+        extensions: Mapping[str, int] | None = None,
+        preference: LayerPreference | None = None,
+    ) -> OutgoingTrack:
         """A negotiated subscription."""
-        values = {"mid": "7", "codecs": OPUS, "mid_extension_id": None} | overrides
-        track = self.connection.subscribe(incoming, **values)
-        track.negotiate(values["codecs"])
+        track = self.connection.sender(mid=mid, kind=incoming.kind, like=incoming)
+        track.subscribe(incoming, preference)
+        track.negotiate(codecs, extensions or {})
         return track
 
     def leave(self) -> None:

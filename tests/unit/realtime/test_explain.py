@@ -64,6 +64,68 @@ def test_the_subcode_is_more_precise_than_the_code():
     assert pending != hint_for(406, "invalid_session_description")
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "description", "said"),
+    [
+        (400, "decoding_error", "Body JSON validation error: sessionDescription", "no body at all"),
+        (400, "decoding_error", "Body JSON validation error: force", "`force` is required"),
+        (400, "decoding_error", "Body JSON validation error: tracks", "`autoDiscover`"),
+        (400, "decoding_error", "Body JSON validation error: dataChannel", "`dataChannelName`"),
+        (400, "decoding_error", "JSON body validation error: 0,1", "also the `mid`"),
+        (400, "decoding_error", "Failed to decode body as JSON", "no JSON object"),
+        (400, "decoding_error", "SDP contains no ice-ufrag", "setLocalDescription()"),
+        (400, "decoding_error", "SDP contains no ice-pwd", "setLocalDescription()"),
+        (400, "decoding_error", "SDP contains no fingerprint", "a template"),
+        (406, "invalid_session_description", "Unable to parse SDP: missing termination at the end", "trimmed"),
+        (406, "invalid_session_description", "SDP contains no media sections", "before there was a track"),
+        (406, "invalid_session_description", "tracks[0]: the media section with mid '0' does not send", "sendonly"),
+        (406, "invalid_session_description", "tracks[0]: there is no media section with mid '9'", "transceiver.mid"),
+        (406, "invalid_params", "tracks[0]: Missing mid in track", "not by its name"),
+        (406, "invalid_params", "Expecting at most 64 track in the request", "several calls"),
+        (406, "invalid_params", "Expecting at least 1 track", "empty"),
+        (406, "invalid_params", "Pushing and Pulling tracks in the same request", "all local or all remote"),
+        (406, "invalid_params", "tracks[0]: no receiving transceiver for mid '3'", "#name"),
+        (406, "invalid_params", "tracks[0]: the media section with mid '1' cannot receive", "`recvonly`"),
+        (406, "invalid_params", "The offer has 1 media sections that can receive, for 2 tracks", "`recvonly`"),
+        (406, "invalid_session_description", "tracks[0]: no supported codec in the media section", "H265"),
+        (406, "invalid_params", "No media section can receive this video track", "other kind"),
+        (406, "invalid_params", "Only remote tracks can be updated", "replaceTrack()"),
+        (406, "invalid_params", "Only remote data channels can be updated", "`canReply`"),
+        (406, "invalid_params", "Only the remote data channel server-events can be established", "server-events"),
+        (406, "invalid_session_description", "SDP contains no application media section", "createDataChannel()"),
+        (400, "invalid_params", "ttl must be between 1 and 172800 seconds", "86400"),
+        (406, "invalid_session_description", "The media section with mid '0' has changed its kind", "one peer"),
+        (406, "invalid_session_description", "The order of media sections has changed: '0' was at 1", "one peer"),
+        (406, "invalid_session_description", "The offer has fewer media sections than the session", "never taken"),
+        (406, "invalid_session_description", "The answer has another media section where mid '0' was", "took the SFU"),
+        (
+            406,
+            "invalid_session_description",
+            "The answer does not have the media sections of the offer",
+            "took the SFU",
+        ),
+        (406, "invalid_session_description", "Each media section needs a mid of its own", "a=mid"),
+        (406, "invalid_session_description", "Two media sections have the same SSRC", "copied"),
+        (406, "invalid_session_description", "a=setup:holdconn is not acceptable here", "actpass"),
+        (200, "update_track_error", "The track is not configured for simulcast, no updates applicable.", "try again"),
+    ],
+)
+def test_the_description_tells_which_mistake_it_is(status: int, code: str, description: str, said: str):
+    """Where one code stands for many mistakes, people get the hint for theirs."""
+    hint = hint_for(status, code, None, description)
+    assert said in hint
+    assert hint != hint_for(status, code)
+    assert hint_for(status, code, None, "in other words") == hint_for(status, code)
+
+
+def test_the_description_is_the_least_of_the_signs():
+    """A subcode, and a code that says it all, go before it; of an unknown code nothing is guessed."""
+    pending = "invalid_modification_have_local_offer"
+    assert hint_for(406, "invalid_session_description", pending, "does not send") == hint_for(406, pending)
+    assert "is gone" in hint_for(410, "session_error", None, "does not send")
+    assert hint_for(200, "brand_new_error", None, "does not send") == ""
+
+
 def test_nothing_is_said_about_what_is_not_known():
     """No invented advice."""
     assert hint_for(200, "brand_new_error") == ""

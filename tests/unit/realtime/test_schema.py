@@ -51,6 +51,8 @@ def test_a_request_is_read_by_wire_names_only():
         (schema.CloseTracksRequest, b'{"tracks": [], "force": "true"}', "force"),
         (schema.DataChannelsRequest, b'{"dataChannels": [{"maxRetransmits": -1}]}', "dataChannels.0.maxRetransmits"),
         (schema.TurnCredentialsRequest, b'{"ttl": "60"}', "ttl"),
+        (schema.TracksRequest, b'{"tracks": [' + b"{}," * 200_000 + b"{}]}", "tracks"),
+        (schema.CloseTracksRequest, b'{"force": true, "tracks": [' + b"{}," * 1000 + b"{}]}", "tracks"),
         (schema.TracksRequest, b"[]", ""),
         (schema.TracksRequest, b"", ""),
         (schema.TracksRequest, b"\xff", ""),

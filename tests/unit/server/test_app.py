@@ -6,19 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from rtcctl.media.sdp import Direction
+from rtcctl.media.sdp import Candidate, Direction, Setup
+from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.server.app import RealtimeApi
-from rtcctl.server.connection import ConnectionState
+from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.turn import stun_url
 from tests.support.fake_endpoint import Clock, FakeConnection, FakeEndpoint
-from tests.support.sdp import offer_of, section
+from tests.support.sdp import answer_to, data, offer_of, section
 
 SESSIONS = "/v1/apps/app/sessions"
 CREDENTIALS = "/v1/turn/keys/key/credentials"
@@ -27,9 +29,11 @@ TOKEN = {"Authorization": "Bearer token"}
 
 
 @asynccontextmanager
-async def api(clock: Clock | None = None, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def api(
+    clock: Clock | None = None, endpoint: FakeEndpoint | None = None, **limits: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     clock = clock or Clock()
-    endpoint = FakeEndpoint(clock)
+    endpoint = endpoint or FakeEndpoint(clock)
     registry = Registry(
         endpoint=endpoint,  # type: ignore[arg-type]
         candidates=endpoint.candidates,
@@ -68,6 +72,31 @@ async def test_new_session_without_a_body() -> None:
             assert len(answer.json()["sessionId"]) == 32
             assert answer.headers["content-type"] == "application/json"
             assert answer.headers["vary"] == "Origin"
+
+
+async def test_a_session_with_a_third_party() -> None:
+    """`thirdparty=true`: the SFU controls ICE towards an ICE-lite server, and is not lite itself."""
+    for query, is_third_party in (("thirdparty=true", True), ("thirdparty=false", False), ("", False)):
+        endpoint = FakeEndpoint(Clock())
+        async with api(endpoint=endpoint) as client:
+            answer = await client.post(f"{SESSIONS}/new?{query}&correlationId=relay", headers=SECRET)
+            tracks = [{"location": "local", "trackName": "voice", "kind": "audio", "bidirectionalMediaStream": True}]
+            path = f"{SESSIONS}/{answer.json()['sessionId']}"
+            answer = await client.post(f"{path}/tracks/new", headers=SECRET, json={"tracks": tracks})
+            assert answer.json()["requiresImmediateRenegotiation"] is True
+            offer = Sdp.parse(answer.json()["sessionDescription"]["sdp"])
+            assert offer.is_ice_lite is not is_third_party
+            assert offer.media[0].candidates
+            assert offer.media[0].direction == "sendrecv"
+            (connection,) = endpoint.connections
+            assert connection.is_controlling is is_third_party
+            lite = Sdp.parse(answer_to(offer, setup=Setup.PASSIVE).sdp)
+            reachable = replace(lite.media[0], candidates=(Candidate.host("192.0.2.7", 3478),))
+            answered = str(replace(lite, is_ice_lite=True, media=(reachable,)))
+            body = {"sessionDescription": {"type": "answer", "sdp": answered}}
+            assert (await client.put(f"{path}/renegotiate", headers=SECRET, json=body)).json() == {}
+            assert connection.remotes[0]["candidates"] == (("192.0.2.7", 3478),)
+            assert connection.remotes[0]["is_ice_lite"] is True
 
 
 async def test_new_session_with_an_offer() -> None:
@@ -124,11 +153,54 @@ async def test_bad_bodies_of_sessions_new(body: str | bytes, description: str) -
             "JSON body validation error: 0",
         ),
         ("POST", "tracks/new", '{"tracks": []}', 406, "Expecting at least 1 track"),
+        (
+            "POST",
+            "tracks/new",
+            '{"tracks": [{"location": "local", "trackName": "a", "kind": "data"}]}',
+            400,
+            "JSON body validation error: 0",
+        ),
+        (
+            "POST",
+            "tracks/new",
+            '{"tracks": [{"location": "local", "trackName": "a"}]}',
+            400,
+            "Body JSON validation error: sessionDescription",
+        ),
+        ("POST", "tracks/new", '{"autoDiscover": true}', 400, "Body JSON validation error: sessionDescription"),
+        ("PUT", "tracks/update", "{}", 400, "Body JSON validation error: tracks"),
+        ("PUT", "tracks/update", '{"tracks": [{"mid": "0"}]}', 400, "JSON body validation error: 0"),
+        (
+            "PUT",
+            "tracks/update",
+            '{"tracks": [{"location": "remote", "sessionId": "a", "trackName": "a"}]}',
+            406,
+            "tracks[0]: Missing mid in track",
+        ),
+        (
+            "PUT",
+            "tracks/update",
+            '{"tracks": [{"simulcast": {"priorityOrdering": "best"}}]}',
+            400,
+            "JSON body validation error: 0",
+        ),
         ("PUT", "tracks/close", '{"tracks": [{"mid": "0"}]}', 400, "Body JSON validation error: force"),
         ("PUT", "tracks/close", '{"force": true}', 400, "Body JSON validation error: tracks"),
         ("PUT", "tracks/close", '{"force": true, "tracks": []}', 406, "Expecting at least 1 track"),
         ("PUT", "tracks/close", '{"force": true, "tracks": [{}]}', 406, "tracks[0]: Missing mid in track"),
         ("PUT", "renegotiate", "{}", 400, "Body JSON validation error: sessionDescription"),
+        ("POST", "datachannels/establish", "{}", 400, "Body JSON validation error: dataChannel"),
+        ("POST", "datachannels/establish", '{"dataChannel": {}}', 400, "Body JSON validation error: dataChannel"),
+        (
+            "POST",
+            "datachannels/establish",
+            '{"dataChannel": {"location": "remote", "dataChannelName": "chat"}}',
+            406,
+            "Only the remote data channel server-events can be established",
+        ),
+        ("POST", "datachannels/new", "{}", 400, "Body JSON validation error: dataChannels"),
+        ("PUT", "datachannels/update", "{}", 400, "Body JSON validation error: dataChannels"),
+        ("PUT", "datachannels/close", "{}", 400, "Body JSON validation error: dataChannels"),
     ],
 )
 async def test_bad_bodies(method: str, path: str, body: str, status: int, description: str) -> None:
@@ -138,6 +210,49 @@ async def test_bad_bodies(method: str, path: str, body: str, status: int, descri
         answer = await client.request(method, f"{SESSIONS}/{session_id}/{path}", headers=SECRET, content=body)
         assert error(answer)[0] == status
         assert error(answer)[2] == description
+
+
+async def test_every_operation_on_tracks_and_channels() -> None:
+    """Each path leads to its operation: publish, pull, update, close; establish, new, update, close."""
+    endpoint = FakeEndpoint(Clock())
+    async with api(endpoint=endpoint) as client:
+        alice, bob = await new_session(client), await new_session(client)
+
+        async def call(method: str, session_id: str, path: str, **body: Any) -> Any:
+            answer = await client.request(method, f"{SESSIONS}/{session_id}/{path}", headers=SECRET, json=body)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        offer = offer_of(section("0", Direction.SENDONLY), data("1")).to_wire()
+        track = {"location": "local", "mid": "0", "trackName": "mic"}
+        await call("POST", alice, "tracks/new", tracks=[track], sessionDescription=offer)
+        endpoint.connections[0].enter(ConnectionState.CONNECTED)
+        endpoint.connections[0].published[0].receive()
+        channel = {"location": "remote", "dataChannelName": "server-events"}
+        established = await call("POST", bob, "datachannels/establish", dataChannel=channel)
+        assert established["requiresImmediateRenegotiation"] is True
+        answer = answer_to(Sdp.parse(established["sessionDescription"]["sdp"])).to_wire()
+        assert await call("PUT", bob, "renegotiate", sessionDescription=answer) == {}
+        endpoint.connections[1].enter(ConnectionState.CONNECTED)
+        pulled = {"location": "remote", "sessionId": alice, "trackName": "mic"}
+        pull = await call("POST", bob, "tracks/new", tracks=[pulled])
+        answer = answer_to(Sdp.parse(pull["sessionDescription"]["sdp"])).to_wire()
+        await call("PUT", bob, "renegotiate", sessionDescription=answer)
+        update = await call("PUT", bob, "tracks/update", tracks=[pulled | {"mid": "1"}])
+        assert update == {
+            "requiresImmediateRenegotiation": False,
+            "tracks": [{"mid": "1", "sessionId": alice, "trackName": "mic"}],
+        }
+        chat = {"location": "local", "dataChannelName": "chat"}
+        assert (await call("POST", alice, "datachannels/new", dataChannels=[chat]))["dataChannels"][0]["id"]
+        chat = {"location": "remote", "sessionId": alice, "dataChannelName": "chat"}
+        subscribed = (await call("POST", bob, "datachannels/new", dataChannels=[chat]))["dataChannels"][0]["id"]
+        updated = await call("PUT", bob, "datachannels/update", dataChannels=[chat | {"canReply": True}])
+        assert updated["dataChannels"][0]["canReply"] is True
+        closed = await call("PUT", bob, "datachannels/close", dataChannels=[{"id": subscribed}])
+        assert "errorCode" not in closed["dataChannels"][0]
+        closed = await call("PUT", bob, "tracks/close", tracks=[{"mid": "1"}], force=True)
+        assert closed["tracks"] == [{"mid": "1"}]
 
 
 async def test_subcodes_are_on_the_wire() -> None:
@@ -184,7 +299,7 @@ async def test_unknown_paths_and_methods() -> None:
     """404 and 405 are JSON too; `DELETE` of a session is 405; HEAD is GET without a body."""
     async with api() as client:
         session_id = await new_session(client)
-        for path in ("/", "/v1", f"{SESSIONS}/{session_id}/", f"{SESSIONS}/{session_id}/datachannels/new"):
+        for path in ("/", "/v1", f"{SESSIONS}/{session_id}/", f"{SESSIONS}/{session_id}/datachannels/old"):
             assert error(await client.post(path, headers=SECRET))[:2] == (404, "not_found")
         answer = await client.delete(f"{SESSIONS}/{session_id}", headers=SECRET)
         assert error(answer)[0] == 405
@@ -226,6 +341,7 @@ async def test_a_body_that_does_not_come() -> None:
     ("method", "path", "fields"),
     [
         ("POST", "tracks/new", {"autoDiscover": True}),
+        ("PUT", "tracks/update", {"tracks": [{"location": "remote", "sessionId": "a", "trackName": "a", "mid": "0"}]}),
         ("PUT", "tracks/close", {"force": True, "tracks": [{"mid": "0"}]}),
         ("PUT", "tracks/close", {"force": False, "tracks": [{"mid": "0"}]}),
         ("PUT", "renegotiate", {}),

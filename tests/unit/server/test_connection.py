@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 import time
+import weakref
 
 import pytest
 
 from rtcctl.media.codec import Codec
+from rtcctl.media.extensions import MID, RID
 from rtcctl.media.rtcp import GenericNack, ReceiverReport, ReportBlock, SenderReport, SourceDescription
 from rtcctl.media.rtp import build_packet
-from rtcctl.server.connection import SILENCE_S, ConnectionState
+from rtcctl.server.dtls_transport import SILENCE_S, ConnectionState
 from tests.support.data_path import OPUS, members, settle, until
 
 
@@ -89,6 +92,26 @@ async def test_close_says_so():
         await until(lambda: other.connection.state is ConnectionState.CLOSED)
 
 
+async def test_a_closed_connection_calls_nobody():
+    """It does not keep alive who listened: whoever was subscribed to its tracks remembers it for a while."""
+
+    class Listener:
+        states = ()
+
+        def hear(self, news):
+            self.states += (news,)
+
+    async with members() as gathered:
+        connection, listener = gathered.join().connection, Listener()
+        connection.on_state = connection.on_data = listener.hear
+        connection.close()
+        assert listener.states == (ConnectionState.CLOSED,)
+        reference = weakref.ref(listener)
+        del listener
+        gc.collect()
+        assert reference() is None
+
+
 async def test_silence():
     """Five seconds without an authenticated packet disconnect; the next one connects again."""
     skew = 0.0
@@ -160,6 +183,96 @@ async def test_ice_restart():
         member.peer.remote_ufrag = old
         member.peer.check()
         await until(lambda: member.peer.errors == [401])
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+@pytest.mark.parametrize("is_dtls_server", [True, False])
+async def test_a_new_transport_under_the_same_tracks(says_goodbye, is_dtls_server):
+    """Announced by a description, another DTLS association from another port goes on with tracks, SSRCs and numbers."""
+    async with members() as gathered:
+        publisher, member = await gathered.connect(), await gathered.connect(is_dtls_server=is_dtls_server)
+        incoming, own = publisher.publish(), member.publish()
+        outgoing = member.subscribe(incoming)
+        publisher.subscribe(own)
+        publisher.peer.send_rtp(b"before", 1, 1)
+        await until(lambda: member.payloads == [b"before"])
+        member.peer.send_rtp(b"mine", 1, 1)
+        await until(lambda: publisher.payloads == [b"mine"])
+        states = []
+        member.connection.on_state = states.append
+        member.describe(is_new_transport=True)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(member.peer.sock)
+        if says_goodbye:
+            member.peer.dtls.close()
+            member.peer._flush_dtls()
+        old = member.peer.sock
+        member.peer.begin_anew(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        loop.add_reader(member.peer.sock, member.peer.read)
+        member.peer.check()
+        if is_dtls_server and not says_goodbye:
+            # Whoever is asked by us would not know of it: the old association goes on.
+            await until(lambda: member.peer.is_checked)
+            old.close()
+            return
+        await until(lambda: member.peer.srtp is not None)
+        await until(lambda: states == [ConnectionState.CONNECTING, ConnectionState.CONNECTED])
+        old.close()
+        publisher.peer.send_rtp(b"after", 2, 2)
+        await until(lambda: member.payloads == [b"before", b"after"])
+        first, second = member.headers
+        assert (first.ssrc, second.ssrc) == (outgoing.ssrc, outgoing.ssrc)
+        assert second.sequence_number == first.sequence_number + 1
+        member.peer.send_rtp(b"still mine", 2, 2)
+        await until(lambda: publisher.payloads == [b"mine", b"still mine"])
+        member.peer.dtls.close()
+        member.peer._flush_dtls()
+        await until(lambda: states[-1] is ConnectionState.CLOSED)
+
+
+async def test_a_goodbye_that_comes_after_the_new_transport():
+    """As the DTLS client the server says hello, although the new address was selected before the old one was left."""
+    async with members() as gathered:
+        member = await gathered.connect(is_dtls_server=True)
+        member.describe(is_new_transport=True)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(member.peer.sock)
+        old, association = member.peer.sock, member.peer.dtls
+        member.peer.begin_anew(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        loop.add_reader(member.peer.sock, member.peer.read)
+        member.peer.check()
+        await until(lambda: member.peer.is_checked)
+        association.close()
+        for datagram in association.datagrams_to_send():
+            old.sendto(datagram, member.peer.server)
+        await until(lambda: member.peer.srtp is not None)
+        await until(lambda: member.connection.state is ConnectionState.CONNECTED)
+        old.close()
+
+
+async def test_application_data():
+    """What SCTP sends goes both ways; nothing is sent or told before the certificate is known to be the peer's."""
+    async with members() as gathered:
+        member = gathered.join()
+        heard = []
+        member.connection.on_data = heard.append
+        member.connection.send_data(b"too early")
+        await member.connect()
+        member.peer.dtls.send(b"hello")
+        member.peer._flush_dtls()
+        await until(lambda: heard == [b"hello"])
+        assert not member.connection.is_dtls_client
+        told = []
+        receive = member.peer.dtls.receive_datagram
+        member.peer.dtls.receive_datagram = lambda data: told.extend(receive(data)) or []
+        member.connection.send_data(b"welcome")
+        await until(lambda: told == [b"welcome"])
+        member.connection.on_data = None
+        member.peer.dtls.send(b"nobody listens")
+        member.peer._flush_dtls()
+        await settle()
+        member.connection.close()
+        member.connection.send_data(b"too late")
 
 
 async def test_reports_to_publisher():
@@ -244,7 +357,7 @@ async def test_many_reports_fit_datagrams():
         publisher, subscriber = await gathered.connect(), await gathered.connect()
         ssrcs = [1000 + i for i in range(40)]
         for i, ssrc in enumerate(ssrcs):
-            subscriber.subscribe(publisher.publish(mid=str(i), ssrcs=[ssrc]), mid=str(i))
+            subscriber.subscribe(publisher.publish(mid=str(i), ssrcs=(ssrc,)), mid=str(i))
             publisher.peer.send_rtp(b"x", 1, 1, ssrc=ssrc)
         sizes = []
         receive = subscriber.peer.receive
@@ -261,16 +374,16 @@ async def test_routing():
     pcmu = (Codec("PCMU", 0, 8000),)
     async with members() as gathered:
         member = await gathered.connect()
-        first = member.publish(mid="a", ssrcs=[], mid_extension_id=5)
-        second = member.publish(mid="b", ssrcs=[], mid_extension_id=5)
-        third = member.publish(mid="c", ssrcs=[], mid_extension_id=None, codecs=pcmu)
+        first = member.publish(mid="a", ssrcs=(), extensions={MID: 5})
+        second = member.publish(mid="b", ssrcs=(), extensions={MID: 5})
+        third = member.publish(mid="c", ssrcs=(), extensions={}, codecs=pcmu)
         member.peer.send_rtp(b"x", 1, 1, ssrc=1, extensions={5: b"b"})
-        await until(lambda: second.ssrc == 1)
+        await until(lambda: second.layers[""].ssrc == 1)
         member.peer.send_rtp(b"x", 1, 1, ssrc=2, payload_type=0)
-        await until(lambda: third.ssrc == 2)
+        await until(lambda: third.layers[""].ssrc == 2)
         member.peer.send_rtp(b"x", 1, 1, ssrc=3)  # Opus in two m-sections
         member.peer.send_rtp(b"x", 1, 1, ssrc=4, extensions={5: b"a"})
-        await until(lambda: first.ssrc == 4)
+        await until(lambda: first.layers[""].ssrc == 4)
         second.close()
         before, first_at = second.last_packet_at, first.last_packet_at
         member.peer.send_rtp(b"x", 2, 2, ssrc=1, extensions={5: b"b"})
@@ -279,31 +392,88 @@ async def test_routing():
         assert second.last_packet_at == before
 
 
-async def test_foreign_ssrcs_are_bounded():
-    """A peer cannot fill our memory with SSRCs that belong nowhere."""
+async def test_a_closed_track_does_not_speak_in_another():
+    """Its packets still come for a while; the payload type alone does not make them those of a track in a pause."""
     async with members() as gathered:
         member = await gathered.connect()
+        closed = member.publish(mid="0", ssrcs=(1,))
+        other = member.publish(mid="1", ssrcs=(2,))
+        member.peer.send_rtp(b"x", 1, 1, ssrc=1)
+        await until(lambda: closed.last_packet_at)
+        closed.close()
+        member.peer.send_rtp(b"secret", 2, 2, ssrc=1)
+        await settle()
+        assert other.last_packet_at is None
+        member.peer.send_rtp(b"x", 3, 3, ssrc=1, extensions={4: b"1"})
+        await until(lambda: other.last_packet_at)
+
+
+async def test_many_tracks_one_after_the_other():
+    """What a track used is no stranger after its end, nor what came before its beginning."""
+    rids = tuple("abcdef")
+    async with members() as gathered:
+        member = await gathered.connect()
+        for round_ in range(20):
+
+            def send(rid, number, ssrc=1000 * round_):
+                member.peer.send_rtp(b"x", number, 1, ssrc=ssrc + ord(rid), extensions={4: b"0", 10: rid.encode()})
+
+            for rid in rids:
+                send(rid, 1)
+            await settle()
+            track = member.publish(ssrcs=(), rids=rids, extensions={MID: 4, RID: 10})
+            for rid in rids:
+                send(rid, 2)
+            await until(lambda track=track: all(layer.last_packet_at for layer in track.layers.values()), 2)
+            track.close()
+            for rid in rids:
+                send(rid, 3)
+
+
+async def test_foreign_ssrcs_are_bounded():
+    """A peer cannot fill our memory with SSRCs that belong nowhere, in packets well-formed or not."""
+    async with members() as gathered:
+        member = await gathered.connect()
+        assert member.peer.srtp is not None
         for ssrc in range(1, 300):
+            packet = b"\x90\x6f\0\1" + bytes(4) + ssrc.to_bytes(4) + b"\xbe\xde\0\1\x1f\0\0\0"
+            member.peer.send(member.peer.srtp.protect_rtp(packet))
+            await asyncio.sleep(0)
+        await settle()
+        for ssrc in range(1001, 1300):
             member.peer.send_rtp(b"x", 1, 1, ssrc=ssrc)
             await asyncio.sleep(0)
         await settle()
-        assert len(member.connection._foreign_ssrcs) == 64
+        assert len(member.connection._incoming.strangers) == 64
         track = member.publish()
         member.peer.send_rtp(b"x", 1, 1)
-        await until(lambda: track.ssrc == member.peer.ssrc)
+        await until(lambda: track.layers[""].ssrc == member.peer.ssrc)
+
+
+async def test_ssrcs_that_change_with_each_exchange():
+    """Those that are not declared any more are forgotten."""
+    async with members() as gathered:
+        member = await gathered.connect()
+        track = member.publish()
+        for ssrc in range(40):
+            parameters = member.parameters(ssrcs=(ssrc,), repaired_by={ssrc: ssrc + 100})
+            track.update(parameters)
+        assert len(member.connection._incoming.by_ssrc) == 2
+        member.peer.send_rtp(b"x", 1, 1, ssrc=39)
+        await until(lambda: track.layers[""].ssrc == 39)
 
 
 async def test_ssrcs_of_a_track_are_bounded():
     """Nor with SSRCs that all say they are of one m-section."""
     async with members() as gathered:
         member = await gathered.connect()
-        member.publish(ssrcs=[])
+        member.publish(ssrcs=())
         for ssrc in range(1, 300):
             member.peer.send_rtp(b"x", 1, 1, ssrc=ssrc, extensions={4: b"0"})
             await asyncio.sleep(0)
         await settle()
-        assert len(member.connection._by_ssrc) == 16
-        assert len(member.connection._foreign_ssrcs) == 64
+        assert len(member.connection._incoming.by_ssrc) == 16
+        assert len(member.connection._incoming.strangers) == 64
 
 
 async def test_hostile_packets_from_an_authenticated_peer():

@@ -10,10 +10,10 @@ import pytest
 
 from rtcctl.errors import UsageError
 from rtcctl.media.stun import Attribute, Message, MessageClass, Method
-from rtcctl.server.connection import ConnectionState
+from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.transport.dtls import Certificate
-from tests.support.data_path import endpoint, members, settle, until
+from tests.support.data_path import Members, endpoint, members, settle, until
 
 
 @pytest.fixture
@@ -102,10 +102,66 @@ async def test_address_that_another_session_verifies():
         assert first.connection.name is None
 
 
+async def test_several_addresses():
+    """One socket for each address, on one port; a session answers where it was asked, and may move between them."""
+    running = Endpoint(random=random.Random(1))
+    await running.start(["127.0.0.1", "127.0.0.2", "::1"], 0)
+    try:
+        port = running.port
+        assert running.candidates == (("127.0.0.1", port), ("127.0.0.2", port), ("::1", port))
+        gathered = Members(running, [])
+        publisher, subscriber = await gathered.connect(), gathered.join()
+        subscriber.peer.server = ("127.0.0.2", port)
+        await subscriber.connect()
+        incoming = publisher.publish()
+        subscriber.subscribe(incoming)
+        publisher.peer.send_rtp(b"one", 1, 1)
+        await until(lambda: subscriber.payloads == [b"one"])
+        assert subscriber.connection.udp.address == ("127.0.0.2", port)
+        subscriber.peer.server = ("127.0.0.1", port)
+        subscriber.peer.check()
+        await until(lambda: subscriber.connection.udp.address == ("127.0.0.1", port))
+        publisher.peer.send_rtp(b"two", 2, 2)
+        await until(lambda: subscriber.payloads == [b"one", b"two"])
+        for member in gathered.all:
+            member.leave()
+    finally:
+        await running.close()
+    assert running.errors == 0
+
+
+async def test_connections_to_another_server():
+    """A controlling connection checks the candidates of an ICE-lite server; two of them to one server do not mix."""
+    async with endpoint() as ours, endpoint() as theirs, asyncio.TaskGroup() as group:
+        pairs = [(ours.open(is_controlling=True), theirs.open()) for _ in range(2)]
+        for asking, answering in pairs:
+            answering.set_remote(
+                ice_ufrag=asking.ice_ufrag,
+                ice_pwd=asking.ice_pwd,
+                fingerprints=[("sha-256", ours.fingerprint)],
+                setup="actpass",
+            )
+            asking.set_remote(
+                ice_ufrag=answering.ice_ufrag,
+                ice_pwd=answering.ice_pwd,
+                fingerprints=[("sha-256", theirs.fingerprint)],
+                setup="passive",
+                candidates=[("::1", 9), ("name.local", 9), *theirs.candidates],
+                is_ice_lite=True,
+            )
+            assert asking.is_dtls_client
+        connected = [group.create_task(side.wait_connected(5)) for pair in pairs for side in pair]
+        assert all([await task for task in connected])
+        assert [asking.udp.address[1] == ours.port for asking, _ in pairs] == [False, False]
+        pairs[0][0].close()
+        await until(lambda: pairs[0][1].state is ConnectionState.CLOSED)
+        assert pairs[1][1].state is ConnectionState.CONNECTED
+
+
 async def test_bug_closes_one_session():
     """An unexpected error closes the session it happened for, is told, and others go on."""
     running = Endpoint(random=random.Random(1))
-    await running.start("127.0.0.1", 0)
+    await running.start(["127.0.0.1"], 0)
     told = []
     running.on_error = lambda connection, error: told.append((connection, error))
     broken, healthy = running.open(), running.open()
@@ -132,19 +188,27 @@ async def test_port_in_use():
     """A used port is the user's to mend, and named."""
     async with endpoint() as running:
         with pytest.raises(UsageError, match=f"UDP port {running.port}"):
-            await Endpoint(random=random.Random(1)).start("127.0.0.1", running.port)
+            await Endpoint(random=random.Random(1)).start(["127.0.0.1"], running.port)
     with pytest.raises(UsageError):
-        await Endpoint(random=random.Random(1)).start("127.0.0.1", 70000)
+        await Endpoint(random=random.Random(1)).start(["127.0.0.1"], 70000)
 
 
 async def test_candidates():
-    """A socket on one address has it as its candidate; on all addresses, the routed one and loopback."""
-    async with endpoint() as running:
-        assert running.candidates == (("127.0.0.1", running.port),)
+    """One per address, in the order they were given, all on one port."""
     running = Endpoint(random=random.Random(1))
-    await running.start("0.0.0.0", 0)
-    assert ("127.0.0.1", running.port) == running.candidates[-1]
-    assert all(host != "0.0.0.0" for host, _ in running.candidates)
+    await running.start(["127.0.0.2", "127.0.0.1"], 0)
+    assert running.candidates == (("127.0.0.2", running.port), ("127.0.0.1", running.port))
+    await running.close()
+
+
+async def test_an_address_that_cannot_be_bound_leaves_nothing_bound():
+    """The others are let go, so that fewer can be tried."""
+    running = Endpoint(random=random.Random(1))
+    for port in (0, 0):
+        with pytest.raises(UsageError, match=r"192\.0\.2\.99"):
+            await running.start(["127.0.0.1", "192.0.2.99"], port)
+    await running.start(["127.0.0.1"], 0)
+    assert len(running.candidates) == 1
     await running.close()
 
 

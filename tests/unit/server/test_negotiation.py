@@ -6,67 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.media.codec import Codec
-from rtcctl.media.sdp import SDES_MID_URI, Direction, Setup, Source
+from rtcctl.media.sdp import Candidate, Direction, Rid, Setup, Simulcast, Source
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.server import negotiation
 from rtcctl.web.refusal import Refusal
-from tests.support.sdp import OPUS, offer_of, section
-
-PCMU = Codec("PCMU", 0, 8000)
-OTHER = Codec("VP8", 111, 90000)
-
-
-def test_a_codec_keeps_the_number_that_the_client_gave_it() -> None:
-    """aiortc calls Opus 96, Chromium 111: the offer follows whoever has spoken."""
-    taken = {96: Codec("OPUS", 96, 48000, 2)}
-    assert [codec.payload_type for codec in negotiation.offered_codecs("audio", (OPUS,), taken)] == [96]
-
-
-def test_a_number_that_means_something_else_is_not_used() -> None:
-    """A client that calls VP8 111 is offered Opus under a free number."""
-    (offered,) = negotiation.offered_codecs("audio", (OPUS,), {111: OTHER})
-    assert offered.payload_type == 96
-    assert offered.name == "opus"
-
-
-def test_what_the_sfu_does_not_forward_is_not_offered() -> None:
-    """Comfort noise, DTMF, and a codec given twice."""
-    codecs = (OPUS, Codec("CN", 13, 8000), PCMU, Codec("opus", 97, 48000, 2))
-    assert [codec.name for codec in negotiation.offered_codecs("audio", codecs, {})] == ["opus", "PCMU"]
-    assert negotiation.offered_codecs("video", codecs, {}) == ()
-
-
-@given(st.dictionaries(st.integers(0, 127), st.sampled_from([OPUS, PCMU, OTHER])))
-def test_numbers_are_unambiguous(taken: dict[int, Codec]) -> None:
-    """Whatever the client has used, an offered number means the same to it, or is new to it."""
-    offered = negotiation.offered_codecs("audio", (OPUS, PCMU, Codec("PCMA", 8, 8000)), taken)
-    assert len({codec.payload_type for codec in offered}) == len(offered)
-    for codec in offered:
-        assert codec.payload_type not in taken or taken[codec.payload_type].is_same_codec(codec)
-        assert not 64 <= codec.payload_type <= 95 or codec.payload_type in taken
-
-
-def test_only_feedback_that_is_understood_is_accepted() -> None:
-    """`transport-cc` is not answered, since no such feedback is sent."""
-    offered = Codec("opus", 111, 48000, 2, "useinbandfec=1", ("transport-cc", "nack"))
-    (accepted,) = negotiation.accepted_codecs(section("0", codecs=(offered, Codec("red", 63, 48000, 2))))
-    assert accepted == Codec("opus", 111, 48000, 2, "useinbandfec=1", ("nack",))
-
-
-def test_the_id_of_the_mid_extension() -> None:
-    """The client's own, else Chromium's, else a free one."""
-    assert negotiation.offered_mid_extension_id({1: SDES_MID_URI, 4: "urn:x"}) == 1
-    assert negotiation.offered_mid_extension_id({}) == 4
-    assert negotiation.offered_mid_extension_id({4: "urn:x", 1: "urn:y"}) == 2
-    assert negotiation.offered_mid_extension_id(dict.fromkeys(range(1, 256), "urn:x")) is None
-
-
-@pytest.mark.parametrize("identifier", [0, 256, 4096, 65535])
-def test_an_extension_id_that_fits_no_header(identifier: int) -> None:
-    """RFC 8285 §4.3: 8 bit, and 0 is padding. It is as if the client had not named the extension."""
-    assert negotiation.mid_extension_id({identifier: SDES_MID_URI}) is None
-    assert negotiation.offered_mid_extension_id({identifier: SDES_MID_URI}) == 4
+from tests.support.sdp import data, offer_of, section, video
 
 
 @pytest.mark.parametrize(
@@ -90,13 +34,16 @@ def test_what_is_outside_of_the_bundle_is_not_on_our_transport() -> None:
     """With a BUNDLE group its members; without one the first m-section, which is whose transport we take."""
     stopped, one, two = section("9", port=0), section("0"), section("1", ice_ufrag="two")
     apart = Sdp(media=(stopped, one, two))
-    assert [negotiation.is_bundled(apart, media) for media in apart.media] == [False, True, False]
+    assert [negotiation.is_carried(apart, media) for media in apart.media] == [False, True, False]
     second = Sdp(media=(one, two), bundle=("1",))
-    assert [negotiation.is_bundled(second, media) for media in second.media] == [False, True]
-    for offer, ufrag in ((apart, "ufrag"), (second, "two")):
+    assert [negotiation.is_carried(second, media) for media in second.media] == [False, True]
+    # The group names first whose transport it is, wherever that m-section stands.
+    backwards = Sdp(media=(stopped, one, two), bundle=("9", "1", "0"))
+    assert [negotiation.is_carried(backwards, media) for media in backwards.media] == [False, True, True]
+    for offer, mid, ufrag in ((apart, "0", "ufrag"), (second, "1", "two"), (backwards, "1", "two")):
         remote = negotiation.remote_transport(offer, Setup.ACTPASS)
         assert remote
-        assert remote.ice_ufrag == ufrag
+        assert (remote.mid, remote.ice_ufrag) == (mid, ufrag)
 
 
 def test_an_ssrc_in_two_m_sections_is_refused() -> None:
@@ -107,6 +54,52 @@ def test_an_ssrc_in_two_m_sections_is_refused() -> None:
         negotiation.parse_offer(offer.sdp, [])
     assert (caught.value.status, caught.value.code) == (406, "invalid_session_description")
     negotiation.parse_offer(offer_of(section("0", ssrcs=source), section("1", ssrcs=source, port=0)).sdp, [])
+
+
+def test_where_a_peer_can_be_reached() -> None:
+    """UDP candidates with an address, the best first; no names, no TCP, no RTCP of its own."""
+    candidates = (
+        Candidate("1", 1, "udp", 10, "192.0.2.1", 1000, "host"),
+        Candidate("2", 1, "UDP", 30, "2001:db8::1", 2000, "srflx", "raddr 0.0.0.0 rport 0"),
+        Candidate("3", 1, "tcp", 40, "192.0.2.1", 9, "host"),
+        Candidate("4", 1, "udp", 50, "4d0d.local", 3000, "host"),
+        Candidate("5", 2, "udp", 60, "192.0.2.1", 1001, "host"),
+        Candidate("6", 1, "udp", 5, "192.0.2.1", 1000, "host"),
+        Candidate("7", 1, "udp", 70, "192.0.2.1", 0, "host"),
+    )
+    answer = Sdp(media=(section("0", candidates=candidates),), is_ice_lite=True)
+    remote = negotiation.remote_transport(answer, Setup.ACTPASS)
+    assert remote
+    assert remote.candidates == (("2001:db8::1", 2000), ("192.0.2.1", 1000))
+    assert remote.is_ice_lite
+
+
+def test_m_sections_stay_where_they_are() -> None:
+    """An offer has all that there were; an answer has those of the offer, the rejected ones rejected."""
+    known = [section("0"), section("1", port=0)]
+    for offer in ((known[0],), (section("1"), section("0"))):
+        with pytest.raises(Refusal, match="media section"):
+            negotiation.parse_offer(offer_of(*offer).sdp, known)
+    answer = offer_of(section("0", setup=Setup.ACTIVE), section("1", setup=Setup.ACTIVE))
+    with pytest.raises(Refusal, match="offered as rejected"):
+        negotiation.parse_answer(answer.sdp, known)
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 65_536), (0, 0), (262_144, 262_144)])
+def test_the_longest_message_of_a_client(said: int | None, expected: int) -> None:
+    """RFC 8841 §6.1: 64 KiB when it does not say, and 0 means any. The port has a default too."""
+    assert negotiation.data_limits(data("0", max_message_size=said, sctp_port=None)) == (5000, expected)
+    assert negotiation.data_limits(data("0", max_message_size=said, sctp_port=5001)) == (5001, expected)
+
+
+def test_rids_of_a_simulcast() -> None:
+    """In the order of `a=simulcast`: of alternatives the first, of paused ones too, of undeclared ones none."""
+    assert negotiation.simulcast_rids(video("0", rids=("x",))) == ("x",)
+    assert negotiation.simulcast_rids(section("0")) == ()
+    declared = (*(Rid(rid, "send") for rid in "abcd"), Rid("e", "recv"))
+    simulcast = Simulcast(send=(("c",), ("~a", "b"), ("e",), ("z",), ("c",)), recv=(("d",),))
+    media = section("0", kind="video", rids=declared, simulcast=simulcast)
+    assert negotiation.simulcast_rids(media) == ("c", "a")
 
 
 def test_setup_of_answers() -> None:
@@ -130,3 +123,9 @@ def test_arbitrary_text_is_refused(text: str) -> None:
     with pytest.raises(Refusal) as caught:
         negotiation.parse_offer(text, [])
     assert caught.value.status in (400, 406)
+
+
+def test_too_many_media_sections_are_not_even_parsed() -> None:
+    """A description as large as a body may be costs no time of the sessions beside it."""
+    with pytest.raises(Refusal, match="too many media sections"):
+        negotiation.parse("v=0\r\n" + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" * 30_000)

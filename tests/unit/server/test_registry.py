@@ -28,7 +28,7 @@ SESSIONS = 200
 @asynccontextmanager
 async def registry(clock: Clock) -> AsyncIterator[tuple[Registry, App, Endpoint]]:
     endpoint = Endpoint(random=random.Random(5), clock=clock)
-    await endpoint.start("127.0.0.1", 0)
+    await endpoint.start(["127.0.0.1"], 0)
     app = App("app", "secret")
     limits = Limits(sweep_s=0.001)
     running = Registry(endpoint=endpoint, candidates=endpoint.candidates, apps=[app], limits=limits, clock=clock)
@@ -67,10 +67,47 @@ async def test_sessions_that_are_gone_are_forgotten() -> None:
             await asyncio.wait([keeping_time])
         assert not endpoint._connections
         assert not endpoint._by_ufrag
-        assert not endpoint._by_addr
+        assert not any(endpoint._by_addr.values())
         del session, keeping_time
         gc.collect()
         assert not sessions
+
+
+async def test_requests_are_counted_by_session() -> None:
+    """50 a second on each of many sessions; there is no limit for the app (Realtime docs: Limits)."""
+    clock = Clock()
+    async with registry(clock) as (running, app, _):
+        sessions = [running.new_session(app) for _ in range(20)]
+        for session in sessions * 50:
+            running.session(app, session.session_id)
+        with pytest.raises(Refusal) as caught:
+            running.session(app, sessions[0].session_id)
+        assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
+
+
+async def test_apps_find_their_own_sessions_only() -> None:
+    """The same id asked for at another app is unknown there, and each secret opens its own app."""
+    clock = Clock()
+    endpoint = Endpoint(random=random.Random(5), clock=clock)
+    apps = [App("one", "secret-of-one"), App("two", "secret-of-two")]
+    running = Registry(endpoint=endpoint, candidates=(), apps=apps, limits=Limits(), clock=clock)
+    session = running.new_session(apps[0])
+    assert running.session(apps[0], session.session_id) is session
+    with pytest.raises(Refusal) as caught:
+        running.session(apps[1], session.session_id)
+    assert caught.value.status == 410
+    for app_id, secret, status in (
+        ("one", "secret-of-one", None),
+        ("two", "secret-of-one", 401),
+        ("one", "", 401),
+        ("three", "secret-of-one", 404),
+    ):
+        if status is None:
+            assert running.app(app_id, f"Bearer {secret}") is apps[0]
+            continue
+        with pytest.raises(Refusal) as caught:
+            running.app(app_id, f"Bearer {secret}")
+        assert caught.value.status == status
 
 
 async def test_a_bug_found_while_a_request_is_admitted() -> None:
@@ -96,7 +133,7 @@ async def test_a_publisher_that_is_gone_costs_its_subscribers_little() -> None:
         subscriber.subscribe(track)
         publisher.peer.send_rtp(b"x", 1, 960)
         await until(lambda: subscriber.packets)
-        assert track.cached(track.highest)
+        assert track.layers[""].cached(track.layers[""].highest)
         publisher.connection.close()
-        assert track.cached(track.highest) is None
+        assert track.layers[""].cached(track.layers[""].highest) is None
         assert publisher.connection._dtls is None

@@ -9,7 +9,7 @@ import pytest
 
 from rtcctl.media.rtp import build_packet
 from rtcctl.transport.srtp import PROFILES, SrtpKeys, SrtpSession
-from rtcctl.transport.udp import SLOTS, MmsgUdpSocket, UdpSocket, bind_udp
+from rtcctl.transport.udp import SLOT_SIZE, SLOTS, MmsgUdpSocket, UdpSocket, bind_udp
 
 
 def plain_socket():
@@ -47,6 +47,18 @@ def test_batch(udp, sink):
     assert udp.count == 0
     assert [sink.recv(2048) for _ in packets] == packets
     assert udp.packets_dropped == 0
+    del keep
+
+
+def test_a_packet_that_no_slot_holds(udp, sink):
+    """It is dropped and counted; its neighbours in the batch stay what they are."""
+    name, keep = udp.name_of(sink.getsockname())
+    udp.put(b"before", name)
+    udp.put(bytes(SLOT_SIZE + 1), name)
+    udp.put(bytes(SLOT_SIZE), name)
+    udp.flush()
+    assert [sink.recv(9000) for _ in range(2)] == [b"before", bytes(SLOT_SIZE)]
+    assert udp.packets_dropped == 1
     del keep
 
 
