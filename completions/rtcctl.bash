@@ -105,7 +105,10 @@ _rtcctl() {
     --host) __rtcctl_values none; return ;;
     --port) __rtcctl_values none; return ;;
     --udp-port) __rtcctl_values none; return ;;
+    --media-host) __rtcctl_values none; return ;;
     --announce) __rtcctl_values none; return ;;
+    --apps) __rtcctl_values files; return ;;
+    --time-scale) __rtcctl_values none; return ;;
     --correlation-id) __rtcctl_values none; return ;;
     --name) __rtcctl_values none; return ;;
     --tone) __rtcctl_values none; return ;;
@@ -134,7 +137,7 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --announce --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session')

@@ -83,7 +83,13 @@ function __rtcctl
             set values none
         case --udp-port
             set values none
+        case --media-host
+            set values none
         case --announce
+            set values none
+        case --apps
+            set values files
+        case --time-scale
             set values none
         case --correlation-id
             set values none
@@ -132,7 +138,7 @@ function __rtcctl
             end
         case ' dev'
             if string match -q -- '-*' $current
-                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--announce'\t'Address by which browsers elsewhere reach this host' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' session'
             if string match -q -- '-*' $current

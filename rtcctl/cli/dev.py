@@ -1,13 +1,15 @@
 """`rtcctl dev`."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtcctl.cli.noun import noun
-from rtcctl.cli.options import Common, command
+from rtcctl.cli.options import Common, command, typed
 from rtcctl.cli.run import Face, run
+from rtcctl.cli.units import Factor
 from rtcctl.realtime.development import DEVELOPMENT_PORT
 
 if TYPE_CHECKING:
@@ -33,33 +35,69 @@ def dev(
             "--udp-port", metavar="PORT", min=0, max=65535, help="Media port; by default as --port.", show_default=False
         ),
     ] = None,
-    announce: Annotated[
-        str | None,
+    media_host: Annotated[
+        list[str] | None,
         typer.Option(
-            "--announce", metavar="IP", help="Address by which browsers elsewhere reach this host.", show_default=False
+            "--media-host",
+            metavar="ADDRESS",
+            help="Address for media, repeatable; on loopback also the one of the default route.",
+            show_default=False,
         ),
     ] = None,
+    announce: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--announce",
+            metavar="IP",
+            help="Address by which browsers elsewhere reach this host; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    apps: Annotated[
+        Path | None,
+        typer.Option("--apps", metavar="FILE", help="TOML file of several apps, readable by you alone."),
+    ] = None,
+    time_scale: Annotated[
+        Factor,
+        typer.Option(
+            "--time-scale",
+            parser=typed(Factor.parse),
+            metavar="FACTOR",
+            help="Multiply the timers of the service, not those of STUN, DTLS and RTCP.",
+        ),
+    ] = Factor(1),  # noqa: B008  # a default that prints as it is typed
 ) -> int:
     """Run an embedded Realtime server until interrupted.
 
     Its credentials are fixed and public on loopback; elsewhere they are made once and kept, or RTCCTL_DEV_SECRET.
     """
     from rtcctl import config
-    from rtcctl.cli.dev_credentials import credentials_for
+    from rtcctl.cli.dev_credentials import credentials_for, credentials_of
+    from rtcctl.cli.output import keep_secret
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
     state_dir = config.state_dir(os.environ)
+    secret = os.environ.get("RTCCTL_DEV_SECRET")
+    if apps is None:
+        credentials = credentials_for(host, state_dir, secret)
+    else:
+        credentials = credentials_of(host, state_dir, secret, apps)
+        keep_secret(*credentials.hidden_secrets)
 
     def discoverable(ready: "ServerReady") -> "AbstractContextManager[object]":
-        return config.announce_server(state_dir, ready)
+        return config.announce_server(
+            state_dir, ready, app_secret=credentials.app_secret, turn_key_token=credentials.turn_key_token
+        )
 
     request = DevRequest(
-        credentials_for(host, state_dir, os.environ.get("RTCCTL_DEV_SECRET")),
+        credentials,
         host=host,
         port=port,
         udp_port=udp_port,
-        announce=announce,
+        media_hosts=tuple(media_host or ()),
+        announce=tuple(announce or ()),
+        time_scale=time_scale,
         discoverable=discoverable,
     )
     face = Face(name="dev", announce=(ServerReady,), is_daemon=True, needs_profile=False)
@@ -68,9 +106,9 @@ def dev(
 
 async def _dev(request: "DevRequest", env: "Env") -> "Dev":
     """The operation; the secrets it hands out are hidden in the log of a CI job first, unless they are public."""
+    from rtcctl.cli.dev_credentials import PUBLIC
     from rtcctl.cli.reports import hide_in_job_log
     from rtcctl.ops.dev import dev
 
-    if not request.credentials.are_development:
-        hide_in_job_log((request.credentials.app_secret, request.credentials.turn_key_token))
+    hide_in_job_log(secret for secret in request.credentials.shown_secrets if secret and secret not in PUBLIC)
     return await dev(request, env)

@@ -1,4 +1,4 @@
-"""The credentials of `rtcctl dev`: fixed ones on loopback, elsewhere made once and kept."""
+"""The credentials of `rtcctl dev`: fixed ones on loopback, elsewhere made once and kept, or those of `--apps FILE`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
-from rtcctl.ops.dev import Credentials
+from rtcctl.ops.dev import AppSecret, Credentials, TurnKeyToken
 from rtcctl.realtime.development import (
     DEVELOPMENT_APP_ID,
     DEVELOPMENT_APP_SECRET,
@@ -17,8 +19,49 @@ from rtcctl.realtime.development import (
     DEVELOPMENT_TURN_KEY_TOKEN,
 )
 
-MIN_SECRET = 16
-"Characters of RTCCTL_DEV_SECRET; it may be open to a network."
+if TYPE_CHECKING:
+    from rtcctl.config.apps import AppsFile
+
+PUBLIC = frozenset({DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN})
+
+
+def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -> Credentials:
+    """Those of the file of `--apps`, which names every app; without a TURN key in it, the TURN key stays what it is."""
+    from rtcctl.config.apps import AppsFile
+
+    file = AppsFile.load(apps)
+    if not is_loopback(host):
+        _check_exposure(host, apps, file)
+    (first, *others), keys = file.apps, file.turn_keys
+    if keys:
+        usual = Credentials("", "", keys[0].id, keys[0].token)
+    else:
+        usual = replace(credentials_for(host, state_dir, secret), are_development=False)
+    return replace(
+        usual,
+        app_id=first.id,
+        app_secret=first.secret,
+        app_name=first.name,
+        more_apps=tuple(AppSecret(app.id, app.secret, app.name) for app in others),
+        more_turn_keys=tuple(TurnKeyToken(key.id, key.token) for key in keys[1:]),
+        apps_file=str(apps),
+        is_turn_key_of_file=bool(keys),
+    )
+
+
+def _check_exposure(host: str, path: Path, file: AppsFile) -> None:
+    """The development secrets are public: whoever reaches the server could use them."""
+    from rtcctl.config.apps import entry_name
+
+    entries = [("apps", number, app.id, app.secret) for number, app in enumerate(file.apps, 1)]
+    entries += [("turn_keys", number, key.id, key.token) for number, key in enumerate(file.turn_keys, 1)]
+    for table, number, identifier, value in entries:
+        if value in PUBLIC:
+            raise UsageError(
+                f"{path}: {entry_name(table, number, identifier)} has a development secret, which everybody knows: "
+                f"not on {host}.",
+                hint="Listen on 127.0.0.1, or choose one, for example: openssl rand -hex 32",
+            )
 
 
 def credentials_for(host: str, state_dir: Path, secret: str | None) -> Credentials:
@@ -33,7 +76,9 @@ def credentials_for(host: str, state_dir: Path, secret: str | None) -> Credentia
             hint="Unset it, and one is made and kept; or choose one, for example: openssl rand -hex 32",
         )
     if secret is not None and secret != DEVELOPMENT_APP_SECRET:
-        if len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable() or " " in secret:
+        from rtcctl.config.rules import MIN_SECRET, is_fit_secret
+
+        if not is_fit_secret(secret):
             raise UsageError(
                 "RTCCTL_DEV_SECRET is not fit to be a secret.",
                 hint=f"At least {MIN_SECRET} printable ASCII characters, for example: openssl rand -hex 32",
@@ -63,7 +108,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _named(app_secret: str, turn_key_token: str) -> Credentials:
-    return Credentials(DEVELOPMENT_APP_ID, app_secret, DEVELOPMENT_TURN_KEY_ID, turn_key_token, are_development=False)
+    return Credentials(DEVELOPMENT_APP_ID, app_secret, DEVELOPMENT_TURN_KEY_ID, turn_key_token)
 
 
 def _kept(path: Path) -> tuple[str, str]:

@@ -86,6 +86,26 @@ class Hertz(float):
         return _plain(self)
 
 
+class Factor(float):
+    """What times are multiplied by: `0.1`."""
+
+    LIMITS = (0.001, 1000.0)
+    "Below, everything is over at once; above, nothing ever ends."
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `SpellingError`, for what makes no sense too."""
+        if not _BARE.fullmatch(text):
+            raise SpellingError(f"{text!r} is not a factor; write for example 0.1")
+        lowest, highest = cls.LIMITS
+        if not lowest <= float(text) <= highest:
+            raise SpellingError(f"a factor is between {_plain(lowest)} and {_plain(highest)}, not {text}")
+        return cls(float(text))
+
+    def __str__(self) -> str:
+        return _plain(self)
+
+
 class PercentileLimit(tuple[str, Seconds]):
     """A limit on one percentile: `p95=30ms`."""
 

@@ -61,16 +61,21 @@ def _read(path: Path) -> RunningServer | None:
 
 
 @contextmanager
-def announce_server(state_dir: Path, ready: ServerReady) -> Iterator[Path]:
-    """Make a server known to the profile `local` while the body runs. Raises `UsageError` where it cannot be."""
+def announce_server(
+    state_dir: Path, ready: ServerReady, *, app_secret: str | None = None, turn_key_token: str | None = None
+) -> Iterator[Path]:
+    """Make a server known to the profile `local` while the body runs. Raises `UsageError` where it cannot be.
+
+    `app_secret` and `turn_key_token` are those that `ready` does not show.
+    """
     folder = state_dir / "dev"
     path = folder / f"{ready.pid}.json"
     data = {
         "base_url": ready.base_url,
         "app_id": ready.app_id,
-        "app_secret": ready.app_secret,
+        "app_secret": ready.app_secret or app_secret,
         "turn_key_id": ready.turn_key_id,
-        "turn_key_token": ready.turn_key_token,
+        "turn_key_token": ready.turn_key_token or turn_key_token,
         "pid": ready.pid,
         "process": start_mark(ready.pid),
     }

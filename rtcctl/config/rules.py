@@ -1,4 +1,4 @@
-"""What a profile may be called, and what an API base may look like."""
+"""What a profile may be called, and what an API base and a secret may look like."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ LOCAL = "local"
 "The embedded server of this machine."
 ENV = "env"
 "What the environment alone gives."
+
+MIN_SECRET = 16
+"Characters of a secret that a user makes up for the embedded server, which may be open to a network."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -59,6 +62,11 @@ def _problem(text: str) -> str:
     if "apps" in parts.path.split("/"):
         return "goes on with /apps, which rtcctl adds itself"
     return ""
+
+
+def is_fit_secret(secret: str) -> bool:
+    """Whether a made-up text can be a secret: it travels in an HTTP header."""
+    return len(secret) >= MIN_SECRET and secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def is_unprotected(api_base: str) -> bool:

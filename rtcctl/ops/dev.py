@@ -5,85 +5,136 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass, field
 
-from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
-from rtcctl.results.dev import Dev, ServerReady
+from rtcctl.results.dev import Dev, ServedApp, ServerReady
+
+
+@dataclass(frozen=True, slots=True)
+class AppSecret:
+    """An app besides the first, with what its clients must present."""
+
+    app_id: str
+    secret: str = field(repr=False)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKeyToken:
+    """A TURN key besides the first, with what its clients must present."""
+
+    key_id: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What clients of the server must present."""
+    """What clients of the server must present. The profile `local` has the first app and the first TURN key."""
 
     app_id: str
-    app_secret: str
+    app_secret: str = field(repr=False)
     turn_key_id: str
-    turn_key_token: str
-    are_development: bool
+    turn_key_token: str = field(repr=False)
+    are_development: bool = False
     "The fixed, public ones: loopback only."
+    app_name: str = ""
+    more_apps: tuple[AppSecret, ...] = ()
+    more_turn_keys: tuple[TurnKeyToken, ...] = ()
+    apps_file: str | None = None
+    "Where the user keeps the apps' secrets, which are then not shown."
+    is_turn_key_of_file: bool = False
+    "The TURN keys are of that file, too."
+
+    @property
+    def shown_secrets(self) -> tuple[str | None, str | None]:
+        """The App Secret and the TURN key token that the command hands out; `None` for those of a file."""
+        return (
+            None if self.apps_file else self.app_secret,
+            None if self.is_turn_key_of_file else self.turn_key_token,
+        )
+
+    @property
+    def hidden_secrets(self) -> tuple[str, ...]:
+        """What is not to appear anywhere."""
+        shown = self.shown_secrets
+        own = (self.app_secret, self.turn_key_token)
+        return (
+            *(secret for secret in own if secret not in shown),
+            *(app.secret for app in self.more_apps),
+            *(key.token for key in self.more_turn_keys),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DevRequest:
     """`port` 0 takes any free one; `udp_port` `None` takes the number of the TCP port.
 
-    `announce`: the address that browsers elsewhere reach this machine by, for containers and NAT.
+    `media_hosts`: addresses for media, of this machine. `announce`: addresses that browsers elsewhere reach it by, for
+    containers and NAT. `time_scale`: what the service's timers are multiplied by.
     """
 
     credentials: Credentials
     host: str = "127.0.0.1"
     port: int = 8610
     udp_port: int | None = None
-    announce: str | None = None
+    media_hosts: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
+    time_scale: float = 1.0
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
 
 
 def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str], ...]:
-    """The variables that point rtcctl, and the official examples, at the server."""
+    """The variables that point rtcctl, and the official examples, at the server; none without their secrets."""
+    app_secret, turn_key_token = credentials.shown_secrets
+    if app_secret is None or turn_key_token is None:
+        return ()
     return (
         ("RTCCTL_API_BASE", base_url),
         ("RTCCTL_APP_ID", credentials.app_id),
-        ("RTCCTL_APP_SECRET", credentials.app_secret),
+        ("RTCCTL_APP_SECRET", app_secret),
         ("RTCCTL_TURN_KEY_ID", credentials.turn_key_id),
-        ("RTCCTL_TURN_KEY_TOKEN", credentials.turn_key_token),
+        ("RTCCTL_TURN_KEY_TOKEN", turn_key_token),
     )
 
 
 async def dev(request: DevRequest, env: Env) -> Dev:
     """Serve until cancelled. Raises `UsageError` when a port is in use or the address is not to be served."""
+    from rtcctl.server.limits import Limits
+    from rtcctl.server.registry import App, TurnKey
     from rtcctl.server.server import RealtimeServer
 
     credentials = request.credentials
-    if request.announce is not None:
-        try:
-            ip_address(request.announce)
-        except ValueError:
-            raise UsageError(
-                f"--announce takes an IP address, not {request.announce!r}.", hint="For example --announce 192.0.2.7"
-            ) from None
+    app_secret, turn_key_token = credentials.shown_secrets
     async with RealtimeServer.run(
         request.host,
         request.port,
         udp_port=request.udp_port,
+        media_hosts=request.media_hosts,
         announce=request.announce,
         credentials=credentials,
+        apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
+        turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
+        limits=Limits().scaled(request.time_scale),
     ) as server:
         started = env.clock()
+        first = ServedApp(credentials.app_id, credentials.app_name)
         ready = ServerReady(
             base_url=server.base_url,
             app_id=credentials.app_id,
-            app_secret=credentials.app_secret,
+            app_secret=app_secret,
             turn_key_id=credentials.turn_key_id,
-            turn_key_token=credentials.turn_key_token,
+            turn_key_token=turn_key_token,
             pid=env.pid,
             media_addresses=tuple(
                 f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.candidates
             ),
             development_credentials=credentials.are_development,
             environment=environment(server.base_url, credentials),
+            apps=(first, *(ServedApp(app.app_id, app.name) for app in credentials.more_apps)),
+            apps_file=credentials.apps_file,
+            time_scale=request.time_scale,
         )
         # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
         # (a quarter of what setting up a session costs).

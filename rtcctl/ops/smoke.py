@@ -116,7 +116,8 @@ async def _target(request: SmokeRequest, env: Env) -> AsyncIterator[Env]:
     from rtcctl.realtime.profile import Profile
     from rtcctl.server.server import RealtimeServer
 
-    async with RealtimeServer.run("127.0.0.1", 0) as server:
+    # Nobody else is to reach it.
+    async with RealtimeServer.run("127.0.0.1", 0, media_hosts=("127.0.0.1",)) as server:
         env.emit(EmbeddedServerStarted(base_url=server.base_url))
         yield env.with_profile(
             Profile(

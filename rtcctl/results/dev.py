@@ -9,23 +9,41 @@ from rtcctl.results.event import Event
 from rtcctl.results.result import Result
 
 
+@dataclass(frozen=True, slots=True)
+class ServedApp:
+    """An app of the server, without its secret."""
+
+    app_id: str
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerReady(Event):
-    """The server answers. The command's purpose is to hand out its credentials, so they are shown."""
+    """The server answers. The command's purpose is to hand out its credentials, so they are shown.
+
+    Those that the user keeps in a file of their own (`--apps`) are `None` here.
+    """
 
     event: ClassVar[str] = "server_ready"
     base_url: str
     app_id: str
-    app_secret: str
+    "Of the first app, which is that of the profile `local`."
+    app_secret: str | None
     turn_key_id: str
-    turn_key_token: str
+    turn_key_token: str | None
     pid: int
     media_addresses: tuple[str, ...]
-    "`ip:port` of each host candidate."
+    "`ip:port` of each candidate, best first."
     development_credentials: bool
     "True for the fixed, public ones that only ever work on loopback."
     environment: tuple[tuple[str, str], ...]
-    "Variables to paste, in order."
+    "Variables to paste, in order; none when their secrets are not shown."
+    apps: tuple[ServedApp, ...] = ()
+    "All of them."
+    apps_file: str | None = None
+    "Where their secrets are, when they are the user's own."
+    time_scale: float = 1.0
+    "What the timers of the service are multiplied by."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

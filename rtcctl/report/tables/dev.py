@@ -8,19 +8,25 @@ from rtcctl.results.dev import ServerReady
 
 
 def opening(event: ServerReady) -> list[Line]:
-    """Credentials, and lines to paste."""
+    """Where it is, what it has, and lines to paste."""
     kind = " (fixed, for loopback only)" if event.development_credentials else ""
+    first, *rest = event.media_addresses or ("",)
+    others = [app for app in event.apps if app.app_id != event.app_id]
+    names = {app.app_id: f" ({app.name})" for app in event.apps if app.name}
     return [
         *facts(
             ("API base", event.base_url),
-            ("media", f"UDP {', '.join(event.media_addresses)}"),
-            ("App ID", event.app_id),
-            ("App Secret", event.app_secret + kind),
+            ("media", f"UDP {first}"),
+            *(("", f"UDP {address}") for address in rest),
+            ("App ID", event.app_id + names.get(event.app_id, "")),
+            *(("", app.app_id + names.get(app.app_id, "")) for app in others),
+            ("App Secret", f"in {event.apps_file}" if event.app_secret is None else event.app_secret + kind),
             ("TURN key", event.turn_key_id),
-            ("TURN token", event.turn_key_token),
+            ("TURN token", f"in {event.apps_file}" if event.turn_key_token is None else event.turn_key_token),
+            ("time scale", None if event.time_scale == 1 else f"× {event.time_scale:g}, timers of the service only"),
         ),
         BLANK,
         *(line(f"export {name}={value}") for name, value in event.environment),
-        BLANK,
+        *((BLANK,) if event.environment else ()),
         line(Styled("Ctrl-C ends it. In another terminal: rtcctl smoke", "dim")),
     ]

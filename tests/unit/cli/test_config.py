@@ -12,11 +12,11 @@ import pytest
 from rtcctl import config
 from rtcctl.__main__ import main
 from rtcctl.cli import new_profile
-from rtcctl.cli.dev_credentials import credentials_for
+from rtcctl.cli.dev_credentials import credentials_for, credentials_of
 from rtcctl.errors import AuthError, UsageError
 from rtcctl.journal import Journal
 from rtcctl.ops.env import Env
-from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET
+from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Event, Warned
 
@@ -204,6 +204,72 @@ def test_the_public_secret_is_refused_off_loopback(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="everybody knows"):
         credentials_for("0.0.0.0", tmp_path, DEVELOPMENT_APP_SECRET)
     assert credentials_for("::1", tmp_path, DEVELOPMENT_APP_SECRET).are_development
+
+
+APPS = """
+[[apps]]
+id = "one"
+secret = "secret-of-the-one"
+name = "One"
+[[apps]]
+id = "two"
+secret = "secret-of-the-two"
+"""
+KEYS = """
+[[turn_keys]]
+id = "key"
+token = "token-of-the-key"
+[[turn_keys]]
+id = "other"
+token = "token-of-the-other"
+"""
+
+
+def apps_file(folder: Path, text: str) -> Path:
+    path = folder / "apps.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_apps_of_a_file(tmp_path: Path) -> None:
+    """The first app and TURN key are those of `local`; none of the file's secrets is shown, all are hidden."""
+    credentials = credentials_of("0.0.0.0", tmp_path / "state", None, apps_file(tmp_path, APPS + KEYS))
+    assert (credentials.app_id, credentials.app_name, credentials.app_secret) == ("one", "One", "secret-of-the-one")
+    assert [app.app_id for app in credentials.more_apps] == ["two"]
+    assert (credentials.turn_key_id, [key.key_id for key in credentials.more_turn_keys]) == ("key", ["other"])
+    assert credentials.shown_secrets == (None, None)
+    assert set(credentials.hidden_secrets) == {
+        "secret-of-the-one",
+        "secret-of-the-two",
+        "token-of-the-key",
+        "token-of-the-other",
+    }
+    assert "secret-of" not in repr(credentials)
+    assert "token-of" not in repr(credentials)
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(("host", "token"), [("127.0.0.1", DEVELOPMENT_TURN_KEY_TOKEN), ("0.0.0.0", None)])
+def test_apps_of_a_file_without_a_turn_key(tmp_path: Path, host: str, token: str | None) -> None:
+    """The TURN key is the one that the server has without the file, and is shown as without it."""
+    credentials = credentials_of(host, tmp_path, None, apps_file(tmp_path, APPS))
+    without = credentials_for(host, tmp_path, None)
+    assert credentials.turn_key_token == without.turn_key_token
+    assert credentials.turn_key_token == token or token is None
+    assert credentials.shown_secrets == (None, without.turn_key_token)
+    assert not credentials.are_development
+
+
+def test_development_secrets_in_a_file_stay_on_loopback(tmp_path: Path) -> None:
+    """Refused elsewhere, with the entry that has it."""
+    path = apps_file(tmp_path, APPS.replace("secret-of-the-two", DEVELOPMENT_APP_SECRET))
+    with pytest.raises(UsageError, match=r"\[\[apps\]\] 2 \(two\) has a development secret"):
+        credentials_of("0.0.0.0", tmp_path, None, path)
+    assert credentials_of("127.0.0.1", tmp_path, None, path).app_id == "one"
+    path = apps_file(tmp_path, APPS + KEYS.replace("token-of-the-key", DEVELOPMENT_TURN_KEY_TOKEN))
+    with pytest.raises(UsageError, match=r"\[\[turn_keys\]\] 1 \(key\)"):
+        credentials_of("192.0.2.1", tmp_path, None, path)
 
 
 @pytest.mark.parametrize(("name", "said"), [("taken", "already has a profile taken"), ("a b", "a b")])

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.cli.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+from rtcctl.cli.units import Factor, Hertz, PercentileLimit, Ratio, Seconds, SpellingError
 
-PARSERS = (Seconds, Ratio, Hertz, PercentileLimit)
+PARSERS = (Seconds, Ratio, Hertz, Factor, PercentileLimit)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,22 @@ def test_no_limits_of_percentiles(text: str) -> None:
 def test_prints_as_it_is_typed(value: Seconds | Ratio | Hertz) -> None:
     """A default in `--help` can be typed."""
     assert type(value).parse(str(value)) == value
+
+
+@pytest.mark.parametrize(("text", "factor"), [("1", 1), ("0.1", 0.1), ("0.001", 0.001), ("1000", 1000), ("2.50", 2.5)])
+def test_factors(text: str, factor: float) -> None:
+    """What times are multiplied by, printed as it is typed."""
+    assert Factor.parse(text) == factor
+    assert Factor.parse(str(Factor.parse(text))) == factor
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x2", "2x", "10%", "-1", "nan", "inf", "1e-1", "0,1", ".5", "0", "0.0009", "1001"]
+)
+def test_factors_that_make_no_sense(text: str) -> None:
+    """No number, nothing, or out of all proportion."""
+    with pytest.raises(SpellingError, match=r"write for example 0\.1|between 0\.001 and 1000"):
+        Factor.parse(text)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["ms", "s", "m", "h"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def test_local_is_the_running_server(user: User):
         assert "secret-of" not in repr(config.running_servers(user.state))
     assert not path.exists()
     assert user.resolve().profile.api_base == "http://127.0.0.1:8610/v1"
+
+
+def test_secrets_that_the_announcement_does_not_show(user: User):
+    """The profile `local` has them all the same."""
+    hidden = replace(ready(), app_secret=None, turn_key_token=None)
+    with config.announce_server(user.state, hidden, app_secret="of-a-file", turn_key_token="of-it-too"):
+        profile = user.resolve().profile
+        assert (profile.app_secret, profile.turn_key_token) == ("of-a-file", "of-it-too")
 
 
 def test_a_running_server_changes_no_other_profile(user: User):

@@ -2,7 +2,7 @@
 
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
-from rtcctl.results.dev import ServerReady
+from rtcctl.results.dev import ServedApp, ServerReady
 from rtcctl.results.result import Failure, Percentiles, Result
 from rtcctl.results.session import (
     DataChannelState,
@@ -332,4 +332,21 @@ READY = ServerReady(
     media_addresses=("127.0.0.1:8610",),
     development_credentials=True,
     environment=(("RTCCTL_API_BASE", "http://127.0.0.1:8610/v1"), ("RTCCTL_APP_ID", "dev0")),
+    apps=(ServedApp("dev0"),),
 )
+
+READY_WITH_APPS = ServerReady(
+    base_url="http://127.0.0.1:8610/v1",
+    app_id="staging",
+    app_secret=None,
+    turn_key_id="key",
+    turn_key_token=None,
+    pid=4711,
+    media_addresses=("198.51.100.7:8610", "127.0.0.1:8610", "[::1]:8610"),
+    development_credentials=False,
+    environment=(),
+    apps=(ServedApp("staging", "Staging"), ServedApp("production")),
+    apps_file="apps.toml",
+    time_scale=0.1,
+)
+"Several apps of the user's own, media on several addresses, quick timers."

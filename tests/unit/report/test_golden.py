@@ -6,7 +6,7 @@ import pytest
 
 from rtcctl.report import csv, github, json, junit, markdown, prometheus, table, turn
 from rtcctl.results.turn import TurnCreds
-from tests.unit.report.samples import LOCAL, READY, RESULTS, TARGET
+from tests.unit.report.samples import LOCAL, READY, READY_WITH_APPS, RESULTS, TARGET
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "report"
 
@@ -45,6 +45,8 @@ def test_table_in_few_columns() -> None:
 def test_the_opening_of_dev() -> None:
     """What `rtcctl dev` prints when it answers."""
     expect("dev.table.txt", table.render_event(READY, None, width=100, colour=False))
+    expect("dev-apps.table.txt", table.render_event(READY_WITH_APPS, None, width=100, colour=False))
+    expect("dev-apps.json", json.render_event(READY_WITH_APPS))
 
 
 @pytest.mark.parametrize("name", RESULTS)

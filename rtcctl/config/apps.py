@@ -1,0 +1,134 @@
+"""The file of `rtcctl dev --apps`: the apps and TURN keys that an embedded server has, with their secrets."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from rtcctl.config.folders import require_private
+from rtcctl.config.rules import MIN_SECRET, is_fit_secret
+from rtcctl.errors import UsageError
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_EXAMPLE = '[[apps]], id = "…", secret = "…"'
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError("up to 128 letters, digits, - and _")
+    return text
+
+
+def _secret(text: str) -> str:
+    if not is_fit_secret(text):
+        raise ValueError(f"at least {MIN_SECRET} printable ASCII characters without spaces")
+    return text
+
+
+def _name(text: str) -> str:
+    if len(text) > 256 or not text.isprintable():
+        raise ValueError("up to 256 printable characters")
+    return text
+
+
+_STRICT = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, frozen=True)
+
+
+class ServedApp(BaseModel):
+    """One `[[apps]]`. A word that is not known is refused: it would be a setting that silently does nothing."""
+
+    model_config = _STRICT
+
+    id: Annotated[str, AfterValidator(_id)]
+    secret: Annotated[str, AfterValidator(_secret), Field(repr=False)]
+    name: Annotated[str, AfterValidator(_name)] = ""
+
+
+class ServedTurnKey(BaseModel):
+    """One `[[turn_keys]]`."""
+
+    model_config = _STRICT
+
+    id: Annotated[str, AfterValidator(_id)]
+    token: Annotated[str, AfterValidator(_secret), Field(repr=False)]
+    name: Annotated[str, AfterValidator(_name)] = ""
+
+
+class AppsFile(BaseModel):
+    """The whole file."""
+
+    model_config = _STRICT
+
+    apps: list[ServedApp]
+    turn_keys: list[ServedTurnKey] = []
+
+    @classmethod
+    def load(cls, path: Path) -> AppsFile:
+        """Raises `UsageError` that names the file, the entry and what is wrong with it; never a secret."""
+        try:
+            require_private(path)
+            # Read once, and as a stream: it may be a pipe.
+            with path.open("rb") as stream:
+                data = tomllib.load(stream)
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be read: {exc.strerror}.", hint="Check the file of --apps") from None
+        except (ValueError, RecursionError) as exc:
+            # The decoder's message holds the position, never the text.
+            reason = "not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
+            raise UsageError(f"{path} is not TOML: {reason}.", hint=f"It looks like this: {_EXAMPLE}") from None
+        if not data:
+            raise UsageError(f"{path} is empty.", hint=f"It looks like this: {_EXAMPLE}")
+        try:
+            file = cls.model_validate(data)
+        except ValidationError as exc:
+            _refuse(path, data, exc)
+        if not file.apps:
+            raise UsageError(f"{path}: there is no app in it.", hint=f"It looks like this: {_EXAMPLE}")
+        _check_distinct(path, "apps", "id", (app.id for app in file.apps))
+        _check_distinct(path, "turn_keys", "id", (key.id for key in file.turn_keys))
+        # Whoever has one secret must not have two things with it, or the apps would not be isolated.
+        _check_distinct(path, "apps", "secret", (app.secret for app in file.apps))
+        secrets = {app.secret for app in file.apps}
+        for number, key in enumerate(file.turn_keys, 1):
+            if key.token in secrets:
+                raise UsageError(f"{path}: [[turn_keys]] {number} ({key.id}): its token is the secret of an app.")
+        _check_distinct(path, "turn_keys", "token", (key.token for key in file.turn_keys))
+        return file
+
+
+def entry_name(table: str, number: int, identifier: str) -> str:
+    """How errors name an entry: `[[apps]] 2 (staging)`."""
+    return f"[[{table}]] {number}" + (f" ({identifier})" if identifier else "")
+
+
+def _check_distinct(path: Path, table: str, field: str, values: Iterable[str]) -> None:
+    seen: dict[str, int] = {}
+    for number, value in enumerate(values, 1):
+        if (first := seen.setdefault(value, number)) != number:
+            shown = f" {value}" if field == "id" else ""
+            raise UsageError(f"{path}: [[{table}]] {number} has the {field}{shown} of [[{table}]] {first}.")
+
+
+def _refuse(path: Path, data: dict[str, Any], exc: ValidationError) -> NoReturn:
+    first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+    table, *rest = (str(part) for part in first["loc"])
+    where = table
+    model: type[BaseModel] = AppsFile
+    if rest and table in ("apps", "turn_keys"):
+        number = int(rest[0])
+        entry = data[table][number]
+        identifier = str(entry.get("id", "")) if isinstance(entry, dict) else ""
+        named = entry_name(table, number + 1, identifier if _ID.fullmatch(identifier) else "")
+        where = " ".join((named, *rest[1:]))
+        model = ServedApp if table == "apps" else ServedTurnKey
+    if first["type"] == "extra_forbidden":
+        raise UsageError(f"{path}: {where} is not a setting.", hint=f"Settings there: {', '.join(model.model_fields)}.")
+    if first["type"] == "missing":
+        raise UsageError(f"{path}: {where} is missing.", hint=f"It looks like this: {_EXAMPLE}")
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    raise UsageError(f"{path}: {where} must be {reason}.", hint=f"It looks like this: {_EXAMPLE}")

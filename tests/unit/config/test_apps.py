@@ -1,0 +1,109 @@
+"""The file of `dev --apps`: what it may hold, and that what is wrong in it is named without a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtcctl.config.apps import AppsFile
+from rtcctl.errors import UsageError
+from tests.unit.config.conftest import write
+
+SECRET = "secret-0123456789abcdef"
+APP = f'[[apps]]\nid = "one"\nsecret = "{SECRET}"\n'
+
+
+def file(folder: Path, text: str, mode: int = 0o600) -> Path:
+    return write(folder / "apps.toml", text, mode)
+
+
+def test_apps_and_turn_keys(tmp_path: Path) -> None:
+    """In their order; names are optional, and no secret is in a `repr`."""
+    text = f"""
+[[apps]]
+id = "staging-1_A"
+secret = "{SECRET}1"
+name = "Staging ⚗"
+[[apps]]
+id = "production"
+secret = "{SECRET}2"
+[[turn_keys]]
+id = "key"
+token = "{SECRET}3"
+"""
+    loaded = AppsFile.load(file(tmp_path, text))
+    assert [(app.id, app.secret, app.name) for app in loaded.apps] == [
+        ("staging-1_A", f"{SECRET}1", "Staging ⚗"),
+        ("production", f"{SECRET}2", ""),
+    ]
+    assert [(key.id, key.token) for key in loaded.turn_keys] == [("key", f"{SECRET}3")]
+    assert SECRET not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("[[apps]", "is not TOML"),
+        ("apps = 1", "apps must be a valid list"),
+        ("apps = []", "there is no app in it"),
+        ("[apps]\nid = 'a'", "apps must be a valid list"),
+        ("apps = ['x']", r"\[\[apps\]\] 1 must be a valid dictionary"),
+        ("[[turn_keys]]\nid = 'k'\ntoken = '0123456789abcdef'", "apps is missing"),
+        (f"{APP}[[app]]\nid = 'a'", "app is not a setting"),
+        (f"{APP}[[apps]]\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 id is missing"),
+        (f"{APP}[[apps]]\nid = 'two'", r"\[\[apps\]\] 2 \(two\) secret is missing"),
+        (f"{APP}[[apps]]\nid = 'two'\nsecret = 1", r"\[\[apps\]\] 2 \(two\) secret must be a valid string"),
+        (f"{APP}[[apps]]\nid = 2\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 \(2\) id must be a valid string"),
+        (f"{APP}[[apps]]\nid = 'a/b'\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 id must be up to 128 letters"),
+        (f"{APP}[[apps]]\nid = ''\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 id must be up to 128 letters"),
+        (f"[[apps]]\nid = 'one'\nsecret = '{SECRET[:15]}'", r"\[\[apps\]\] 1 \(one\) secret must be at least 16"),
+        (f"[[apps]]\nid = 'one'\nsecret = '{SECRET} x'", r"\[\[apps\]\] 1 \(one\) secret must be at least 16"),
+        (f"[[apps]]\nid = 'one'\nsecret = '{SECRET}é'", r"\[\[apps\]\] 1 \(one\) secret must be at least 16"),
+        (f"[[apps]]\nid = 'one'\nsercet = '{SECRET}'", "secret is missing"),
+        (f"{APP}sercet = '{SECRET}'", r"\[\[apps\]\] 1 \(one\) sercet is not a setting"),
+        (f'{APP}name = "\\u0007"', r"\[\[apps\]\] 1 \(one\) name must be up to 256"),
+        (f"{APP}[[apps]]\nid = 'one'\nsecret = '{SECRET}x'", r"\[\[apps\]\] 2 has the id one of \[\[apps\]\] 1"),
+        (f"{APP}[[apps]]\nid = 'two'\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 has the secret of \[\[apps\]\] 1"),
+        (f"{APP}[[turn_keys]]\nid = 'k'\ntoken = '{SECRET}'", r"\[\[turn_keys\]\] 1 \(k\): its token is the secret"),
+        (f"{APP}[[turn_keys]]\nid = 'k'\nsecret = '{SECRET}x'", r"\[\[turn_keys\]\] 1 \(k\) token is missing"),
+        (
+            f"{APP}[[turn_keys]]\nid = 'k'\ntoken = '{SECRET}x'\n[[turn_keys]]\nid = 'k'\ntoken = '{SECRET}y'",
+            r"\[\[turn_keys\]\] 2 has the id k of \[\[turn_keys\]\] 1",
+        ),
+        (
+            f"{APP}[[turn_keys]]\nid = 'k'\ntoken = '{SECRET}x'\n[[turn_keys]]\nid = 'l'\ntoken = '{SECRET}x'",
+            r"\[\[turn_keys\]\] 2 has the token of \[\[turn_keys\]\] 1",
+        ),
+        ("x = " + "[" * 5000, "is not TOML"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_entry(tmp_path: Path, text: str, said: str) -> None:
+    """File, entry and what is wrong; never a secret."""
+    path = file(tmp_path, text)
+    with pytest.raises(UsageError, match=said) as caught:
+        AppsFile.load(path)
+    assert str(path) in caught.value.message
+    assert SECRET[:15] not in caught.value.message + caught.value.hint
+
+
+def test_a_file_that_others_can_read(tmp_path: Path) -> None:
+    """Refused, with the command that mends it."""
+    for mode in (0o644, 0o640, 0o604):
+        path = file(tmp_path, APP, mode)
+        with pytest.raises(UsageError, match="can be read by others") as caught:
+            AppsFile.load(path)
+        assert caught.value.hint == f"chmod 600 {path}"
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A folder, nothing, bytes that are no text."""
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    binary = file(tmp_path, "")
+    binary.write_bytes(b"\xff\xfe")
+    for path, said in ((folder, "cannot be read"), (tmp_path / "none", "cannot be read"), (binary, "not UTF-8")):
+        with pytest.raises(UsageError, match=said):
+            AppsFile.load(path)
