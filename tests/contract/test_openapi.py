@@ -8,32 +8,47 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
 from rtcctl.server.limits import Limits
 from rtcctl.server.server import RealtimeServer
+from tests.support.hostile import remembered
+from tests.support.sdp import data, offer_of, section, video
 
 OPENAPI = os.environ.get("RTCCTL_OPENAPI")
 OPERATIONS = (
     "/apps/{appId}/sessions/new",
     "/apps/{appId}/sessions/{sessionId}",
     "/apps/{appId}/sessions/{sessionId}/tracks/new",
+    "/apps/{appId}/sessions/{sessionId}/tracks/update",
     "/apps/{appId}/sessions/{sessionId}/tracks/close",
     "/apps/{appId}/sessions/{sessionId}/renegotiate",
+    "/apps/{appId}/sessions/{sessionId}/datachannels/establish",
+    "/apps/{appId}/sessions/{sessionId}/datachannels/new",
+    "/apps/{appId}/sessions/{sessionId}/datachannels/update",
+    "/apps/{appId}/sessions/{sessionId}/datachannels/close",
 )
-"Those that the embedded server has."
+"Those that the embedded server has: all but the adapters'."
 
-if OPENAPI is None:
+if not OPENAPI:
     pytest.skip("RTCCTL_OPENAPI does not name the official OpenAPI file", allow_module_level=True)
 
-# Imported here since it takes a second, and only this module needs it.
+# Imported here since they take a second, and only this module needs them.
+import requests  # noqa: E402
 import schemathesis  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+OFFER = offer_of(section("0"), video("1"), data("2")).to_wire()
+
 schema = schemathesis.openapi.from_path(OPENAPI).include(path=list(OPERATIONS))
+
+unused: list[dict[str, int]] = []
+"What the endpoint of the server remembered before the first request."
 
 
 @contextmanager
@@ -41,12 +56,23 @@ def server_in_a_thread() -> Iterator[RealtimeServer]:
     """schemathesis is synchronous, so the server has a loop and a thread of its own."""
     started = threading.Event()
     running: list[RealtimeServer] = []
+    unused.clear()
     loop = asyncio.new_event_loop()
     ending = asyncio.Event()
 
     async def serve() -> None:
-        limits = Limits(connect_wait_s=0.05, media_wait_s=0.05, requests_per_second=100_000)
+        # Short lives, so that what is left behind would show at the end.
+        limits = Limits(
+            connect_wait_s=0.05,
+            media_wait_s=0.05,
+            unused_s=0.5,
+            disconnected_s=0.5,
+            sweep_s=0.02,
+            requests_per_second=100_000,
+        )
         async with RealtimeServer.run("127.0.0.1", 0, limits=limits) as server:
+            assert not any(app.sessions for app in server.registry._apps.values())
+            unused.append(remembered(server.registry._endpoint))
             running.append(server)
             started.set()
             await ending.wait()
@@ -66,22 +92,46 @@ def server_in_a_thread() -> Iterator[RealtimeServer]:
     assert running[0].registry.bugs == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Keeps its connection, since a new one for each request would take longer than the requests."""
+
+    server: RealtimeServer
+    http: requests.Session
+
+    def new_session(self) -> str:
+        answer = self.http.post(f"{self.server.base_url}/apps/{self.server.app_id}/sessions/new")
+        return str(answer.json()["sessionId"])
+
+    def used_session(self) -> str:
+        """One that has exchanged descriptions and never connected."""
+        session_id = self.new_session()
+        path = f"{self.server.base_url}/apps/{self.server.app_id}/sessions/{session_id}/tracks/new"
+        track = {"location": "local", "mid": "0", "trackName": "mic"}
+        assert self.http.post(path, json={"tracks": [track], "sessionDescription": OFFER}).status_code == 200
+        return session_id
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[RealtimeServer]:
+def client() -> Iterator[Client]:
     """One server for all generated requests: what one leaves behind, the next meets."""
-    with server_in_a_thread() as running:
-        yield running
+    with server_in_a_thread() as running, requests.Session() as http:
+        http.trust_env = False
+        http.headers["Authorization"] = f"Bearer {running.app_secret}"
+        yield Client(running, http)
 
 
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_request_is_answered(case: schemathesis.Case, server: RealtimeServer) -> None:
-    """No 5xx, always JSON, always `vary: Origin`; to an existing session and to none; wrong methods too."""
-    case.path_parameters["appId"] = server.app_id
-    headers = {"Authorization": f"Bearer {server.app_secret}"}
-    if "sessionId" in case.path_parameters and len(str(case.path_parameters["sessionId"])) % 2:
-        case.path_parameters["sessionId"] = new_session(server)
-    answer = case.call(base_url=server.base_url, headers=headers)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_request_is_answered(case: schemathesis.Case, client: Client) -> None:
+    """No 5xx, always JSON, always `vary: Origin`; to a new session, a used one and to none; wrong methods too."""
+    case.path_parameters["appId"] = client.server.app_id
+    if "sessionId" in case.path_parameters:
+        choices = (client.new_session, client.used_session, None)
+        if choice := choices[len(str(case.path_parameters["sessionId"])) % 3]:
+            case.path_parameters["sessionId"] = choice()
+    headers = {"Authorization": f"Bearer {client.server.app_secret}"}
+    answer = case.call(base_url=client.server.base_url, headers=headers, session=client.http)
     assert answer.status_code < 500, answer.text
     assert answer.headers["vary"] == ["Origin"]
     if case.method in ("HEAD", "OPTIONS"):
@@ -92,12 +142,12 @@ def test_any_request_is_answered(case: schemathesis.Case, server: RealtimeServer
         assert document["errorDescription"]
 
 
-def new_session(server: RealtimeServer) -> str:
-    import httpx
-
-    answer = httpx.post(
-        f"{server.base_url}/apps/{server.app_id}/sessions/new",
-        headers={"Authorization": f"Bearer {server.app_secret}"},
-        trust_env=False,
-    )
-    return str(answer.json()["sessionId"])
+def test_nothing_is_left_behind(client: Client) -> None:
+    """After all these requests, when the sessions have expired: no session, no transport, no name of one."""
+    deadline = time.monotonic() + 20
+    registry = client.server.registry
+    while any(app.sessions for app in registry._apps.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert [remembered(registry._endpoint)] == unused
+    assert registry.bugs == 0

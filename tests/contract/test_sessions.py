@@ -1,186 +1,160 @@
-"""`sessions/new`, `GET` of a session, and what all requests have in common."""
+"""`sessions/new` and `GET` of a session (Realtime docs: Sessions and tracks)."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-
-import pytest
+from collections.abc import Mapping
+from typing import Any
 
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
+from tests.contract.channels import items, local, member, open_channel, until
+from tests.contract.channels import remote as remote_channel
+from tests.contract.lean import lean, remote, speaker, ssrc_of
 from tests.contract.peer import peer
-from tests.contract.subject import subject
+from tests.contract.refusals import NOT_JSON, NOT_READY, UNACCEPTABLE, Refused, missing
+from tests.contract.subject import Subject, subject
 from tests.support.sdp import offer_of, section
 
 OFFER = offer_of(section("0", Direction.SENDONLY)).to_wire()
+TRACK = {"location": "local", "mid": "0", "trackName": "mic"}
+
+# --- sessions/new: what becomes of a body
+
+BODIES: tuple[tuple[str, Any, Refused | None], ...] = (
+    ("none at all", None, None),
+    ("an empty object", {}, missing("sessionDescription")),
+    ("an object without it", {"tracks": [TRACK], "correlationId": "x"}, missing("sessionDescription")),
+    ("null for it", {"sessionDescription": None}, missing("sessionDescription")),
+    ("no type", {"sessionDescription": {"sdp": OFFER["sdp"]}}, missing("sessionDescription")),
+    ("no SDP", {"sessionDescription": {"type": "offer"}}, missing("sessionDescription")),
+    ("a list", [], NOT_JSON),
+    ("an answer", {"sessionDescription": OFFER | {"type": "answer"}}, UNACCEPTABLE),
+    ("an offer", {"sessionDescription": OFFER}, None),
+    ("an offer and tracks", {"sessionDescription": OFFER, "tracks": [TRACK]}, None),
+)
 
 
-async def test_a_session_without_a_body() -> None:
-    """201 with an opaque id and nothing else."""
+async def test_bodies() -> None:
+    """201 without a body and with an offer; 400 for JSON without one, the most common failure of HTTP wrappers."""
     async with subject() as service:
-        answer = await service.call("POST", "/sessions/new?correlationId=contract")
-        assert answer.status_code == 201
-        assert set(answer.json()) == {"sessionId"}
-        assert re.fullmatch(r"[A-Za-z0-9_-]{1,128}", answer.json()["sessionId"])
-        assert "origin" in answer.headers["vary"].lower()
-        assert answer.headers["content-type"].startswith("application/json")
-        state = await service.get(answer.json()["sessionId"])
-        assert (state.status_code, state.json()) == (200, {"tracks": [], "dataChannels": []})
+        for name, body, refused in BODIES:
+            answer = await service.call("POST", "/sessions/new", body)
+            if refused:
+                service.check_refused(answer, refused)
+                continue
+            document = await created(service, answer)
+            if body is None:
+                assert set(document) == {"sessionId"}, name
+            else:
+                assert set(document) == {"sessionId", "sessionDescription"}, name
+                assert document["sessionDescription"]["type"] == "answer"
 
 
-async def test_a_session_with_an_empty_object() -> None:
-    """400: the most common first failure of HTTP wrappers."""
+async def created(service: Subject, answer: Any) -> Mapping[str, Any]:
+    """The document of a 201: an opaque id of a session that has no tracks."""
+    assert answer.status_code == 201, answer.text
+    document: Mapping[str, Any] = answer.json()
+    service.created.append(document["sessionId"])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,128}", document["sessionId"])
+    state = await service.get(document["sessionId"])
+    assert (state.status_code, state.json()) == (200, {"tracks": [], "dataChannels": []})
+    return document
+
+
+async def test_a_label_is_no_key() -> None:
+    """Repeating a `correlationId` makes another session, whose label is nowhere to be seen."""
     async with subject() as service:
-        answer = await service.call("POST", "/sessions/new", {})
-        service.check_error(answer, 400, "decoding_error", "Body JSON validation error: sessionDescription")
+        answers = [await service.call("POST", "/sessions/new?correlationId=contract") for _ in range(2)]
+        first, second = [(await created(service, answer))["sessionId"] for answer in answers]
+        assert first != second
+        assert "contract" not in answers[0].text + (await service.get(first)).text
 
 
-async def test_a_session_with_an_offer_connects() -> None:
-    """201 with an answer; the transport comes up with no track registered."""
-    async with subject() as service, peer(service) as client:
-        client.pc.addTransceiver("audio", "recvonly")
-        offer = await client.offer()
-        answer = await service.call("POST", "/sessions/new", {"sessionDescription": offer, "tracks": [{}]})
-        assert answer.status_code == 201
-        service.created.append(answer.json()["sessionId"])
-        assert answer.json()["sessionDescription"]["type"] == "answer"
-        await client.apply(answer.json()["sessionDescription"])
-        await client.connected()
-        assert (await service.get(answer.json()["sessionId"])).json()["tracks"] == []
+async def test_an_offer_connects() -> None:
+    """With no track registered: `tracks/new` does that, once the session is connected."""
+    async with subject() as service, lean(service) as alice, lean(service) as bob:
+        alice.add()
+        answer = await service.call("POST", "/sessions/new", {"sessionDescription": alice.offer, "tracks": [TRACK]})
+        document = await created(service, answer)
+        alice.session_id = document["sessionId"]
+        early = await service.tracks_new(alice.session_id, tracks=[TRACK], sessionDescription=alice.offer)
+        service.check_refused(early, NOT_READY)
+        alice.learn(document["sessionDescription"])
+        await alice.connect()
+        alice.speak()
+        failed = await bob.new_tracks([remote(alice, "mic")])
+        service.check_item(failed["tracks"][0], "not_found_track_error")
+        await alice.new_tracks([TRACK], alice.offer)
+        pulled = await bob.pull(alice, "mic")
+        await bob.receives(ssrc_of(pulled))
 
 
-async def test_sdp_in_answers() -> None:
-    """ICE-lite, passive, one candidate per address and the end of candidates, bundled, RTCP multiplexed."""
+async def test_the_answer() -> None:
+    """ICE-lite, passive, host candidates and the end of candidates, bundled, RTCP multiplexed, Opus as 111."""
     async with subject() as service:
         answer = await service.call("POST", "/sessions/new", {"sessionDescription": OFFER})
-        service.created.append(answer.json()["sessionId"])
-        sdp = Sdp.parse(answer.json()["sessionDescription"]["sdp"])
+        sdp = Sdp.parse((await created(service, answer))["sessionDescription"]["sdp"])
         (media,) = sdp.media
         assert sdp.is_ice_lite
         assert media.setup == "passive"
-        assert media.candidates
+        assert {candidate.type for candidate in media.candidates} == {"host"}
         assert media.has_end_of_candidates
         assert media.rtcp_mux
         assert sdp.bundle == (media.mid,)
-        assert (media.codecs[0].name.lower(), media.codecs[0].payload_type) == ("opus", 111)
+        (codec,) = media.codecs
+        assert (codec.name.lower(), codec.payload_type, codec.parameters) == ("opus", 111, "minptime=10;useinbandfec=1")
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain;charset=UTF-8", None])
-async def test_any_content_type(content_type: str | None) -> None:
-    """Browsers send JSON as text/plain, some clients name no type at all."""
-    async with subject() as service:
-        answer = await service.call(
-            "POST",
-            "/sessions/new",
-            headers={"Content-Type": content_type} if content_type else {},
-            content=json.dumps({"sessionDescription": OFFER}),
-        )
-        assert answer.status_code == 201
-        service.created.append(answer.json()["sessionId"])
+# --- GET
 
 
-async def test_bodies_that_are_no_json() -> None:
-    """400 `decoding_error`."""
-    async with subject() as service:
-        session_id = await service.new_session()
-        for content in ("{", "[", '"x', "\xff"):
-            answer = await service.call("POST", f"/sessions/{session_id}/tracks/new", content=content)
-            service.check_error(answer, 400, "decoding_error")
+async def test_state_of_tracks() -> None:
+    """Published and pulled ones, in these words and no others; an `active` one need not have packets."""
+    async with subject() as service, speaker(service, "mic") as alice, lean(service) as bob:
+        pulled = await bob.pull(alice, "mic")
+        bob.add()
+        await bob.publish("silent")
+        subscribed = {
+            "location": "remote",
+            "mid": pulled["tracks"][0]["mid"],
+            "sessionId": alice.session_id,
+            "trackName": "mic",
+        }
+        published = {"location": "local", "mid": bob.sections[-1].mid, "trackName": "silent", "status": "active"}
+        state = (await service.get(bob.session_id)).json()
+        assert state == {"tracks": [subscribed | {"status": "active"}, published], "dataChannels": []}
+        # The end of a publication leaves its subscriptions inactive.
+        await service.close(alice.session_id, ["0"])
+        state = (await service.get(bob.session_id)).json()
+        assert state["tracks"] == [subscribed | {"status": "inactive"}, published]
+        # What the session itself has closed may be listed as inactive, or not at all.
+        await service.close(bob.session_id, [subscribed["mid"], published["mid"]])
+        state = (await service.get(bob.session_id)).json()
+        assert all(track["status"] == "inactive" for track in state["tracks"])
 
 
-async def test_wrong_secrets() -> None:
-    """Refused on every operation, in JSON."""
-    async with subject() as service:
-        session_id = await service.new_session()
-        for method, path in (
-            ("POST", "/sessions/new"),
-            ("GET", f"/sessions/{session_id}"),
-            ("POST", f"/sessions/{session_id}/tracks/new"),
-            ("PUT", f"/sessions/{session_id}/renegotiate"),
-            ("PUT", f"/sessions/{session_id}/tracks/close"),
-        ):
-            answer = await service.call(method, path, secret="wrong")
-            assert answer.status_code in service.quirks.wrong_secret
-            if not service.quirks.reorders_words:
-                service.check_error(answer, 401, "unauthorized")
-
-
-async def test_an_unknown_app() -> None:
-    """404 `not_found`, or as if the secret were wrong."""
-    async with subject() as service:
-        answer = await service.request("POST", f"/apps/{'0' * 32}/sessions/new")
-        assert answer.status_code in service.quirks.unknown_app
-
-
-async def test_an_unknown_session() -> None:
-    """410 `session_error`: like one that is gone."""
-    async with subject() as service:
-        if not service.quirks.answers_unknown_sessions:
-            pytest.skip("this service lets requests to unknown sessions hang")
-        unknown = f"/sessions/{'0' * 32}"
-        for method, path, body in (
-            ("GET", unknown, None),
-            ("POST", f"{unknown}/tracks/new", {"tracks": []}),
-            ("PUT", f"{unknown}/renegotiate", {"sessionDescription": OFFER}),
-            ("PUT", f"{unknown}/tracks/close", {"tracks": [{"mid": "0"}], "force": True}),
-        ):
-            answer = await service.call(method, path, body)
-            service.check_error(answer, 410, "session_error", "Session appears to be disconnected.")
-
-
-async def test_delete_is_not_supported() -> None:
-    """405; sessions end by themselves."""
-    async with subject() as service:
-        session_id = await service.new_session()
-        answer = await service.call("DELETE", f"/sessions/{session_id}")
-        assert answer.status_code == 405
-
-
-async def test_pages_of_any_origin_may_ask() -> None:
-    """Preflight, answer and error carry the CORS headers."""
-    origin = {"Origin": "http://localhost:5173"}
-    async with subject() as service:
-        preflight = await service.call(
-            "OPTIONS", "/sessions/new", headers=origin | {"Access-Control-Request-Method": "POST"}
-        )
-        assert preflight.is_success
-        assert "POST" in preflight.headers["access-control-allow-methods"]
-        for secret in (service.app_secret, "wrong"):
-            answer = await service.call("POST", "/sessions/new", secret=secret, headers=origin)
-            assert answer.headers["access-control-allow-origin"] in ("*", origin["Origin"])
-            assert answer.json()
-
-
-async def test_the_rate_limit() -> None:
-    """More than 50 requests per second on one session: 429."""
-    async with subject() as service:
-        if not service.quirks.limits_are_tested:
-            pytest.skip("a real account is not run into its limits")
-        session_id = await service.new_session()
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(service.get(session_id)) for _ in range(150)]
-        statuses = [task.result().status_code for task in asked]
-        assert set(statuses) == {200, 429}
-        assert statuses.count(200) >= 50
-
-
-async def test_the_body_limit() -> None:
-    """More than 1 MiB: 413 `payload_too_large`."""
-    async with subject() as service:
-        if not service.quirks.limits_are_tested:
-            pytest.skip("the limit of the service is not known")
-        session_id = await service.new_session()
-        answer = await service.call("POST", f"/sessions/{session_id}/tracks/new", content=b" " * ((1 << 20) + 1))
-        service.check_error(answer, 413, "payload_too_large")
-
-
-async def test_an_unused_session_expires() -> None:
-    """It is gone after its time, without ever having been used."""
-    async with subject(unused_s=0.3) as service:
-        if not service.quirks.limits_are_tested:
-            pytest.skip("takes minutes")
-        session_id = await service.new_session()
-        await asyncio.sleep(0.5)
-        service.check_error(await service.get(session_id), 410, "session_error")
+async def test_state_of_data_channels() -> None:
+    """`initializing` until the transport is there, `active`, `inactive` when the publication has ended."""
+    async with subject() as service, member(service) as alice, peer(service) as bob:
+        document = (await service.establish(bob.session_id)).json()
+        (events,) = (await service.get(bob.session_id)).json()["dataChannels"]
+        expected = {"location": "remote", "dataChannelName": "server-events", "id": 0, "status": "initializing"}
+        assert events == expected
+        await service.renegotiate(bob.session_id, await bob.answer(document["sessionDescription"]))
+        await bob.connected()
+        published = await open_channel(alice, local("chat"))
+        received = await open_channel(bob, remote_channel(alice, "chat"))
+        await until(lambda: received.channel.readyState == "open")
+        (known,) = [c for c in (await service.get(alice.session_id)).json()["dataChannels"] if c["id"]]
+        expected = {"location": "local", "dataChannelName": "chat", "id": published.id, "status": "active"}
+        assert known == expected
+        subscribed = {
+            "location": "remote",
+            "sessionId": alice.session_id,
+            "dataChannelName": "chat",
+            "id": received.id,
+        }
+        await items(alice, "close", {"id": published.id})
+        (known,) = [c for c in (await service.get(bob.session_id)).json()["dataChannels"] if c["id"]]
+        assert known == subscribed | {"status": "inactive"}
