@@ -15,8 +15,12 @@ import pytest
 from rtcctl.errors import UsageError
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
+from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.server.addresses import default_route
 from rtcctl.server.limits import Limits
+from rtcctl.server.registry import App, TurnKey
 from rtcctl.server.server import RealtimeServer
+from tests.support.lean_session import client_of, lean_session
 from tests.support.sdp import offer_of, section
 
 OFFER = offer_of(section("0", Direction.SENDONLY)).to_wire()
@@ -39,6 +43,19 @@ def client(server: RealtimeServer) -> httpx.AsyncClient:
     )
 
 
+async def binding(host: str, port: int) -> tuple[str, int]:
+    """Ask for a STUN binding; where the answer came from."""
+    loop = asyncio.get_running_loop()
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.setblocking(False)
+        await loop.sock_sendto(sock, b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!", (host, port))
+        async with asyncio.timeout(5):
+            answer, address = await loop.sock_recvfrom(sock, 1500)
+    assert answer[:2] == b"\x01\x01"
+    assert answer[8:20] == b"transaction!"
+    return address[:2]
+
+
 async def test_a_free_port_is_one_number() -> None:
     """Port 0: TCP and UDP have the same number, unless somebody else has the UDP port; it is in URL and candidate."""
     are_one = []
@@ -46,7 +63,7 @@ async def test_a_free_port_is_one_number() -> None:
         async with RealtimeServer.run("127.0.0.1", 0) as server:
             are_one.append(server.port == server.udp_port)
             assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
-            assert server.candidates == (("127.0.0.1", server.udp_port),)
+            assert server.candidates[0] == ("127.0.0.1", server.udp_port)
     assert any(are_one)
 
 
@@ -54,7 +71,7 @@ async def test_an_udp_port_of_its_own() -> None:
     """`udp_port` may be any."""
     async with RealtimeServer.run("127.0.0.1", 0, udp_port=0) as server:
         assert server.udp_port
-        assert server.candidates == (("127.0.0.1", server.udp_port),)
+        assert server.candidates[0] == ("127.0.0.1", server.udp_port)
 
 
 async def test_ports_in_use() -> None:
@@ -89,12 +106,68 @@ async def test_the_development_secret_stays_on_loopback() -> None:
         assert ("127.0.0.1", server.udp_port) in server.candidates
 
 
-async def test_an_announced_address_is_the_first_candidate() -> None:
-    """For containers: the address that others see, and still our own."""
-    async with RealtimeServer.run("127.0.0.1", 0, announce="192.0.2.7") as server, client(server) as http:
+async def test_announced_addresses_are_the_first_candidates() -> None:
+    """For containers and phones: the addresses that others see, in their order, and still our own."""
+    async with (
+        RealtimeServer.run(
+            "127.0.0.1", 0, media_hosts=["127.0.0.1"], announce=["198.51.100.7", "2001:db8::7"]
+        ) as server,
+        client(server) as http,
+    ):
         answer = await http.post("sessions/new", json={"sessionDescription": OFFER})
         (media,) = Sdp.parse(answer.json()["sessionDescription"]["sdp"]).media
-        assert [candidate.address for candidate in media.candidates] == ["192.0.2.7", "127.0.0.1"]
+        assert [(candidate.address, candidate.port) for candidate in media.candidates] == [
+            ("198.51.100.7", server.udp_port),
+            ("2001:db8::7", server.udp_port),
+            ("127.0.0.1", server.udp_port),
+        ]
+        priorities = [candidate.priority for candidate in media.candidates]
+        assert priorities == sorted(priorities, reverse=True)
+
+
+async def test_media_is_where_browsers_are() -> None:
+    """By default on loopback and on the address of the default route, if this machine has one."""
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        expected = ["127.0.0.1", *([routed] if (routed := default_route(4)) else [])]
+        assert server.candidates == tuple((address, server.udp_port) for address in expected)
+        for address in expected:
+            assert (await binding(address, server.udp_port)) == (address, server.udp_port)
+
+
+async def test_several_media_hosts() -> None:
+    """A socket on each, all on one port; each answers from the address it was asked at."""
+    hosts = ["127.0.0.3", "127.0.0.2"]
+    async with RealtimeServer.run("127.0.0.1", 0, media_hosts=hosts) as server:
+        assert server.candidates == tuple((host, server.udp_port) for host in hosts)
+        for host in hosts:
+            assert (await binding(host, server.udp_port)) == (host, server.udp_port)
+
+
+async def test_a_media_host_that_is_not_ours() -> None:
+    """A usage error that names it; nothing stays bound."""
+    async with RealtimeServer.run("127.0.0.1", 0) as free:
+        port = free.port
+    for hosts in (["198.51.100.99"], ["127.0.0.1", "198.51.100.99"], ["224.0.0.1"], ["no.such.host.invalid"]):
+        with pytest.raises(UsageError, match=f"--media-host {hosts[-1]}|{hosts[-1]!r}"):
+            async with RealtimeServer.run("127.0.0.1", port, media_hosts=hosts):
+                pass
+    async with RealtimeServer.run("127.0.0.1", port, udp_port=port):
+        pass
+
+
+async def test_a_used_port_on_the_routed_address_is_no_obstacle() -> None:
+    """That address is a convenience: media goes on with loopback alone. Where it was asked for, it is an error."""
+    routed = default_route(4)
+    if routed is None:
+        pytest.skip("this machine has no default route")
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        other.bind((routed, 0))
+        port = other.getsockname()[1]
+        async with RealtimeServer.run("127.0.0.1", 0, udp_port=port) as server:
+            assert server.candidates == (("127.0.0.1", port),)
+        with pytest.raises(UsageError, match=f"UDP port {port} of {routed}"):
+            async with RealtimeServer.run("127.0.0.1", 0, udp_port=port, media_hosts=["127.0.0.1", routed]):
+                pass
 
 
 async def test_ipv6() -> None:
@@ -107,7 +180,64 @@ async def test_ipv6() -> None:
     async with RealtimeServer.run("::1", 0) as server, client(server) as http:
         assert server.base_url.startswith("http://[::1]:")
         assert (await http.post("sessions/new")).status_code == 201
-        assert server.candidates == (("::1", server.udp_port),)
+        assert server.candidates[0] == ("::1", server.udp_port)
+        assert all(":" in address for address, _ in server.candidates)
+    async with RealtimeServer.run("127.0.0.1", 0, media_hosts=["127.0.0.1", "::1"]) as server:
+        assert [address for address, _ in server.candidates] == ["127.0.0.1", "::1"]
+        for address in ("127.0.0.1", "::1"):
+            assert (await binding(address, server.udp_port)) == (address, server.udp_port)
+
+
+async def test_apps_are_isolated() -> None:
+    """The secret of one app is 401 on another; its sessions are unknown there, and nobody there can pull its tracks."""
+    one, other = App("one", "secret-of-the-one"), App("other", "secret-of-the-other")
+    async with (
+        RealtimeServer.run("127.0.0.1", 0, apps=[one, other], limits=Limits().scaled(0.1)) as server,
+        client_of(server, "one", one.secret) as http,
+        client_of(server, "other", other.secret) as foreign,
+        lean_session(http) as publisher,
+        lean_session(http) as friend,
+        lean_session(foreign) as stranger,
+    ):
+        await publisher.publish("mic")
+        publisher.say(3)
+        for method, path in (("GET", ""), ("POST", "/tracks/new"), ("PUT", "/tracks/close"), ("PUT", "/renegotiate")):
+            session = f"sessions/{publisher.session_id}{path}"
+            assert (await foreign.request(method, session)).status_code == 410
+            answer = await foreign.request(method, f"{http.base_url}{session}")
+            assert (answer.status_code, answer.json()["errorCode"]) == (401, "unauthorized")
+        assert "errorCode" not in await friend.pull(publisher, "mic")
+        track = {"location": "remote", "sessionId": publisher.session_id, "trackName": "mic"}
+        answer = await stranger.call("POST", "/tracks/new", {"tracks": [track]})
+        assert answer.json()["requiresImmediateRenegotiation"] is False
+        assert answer.json()["tracks"][0]["errorCode"] == "not_found_track_error"
+        assert server.registry.bugs == 0
+
+
+async def test_turn_keys_besides_the_first() -> None:
+    """Each with its own token only."""
+    keys = [TurnKey("second", "token-of-the-second")]
+    async with RealtimeServer.run("127.0.0.1", 0, turn_keys=keys) as server, client(server) as http:
+        for key_id, token, status in (
+            ("second", "token-of-the-second", 201),
+            ("second", server.turn_key_token, 401),
+            (server.turn_key_id, server.turn_key_token, 201),
+            (server.turn_key_id, "token-of-the-second", 401),
+        ):
+            url = f"{server.base_url}/turn/keys/{key_id}/credentials/generate"
+            answer = await http.post(url, headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == status
+
+
+async def test_development_secrets_of_other_apps_stay_on_loopback() -> None:
+    """Whichever app or TURN key has them."""
+    for more in (
+        {"apps": [App("dev", DEVELOPMENT_APP_SECRET)]},
+        {"turn_keys": [TurnKey("dev", DEVELOPMENT_TURN_KEY_TOKEN)]},
+    ):
+        with pytest.raises(UsageError, match="public"):
+            async with RealtimeServer.run("0.0.0.0", 0, credentials=OwnCredentials(), **more):
+                pass
 
 
 async def test_it_ends_quickly_whatever_is_open(caplog: pytest.LogCaptureFixture) -> None:
@@ -185,12 +315,4 @@ async def test_garbage_on_the_http_port() -> None:
 async def test_plain_stun() -> None:
     """The address that the TURN credential endpoints name answers binding requests."""
     async with RealtimeServer.run("127.0.0.1", 0) as server:
-        loop = asyncio.get_running_loop()
-        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
-            sock.setblocking(False)
-            request = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"transaction!"
-            await loop.sock_sendto(sock, request, ("127.0.0.1", server.udp_port))
-            async with asyncio.timeout(5):
-                answer = await loop.sock_recv(sock, 1500)
-        assert answer[:2] == b"\x01\x01"
-        assert answer[8:20] == b"transaction!"
+        assert await binding("127.0.0.1", server.udp_port) == ("127.0.0.1", server.udp_port)

@@ -1,4 +1,4 @@
-"""A headless Chromium whose microphone is a tone, with a page that speaks to a Realtime API."""
+"""A headless Chromium whose microphone is a tone and whose camera is a moving picture."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import array
 import math
 import threading
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support.requirements import require
+
+MICROPHONE_HZ = 440.0
+
+PAGE = Path(__file__).parent / "page"
+"The application that the tests run in a browser."
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
@@ -27,6 +32,20 @@ CHROMIUM_ARGUMENTS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
+
+
+class Page(Protocol):
+    """A tab, of whichever browser."""
+
+    def evaluate(self, expression: str, arg: Any = None, /) -> Any:
+        """The value of an expression in the page; of its call with `arg` if it is a function. Promises are awaited."""
+
+    def close(self) -> None:
+        """Of the tab, with its connections."""
+
+
+OpenPage = Callable[[str], Page]
+"Opens a URL in a fresh tab."
 
 
 def write_tone(path: Path, frequency_hz: float, *, duration_s: float = 5.0) -> None:
@@ -61,27 +80,47 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
+class _Tab:
+    """A tab of Chromium, which goes back to those that are free when it is closed: a new one takes half a second."""
+
+    def __init__(self, page: Any, free: list[Any]) -> None:
+        self._page = page
+        self._free = free
+
+    def evaluate(self, expression: str, arg: Any = None, /) -> Any:
+        return self._page.evaluate(expression, arg)
+
+    def close(self) -> None:
+        self._page.goto("about:blank", wait_until="commit")
+        self._free.append(self._page)
+
+
 @contextmanager
-def pages(tmp_path: Path, *, microphone_hz: float = 440.0) -> Iterator[Any]:
-    """A function that opens `page.html` in a fresh tab (playwright `Page`); its console goes to the test's output."""
+def chromium(folder: Path, *arguments: str) -> Iterator[OpenPage]:
+    """A running Chromium; yields a function that opens a URL in a tab, whose console goes to the test's output."""
     require("chromium", why="a real browser is the other end")
     from playwright.sync_api import sync_playwright
 
-    tone = tmp_path / "microphone.wav"
-    write_tone(tone, microphone_hz)
-    with served(Path(__file__).parent) as base_url, sync_playwright() as playwright:
+    tone = folder / "microphone.wav"
+    write_tone(tone, MICROPHONE_HZ)
+    free: list[Any] = []
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
             headless=True,
-            args=[*CHROMIUM_ARGUMENTS, f"--use-file-for-fake-audio-capture={tone}"],
+            args=[*CHROMIUM_ARGUMENTS, f"--use-file-for-fake-audio-capture={tone}", *arguments],
         )
         try:
 
-            def open_page() -> Any:
-                page = browser.new_page()
-                page.on("console", lambda message: print("console:", message.text))  # noqa: T201
-                page.goto(f"{base_url}/page.html")
-                return page
+            def open_page(url: str) -> Page:
+                if free:
+                    page = free.pop()
+                else:
+                    page = browser.new_page()
+                    page.on("console", lambda message: print("console:", message.text))  # noqa: T201
+                    page.on("pageerror", lambda error: print("uncaught:", error))  # noqa: T201
+                page.goto(url)
+                return _Tab(page, free)
 
             yield open_page
         finally:
