@@ -160,6 +160,15 @@ class LeanPeer:
     def send_receiver_report(self, *blocks: object) -> None:
         self.send_rtcp(ReceiverReport(self.ssrc, tuple(blocks)), SourceDescription.of(self.ssrc, "lean"))  # type: ignore[arg-type]
 
+    def begin_anew(self, sock: socket.socket) -> None:
+        """Go on from another socket with a new DTLS association, as a browser does when it drops its transport."""
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.sock.bind((self.host, 0))
+        self.dtls = DtlsEndpoint(self.certificate, is_server=self.is_dtls_server)
+        self.srtp = None
+        self.is_checked = False
+
     def close(self) -> None:
         self.dtls.close()
         self._flush_dtls()
@@ -258,8 +267,8 @@ class Sfu:
         connect(peers)
         return range(first, len(self.peers))
 
-    def publish(self, indices: Iterable[int]) -> list[int]:
-        chosen = [(index, self.peers[index].ssrc) for index in indices]
+    def publish(self, indices: Iterable[int], kind: str = "audio") -> list[int]:
+        chosen = [(index, self.peers[index].ssrc, kind) for index in indices]
         tracks: list[int] = self.ask(publish=chosen)["tracks"]
         return tracks
 
@@ -328,25 +337,93 @@ class Sinks:
                         self.rtp += 1
 
 
+class CSinks:
+    """The same in a process of its own, compiled from tests/bench/sink.c: it takes what one core can send."""
+
+    def __init__(self, socks: Sequence[socket.socket], folder: str) -> None:
+        binary = str(Path(folder) / "sink")
+        subprocess.run(["gcc", "-O2", "-o", binary, str(Path(__file__).with_name("sink.c"))], check=True)
+        for sock in socks:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        fds = [sock.fileno() for sock in socks]
+        self._process = subprocess.Popen(
+            [binary, *map(str, fds)],
+            pass_fds=fds,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=pin_load,
+        )
+
+    def counts(self) -> list[tuple[int, int, int]]:
+        """For each socket: RTP packets, RTCP packets, bytes of RTP."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("?\n")
+        self._process.stdin.flush()
+        lines = iter(self._process.stdout.readline, "\n")
+        return [(rtp, rtcp, size) for rtp, rtcp, size in (map(int, line.split()) for line in lines)]
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 @dataclass
 class Speaker:
-    """A publisher at 50 packets a second with sender reports."""
+    """A publisher at 50 packets a second with sender reports, and with the header extensions of a browser."""
 
     peer: LeanPeer
     due: float
     sequence_number: int = 0
+    has_extensions: bool = False
 
     def send_due(self, now: float) -> int:
         """Send what is due; how many."""
         sent = 0
         while self.due <= now:
-            self.peer.send_rtp(PACKET_PAYLOAD, self.sequence_number, self.sequence_number * 960, extensions={4: b"0"})
+            extensions = {4: b"0"}
+            if self.has_extensions:
+                extensions = {1: b"\x85", 3: (self.sequence_number & 0xFFFF).to_bytes(2, "big")}
+            self.peer.send_rtp(PACKET_PAYLOAD, self.sequence_number, self.sequence_number * 960, extensions=extensions)
             if self.sequence_number % PACKETS_PER_SECOND == 0:
                 octets = self.sequence_number * len(PACKET_PAYLOAD)
                 self.peer.send_sender_report(time.time(), self.sequence_number * 960, self.sequence_number, octets)
             self.sequence_number += 1
             self.due += 1 / PACKETS_PER_SECOND
             sent += 1
+        return sent
+
+
+@dataclass
+class Camera:
+    """A publisher of video at 30 frames/s and 1 Mbit/s: four packets of 1,042 bytes to a frame."""
+
+    peer: LeanPeer
+    due: float
+    sequence_number: int = 0
+    frames: int = 0
+
+    def send_due(self, now: float) -> int:
+        """Send the frames that are due; how many packets."""
+        sent = 0
+        while self.due <= now:
+            is_key = self.frames % 300 == 0
+            for i in range(4):
+                payload = bytes((0x10 if i == 0 else 0, not is_key)) + bytes(1040)
+                self.peer.send_rtp(
+                    payload,
+                    self.sequence_number,
+                    self.frames * 3000,
+                    payload_type=96,
+                    marker=i == 3,
+                    extensions={3: (self.sequence_number & 0xFFFF).to_bytes(2, "big")},
+                )
+                self.sequence_number += 1
+            if self.frames % 30 == 0:
+                self.peer.send_sender_report(time.time(), self.frames * 3000, self.sequence_number, 0)
+            self.frames += 1
+            self.due += 1 / 30
+            sent += 4
         return sent
 
 

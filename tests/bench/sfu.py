@@ -4,7 +4,7 @@
 
     {"open": N}                                   → {"fingerprint", "port", "credentials": [[ufrag, pwd], …]}
     {"remote": [[index, description], …]}         → {}
-    {"publish": [[index, ssrc], …]}               → {"tracks": [number, …]}
+    {"publish": [[index, ssrc, kind], …]}         → {"tracks": [number, …]}
     {"subscribe": [[index, track number], …]}     → {"ssrcs": [ssrc, …]}
     {"count": true}                               → {"sent", "dropped", "errors", "connected"}
 """
@@ -19,11 +19,21 @@ import sys
 from typing import Any
 
 from rtcctl.media.codec import Codec
-from rtcctl.server.connection import Connection, ConnectionState
+from rtcctl.media.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, TRANSPORT_CC
+from rtcctl.server.connection import Connection
+from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.endpoint import Endpoint
-from rtcctl.server.forward import IncomingTrack, OutgoingTrack
+from rtcctl.server.incoming import IncomingTrack
+from rtcctl.server.outgoing import OutgoingTrack
+from rtcctl.server.parameters import ReceiveParameters
 
-OPUS = (Codec("opus", 111, 48000, 2, "minptime=10;useinbandfec=1", ("nack",)),)
+CODECS = {
+    "audio": (Codec("opus", 111, 48000, 2, "minptime=10;useinbandfec=1", ("nack",)),),
+    "video": (Codec("VP8", 96, 90000, 1, "", ("nack", "nack pli")), Codec("rtx", 97, 90000, 1, "apt=96")),
+}
+EXTENSIONS = {MID: 4, TRANSPORT_CC: 3, AUDIO_LEVEL: 1}
+OFFERED = {"audio": {AUDIO_LEVEL: 1}, "video": {ABS_SEND_TIME: 2}}
+"What browsers are asked to understand."
 
 
 class Subject:
@@ -51,21 +61,22 @@ class Subject:
             self.connections[index].set_remote(**description)
         return {}
 
-    def publish(self, publications: list[tuple[int, int]]) -> dict[str, Any]:
+    def publish(self, publications: list[tuple[int, int, str]]) -> dict[str, Any]:
         first = len(self.incoming)
-        for index, ssrc in publications:
-            connection = self.connections[index]
-            self.incoming.append(
-                connection.publish(mid="0", kind="audio", codecs=OPUS, ssrcs=[ssrc], mid_extension_id=4)
+        for index, ssrc, kind in publications:
+            parameters = ReceiveParameters(
+                mid="0", kind=kind, codecs=CODECS[kind], ssrcs=(ssrc,), extensions=EXTENSIONS
             )
+            self.incoming.append(self.connections[index].publish(parameters))
         return {"tracks": list(range(first, len(self.incoming)))}
 
     def subscribe(self, subscriptions: list[tuple[int, int]]) -> dict[str, Any]:
         ssrcs = []
         for index, number in subscriptions:
             incoming = self.incoming[number]
-            track = self.connections[index].subscribe(incoming, mid=str(number), codecs=OPUS, mid_extension_id=4)
-            track.negotiate(OPUS)
+            track = self.connections[index].sender(mid=str(number), kind=incoming.kind, like=incoming)
+            track.subscribe(incoming)
+            track.negotiate(CODECS[incoming.kind], OFFERED[incoming.kind])
             self.outgoing.append(track)
             ssrcs.append(track.ssrc)
         return {"ssrcs": ssrcs}
@@ -81,7 +92,7 @@ class Subject:
 
 async def serve() -> None:
     endpoint = Endpoint(random=random.SystemRandom())
-    await endpoint.start("127.0.0.1", 0)
+    await endpoint.start(["127.0.0.1"], 0)
     subject = Subject(endpoint)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
