@@ -200,6 +200,16 @@ class KeyFrameRequests:
         self._is_wanted = True
         return self.handle_timer(now)
 
+    def begin(self, now: float) -> None:
+        """Another sender begins, as a rule with a key frame. `handle_timer` asks it when it does not."""
+        self._is_wanted = True
+        self._next_at = now
+        self._interval_s = self._hold_off_s
+
+    def forget(self) -> None:
+        """Nobody wants one any more."""
+        self._is_wanted = False
+
     def received(self, now: float) -> None:
         """A key frame has started."""
         self._is_wanted = False

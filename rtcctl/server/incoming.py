@@ -121,7 +121,7 @@ class IncomingLayer:
         if ssrc != self.ssrc:
             if self.ssrc is not None and now - (self.last_packet_at or now) < _TAKEOVER_S:
                 return
-            self._take_over(ssrc)
+            self._take_over(ssrc, now)
         self.last_packet_at = self.track.last_packet_at = now
         self._bytes += end - payload_at
         self.reception.receive(sequence_number, rtp_timestamp, end - payload_at, now)
@@ -199,14 +199,20 @@ class IncomingLayer:
         """It has changed its mind."""
         if subscription in self._waiting:
             self._waiting.remove(subscription)
+            self._forget_wishes()
 
     def request_key_frame(self, now: float) -> None:
-        """Somebody needs one: ask the publisher, unless it was asked just now."""
+        """Somebody needs one: ask the publisher, unless it was asked just now, or has yet to begin."""
         if self.track.kind == "video":
             self._is_watched = True
-            if self.key_frames.want(now):
+            if self.ssrc is not None and self.key_frames.want(now):
                 self._connection.request_key_frame(self)
             self._connection.look_again(self.key_frames.get_timer())
+
+    def _forget_wishes(self) -> None:
+        """Nobody is there, perhaps, who could have a key frame."""
+        if not self.groups and not self._waiting:
+            self.key_frames.forget()
 
     def _start_key_frame(self, extended: int, rtp_timestamp: int, picture: Picture | None, now: float) -> None:
         self._is_watched = False
@@ -288,6 +294,7 @@ class IncomingLayer:
         if not group.members:
             # A new list, since this may be called while the old one is being gone through.
             self.groups = [other for other in self.groups if other is not group]
+            self._forget_wishes()
 
     def update(self) -> None:
         """The track has codecs, or other ones."""
@@ -305,13 +312,17 @@ class IncomingLayer:
     def _new_nacks(self) -> NackGenerator | None:
         return NackGenerator() if self.track.understands_nack else None
 
-    def _take_over(self, ssrc: int) -> None:
+    def _take_over(self, ssrc: int, now: float) -> None:
         if self.ssrc is not None:
             self._numbering.switch()
             self.reception = ReceptionStatistics(self.clock_rate_hz)
             self._nacks = self._new_nacks()
             self._sender_report = None
         self.ssrc = ssrc
+        if self.track.kind == "video" and (self.groups or self._waiting):
+            self._is_watched = True
+            self.key_frames.begin(now)
+            self._connection.look_again(now)
 
 
 class IncomingTrack:

@@ -231,6 +231,50 @@ def test_a_layer_that_has_sent_nothing_yet() -> None:
     assert 0 < (first - last) & 0xFFFFFFFF < 90_000
 
 
+def test_who_has_not_begun_is_not_asked(world: World) -> None:
+    """There is no SSRC to ask for a key frame; when it begins without one, it is asked at once."""
+    (publisher, _), outgoing = world.publishers, world.outgoing[1]
+    late = publisher.publish(("f", "q"))
+    layer = late.layers["f"]
+    full = Encoding(layer, 0, 77, 0, 0, 0, world.clock)
+    publisher.key_frame_requests.clear()
+    outgoing.negotiate(VP8, {})
+    outgoing.subscribe(late, LayerPreference("f"))
+    world.pass_time(10)
+    outgoing.request_key_frame(world.clock.now)
+    assert layer.get_timer() is None
+    assert publisher.key_frame_requests == []
+    full.frame()
+    assert layer.get_timer() == world.clock.now
+    assert layer.key_frames.handle_timer(world.clock.now)
+    full.frame(is_key=True)
+    assert layer.get_timer() is None
+
+
+def test_another_ssrc_is_asked_for_a_key_frame(world: World) -> None:
+    """Its encoder knows nothing of what subscribers have; a key frame that it begins with is enough."""
+    quarter = world.encodings[1]
+    quarter.frame(is_key=True)
+    for is_key in (False, True):
+        world.pass_time(5)
+        quarter.ssrc += 1
+        quarter.frame(is_key=is_key)
+        assert quarter.layer.get_timer() == (None if is_key else world.clock.now)
+
+
+def test_nobody_wants_a_key_frame(world: World) -> None:
+    """The wish ends with the last who could have had it."""
+    (publisher, _), (first, second), layer = world.publishers, world.outgoing, world.encodings[0].layer
+    first.prefer(LayerPreference("f"))
+    second.negotiate(VP8, {})
+    second.subscribe(world.tracks[0], LayerPreference("f"))
+    assert publisher.key_frame_requests[-1] is layer
+    first.prefer(LayerPreference("q"))
+    assert layer.get_timer() is not None
+    second.unsubscribe()
+    assert layer.get_timer() is None
+
+
 def test_a_closed_subscription_remembers_nothing() -> None:
     """Else each session would keep those alive that it was subscribed to, they theirs, and so on."""
     world = World(0, 0)
