@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _RTT_MAX_S = 60.0
 _MIN_BUDGET = 64
-"Retransmissions between two sender reports of a subscription; as many as first transmissions when those are more."
+"Packets that may be asked for between two sender reports; as many as were sent when those are more."
 _STRETCHES = 4
 "Of the past, for NACKs."
 _HALF = 0x8000_0000
@@ -443,13 +443,16 @@ class OutgoingTrack:
         if group is None or layer is None:
             return
         numbering = group.numbering
-        present = _Stretch(
-            layer, group, self.header, numbering.offset, max(self._lowest, numbering.lowest), numbering.highest_out
-        )
-        has_sent = group.packets > self._joined_at
+        stretches = list(reversed(self._stretches))
+        if group.packets > self._joined_at:
+            lowest = max(self._lowest, numbering.lowest)
+            present = _Stretch(layer, group, self.header, numbering.offset, lowest, numbering.highest_out)
+            stretches.insert(0, present)
         highest_out = max(self._last[0], numbering.highest_out)
-        stretches = (*((present,) if has_sent else ()), *reversed(self._stretches))
         for number in sequence_numbers:
+            if self._budget <= 0:
+                return
+            self._budget -= 1
             out = highest_out - ((highest_out - number) & 0xFFFF)
             for stretch in stretches:
                 if stretch.lowest + stretch.offset <= out <= stretch.highest_out:
@@ -458,7 +461,7 @@ class OutgoingTrack:
 
     def _send_again(self, stretch: _Stretch, extended: int, now: float) -> None:
         cached = stretch.layer.cached(extended)
-        if cached is None or self._budget <= 0:
+        if cached is None:
             return
         packet = None
         if self._rtx_payload_types:
@@ -470,6 +473,5 @@ class OutgoingTrack:
         else:
             packet = stretch.group.again(cached, stretch.offset, stretch.header)
         if packet is not None:
-            self._budget -= 1
             self.connection.udp.put_protected(packet, len(packet), (self.target,))
             self._packets_retransmitted += 1

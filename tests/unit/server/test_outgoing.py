@@ -275,6 +275,16 @@ def test_nobody_wants_a_key_frame(world: World) -> None:
     assert layer.get_timer() is None
 
 
+def test_what_a_subscriber_may_ask_for(world: World) -> None:
+    """Asking costs us, whether it is there or not: beyond the packets of a second nobody looks."""
+    outgoing, asked = world.outgoing[0], iter(range(0x10000))
+    outgoing.retransmit(asked, world.clock.now)
+    assert next(asked) <= 65
+    world.pass_time(1)
+    outgoing.retransmit(numbers(world.links[0]), world.clock.now)
+    assert outgoing.statistics.packets_retransmitted == 2
+
+
 def test_a_closed_subscription_remembers_nothing() -> None:
     """Else each session would keep those alive that it was subscribed to, they theirs, and so on."""
     world = World(0, 0)
