@@ -47,6 +47,8 @@ class Demultiplexer:
         """Take a track up, or what a new exchange says of it."""
         if track not in self.tracks:
             self.tracks.append(track)
+        layers = track.layers.values()
+        self._unbind(ssrc for ssrc, layer in self._layers.items() if layer.track is track and layer not in layers)
         if track.rids:
             return  # which SSRC is which encoding, only the packets tell
         layer, repairing = track.layers[""], set(track.parameters.repaired_by.values())

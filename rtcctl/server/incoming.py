@@ -345,7 +345,7 @@ class IncomingTrack:
         self._take(parameters)
         self.layers: dict[str, IncomingLayer] = {}
         "By rid."
-        self._add_layers()
+        self._renew_layers()
 
     @property
     def mid(self) -> str:
@@ -370,7 +370,7 @@ class IncomingTrack:
         if parameters == self.parameters:
             return
         self._take(parameters)
-        self._add_layers()
+        self._renew_layers()
         self.connection.register(self)
         for subscription in list(self.subscriptions):
             subscription.renew()
@@ -456,9 +456,12 @@ class IncomingTrack:
         tests = {codec.payload_type: starts_key_frame(codec.name) for codec in parameters.codecs}
         self._key_frame_tests = {number: test for number, test in tests.items() if test is not None}
 
-    def _add_layers(self) -> None:
+    def _renew_layers(self) -> None:
         rate_hz = self.parameters.codecs[0].clock_rate_hz
-        for rid in self.parameters.rids or ("",):
+        rids = self.parameters.rids or ("",)
+        for rid in self.layers.keys() - set(rids):
+            self.layers.pop(rid).close()
+        for rid in rids:
             if rid not in self.layers:
                 self.layers[rid] = IncomingLayer(self, rid, rate_hz)
         for layer in self.layers.values():

@@ -250,8 +250,17 @@ class OutgoingTrack:
                 layer.request_key_frame(self._clock())
 
     def renew(self) -> None:
-        """Payload types or header extensions of one side have changed."""
+        """Payload types, header extensions or encodings of one side have changed."""
         self._map()
+        layers = self.source.layers.values() if self.source is not None else ()
+        if self._layer is not None and self._layer not in layers:
+            self._detach()
+            self._layer.stop_waiting(self)
+            self._layer = None
+        if self._target is not None and self._target not in layers:
+            self._target.stop_waiting(self)
+            self._target = None
+        self._select(self._clock())
         self.update()
 
     def switch(

@@ -487,6 +487,36 @@ async def test_a_publisher_that_renumbers():
         assert second.sequence_number == first.sequence_number + 1
 
 
+async def test_encodings_that_an_exchange_changes():
+    """Those that are gone are forgotten; whoever had one gets what there is now, from a key frame on."""
+    async with members() as gathered:
+        publisher, subscriber = await gathered.connect(), await gathered.connect()
+        incoming = simulcast(publisher)
+        quarter, full = Encoding(publisher, "q", 1), Encoding(publisher, "f", 3)
+        quarter.send(KEY)
+        full.send(KEY)
+        await until(lambda: incoming.layers["f"].last_packet_at and incoming.layers["q"].last_packet_at)
+        preference = LayerPreference("q", rid_not_available="asciibetical")
+        subscriber.subscribe(incoming, codecs=SUBSCRIBER_VP8, preference=preference)
+        quarter.send()
+        await until(lambda: rids_of(subscriber) == "q")
+        parameters = {"kind": "video", "codecs": VP8, "extensions": EXTENSIONS}
+        for rids, ssrcs in ((("f", "h"), ()), ((), (5,)), (("x",), ()), (("f",), ())):
+            incoming.update(publisher.parameters(**parameters, rids=rids, ssrcs=ssrcs))
+            assert incoming.layers.keys() == set(rids or ("",))
+        await settle()
+        publisher.rtcp.clear()
+        full.send()
+        quarter.send()
+        await until(lambda: requests(publisher) == [3])
+        full.send(KEY)
+        full.send()
+        await until(lambda: rids_of(subscriber) == "qff")
+        numbers = [h.sequence_number for h in subscriber.headers]
+        assert numbers == list(range(numbers[0], numbers[0] + 3))
+        assert publisher.connection._incoming.by_ssrc.keys() == {3}
+
+
 async def test_lip_sync_of_layers():
     """Sender reports relate the encodings' clocks, so that a switch keeps the timeline whatever the encoders' delay."""
     async with members() as gathered:
