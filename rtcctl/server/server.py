@@ -9,7 +9,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 1
 "How long clients that are in the middle of a request may take to finish it."
+_DATE_S = 1.0
+"How often the `Date` header of answers is renewed."
 _BACKLOG = 2048
 
 
@@ -173,7 +175,7 @@ class RealtimeServer:
                     # These first: that answers the requests that are being held.
                     self.registry.close()
                     api.close()
-                    http.should_exit = True
+                    http.end()
                     await asyncio.wait([serving])
                     self._closed.set()
         except BaseExceptionGroup as group_of_errors:
@@ -184,11 +186,26 @@ class RealtimeServer:
 
 
 class _HttpServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the program that embeds it has its own."""
+    """uvicorn without its signal handlers, since the program that embeds it has its own.
+
+    Where it looks every tenth of a second whether to go on, this is told: suites start one for each test.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.is_ready = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no more requests, finish those that there are, and end."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # each tenth renews the `Date` header, and so does number 0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DATE_S):
+                    await self._ending.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
