@@ -16,7 +16,8 @@ from rtcctl.media.rewrite import HEADROOM, NO_ELEMENTS, payload_offset, read_ext
 from rtcctl.server.control import Control
 from rtcctl.server.demux import Demultiplexer
 from rtcctl.server.dtls_transport import SILENCE_S, TIMER_S, ConnectionState, DtlsTransport
-from rtcctl.server.incoming import IncomingLayer, IncomingTrack
+from rtcctl.server.incoming import IncomingTrack
+from rtcctl.server.layer import IncomingLayer
 from rtcctl.server.outgoing import OutgoingTrack
 from rtcctl.transport.udp import ReceiveBuffer
 

@@ -22,7 +22,7 @@ from rtcctl.media.rtcp_feedback import (
 
 if TYPE_CHECKING:
     from rtcctl.server.demux import Demultiplexer
-    from rtcctl.server.incoming import IncomingLayer
+    from rtcctl.server.layer import IncomingLayer
     from rtcctl.server.outgoing import OutgoingTrack
 
 _BLOCKS_PER_REPORT = 31

@@ -15,7 +15,8 @@ from typing import Any
 
 from rtcctl.media.extensions import MID, REPAIRED_RID, RID
 from rtcctl.media.rtp import RtpHeader
-from rtcctl.server.incoming import IncomingLayer, IncomingTrack
+from rtcctl.server.incoming import IncomingTrack
+from rtcctl.server.layer import IncomingLayer
 
 _SSRCS_PER_LAYER = 16
 "SSRCs that one layer may have used, its RTX included."

@@ -22,7 +22,7 @@ from rtcctl.media.rewrite import MAX_STEP, HeaderTemplate, Numbering
 
 if TYPE_CHECKING:
     from rtcctl.media.feedback import CachedPacket
-    from rtcctl.server.incoming import IncomingLayer
+    from rtcctl.server.layer import IncomingLayer
     from rtcctl.server.outgoing import OutgoingTrack
     from rtcctl.transport.udp import ReceiveBuffer, UdpSocket
 

@@ -37,7 +37,8 @@ from rtcctl.server.forward import ForwardingGroup
 if TYPE_CHECKING:
     from rtcctl.media.codec import Codec
     from rtcctl.server.connection import Connection
-    from rtcctl.server.incoming import IncomingLayer, IncomingTrack
+    from rtcctl.server.incoming import IncomingTrack
+    from rtcctl.server.layer import IncomingLayer
 
 _RTT_MAX_S = 60.0
 _MIN_BUDGET = 64

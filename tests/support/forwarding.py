@@ -16,7 +16,8 @@ from rtcctl.media.codec import Codec
 from rtcctl.media.extensions import ABS_SEND_TIME, VIDEO_ORIENTATION
 from rtcctl.media.rewrite import HEADROOM
 from rtcctl.media.rtp import RtpHeader
-from rtcctl.server.incoming import IncomingLayer, IncomingTrack
+from rtcctl.server.incoming import IncomingTrack
+from rtcctl.server.layer import IncomingLayer
 from rtcctl.server.outgoing import OutgoingTrack
 from rtcctl.server.parameters import ReceiveParameters
 from rtcctl.transport.udp import ReceiveBuffer
