@@ -337,6 +337,15 @@ class Sinks:
                         self.rtp += 1
 
 
+@dataclass(frozen=True)
+class SinkCount:
+    """What came to one socket."""
+
+    rtcp: int
+    rtp: dict[int, int]
+    "By SSRC, packets with different numbers."
+
+
 class CSinks:
     """The same in a process of its own, compiled from tests/bench/sink.c: it takes what one core can send."""
 
@@ -346,7 +355,7 @@ class CSinks:
         for sock in socks:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         fds = [sock.fileno() for sock in socks]
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [binary, *map(str, fds)],
             pass_fds=fds,
             stdin=subprocess.PIPE,
@@ -355,17 +364,21 @@ class CSinks:
             preexec_fn=pin_load,
         )
 
-    def counts(self) -> list[tuple[int, int, int]]:
-        """For each socket: RTP packets, RTCP packets, bytes of RTP."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("?\n")
-        self._process.stdin.flush()
-        lines = iter(self._process.stdout.readline, "\n")
-        return [(rtp, rtcp, size) for rtp, rtcp, size in (map(int, line.split()) for line in lines)]
+    def counts(self) -> list[SinkCount]:
+        """Of each socket, after all that has arrived was taken."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("?\n")
+        self.process.stdin.flush()
+        counts = []
+        for line in iter(self.process.stdout.readline, "\n"):
+            rtcp, *sources = line.split()
+            pairs = ((int(ssrc), int(packets)) for ssrc, _, packets in (source.partition(":") for source in sources))
+            counts.append(SinkCount(int(rtcp), dict(pairs)))
+        return counts
 
     def close(self) -> None:
-        self._process.communicate()
+        self.process.communicate()
 
 
 @dataclass
@@ -396,7 +409,7 @@ class Speaker:
 
 @dataclass
 class Camera:
-    """A publisher of video at 30 frames/s and 1 Mbit/s: four packets of 1,042 bytes to a frame."""
+    """A publisher of video at 30 frames and 1 Mbit/s: four packets to a frame, of 1,042 bytes each."""
 
     peer: LeanPeer
     due: float

@@ -6,7 +6,8 @@
     {"remote": [[index, description], …]}         → {}
     {"publish": [[index, ssrc, kind], …]}         → {"tracks": [number, …]}
     {"subscribe": [[index, track number], …]}     → {"ssrcs": [ssrc, …]}
-    {"count": true}                               → {"sent", "dropped", "errors", "connected"}
+    {"count": true}                               → {"received": [packets of each track, …], "sent", "dropped",
+                                                     "errors", "connected"}
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import random
 import sys
+import time
 from typing import Any
 
 from rtcctl.media.codec import Codec
@@ -82,7 +84,10 @@ class Subject:
         return {"ssrcs": ssrcs}
 
     def count(self, _: bool) -> dict[str, Any]:
+        now = time.monotonic()
+        receptions = [track.layers[""].reception.totals(now) for track in self.incoming]
         return {
+            "received": [reception.packets_received for reception in receptions],
             "sent": sum(track.packets_sent for track in self.outgoing),
             "dropped": self.endpoint.packets_dropped,
             "errors": self.endpoint.errors,
