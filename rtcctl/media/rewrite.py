@@ -42,6 +42,9 @@ MAX_STEP = 0x4000
 _FIXED = struct.Struct("!BBHII")
 _EXTENSION_HEAD = struct.Struct("!HH")
 _ONE_BYTE = ONE_BYTE_PROFILE.to_bytes(2, "big")
+_ONE_BYTE_HEADS = tuple(bytes((value,)) for value in range(256))
+_PADDING = (b"", bytes(3), bytes(2), bytes(1))
+"For a length of this remainder."
 
 
 def payload_offset(buffer: bytes | bytearray, start: int, end: int) -> int:
@@ -187,7 +190,16 @@ class HeaderTemplate:
     thing in which equal templates differ, not in length: they are at `mid_offset` of what was written.
     """
 
-    __slots__ = ("_abs_send_time_id", "_forwarded", "_has_extensions", "_mid_id", "_prefix", "mid", "ssrc")
+    __slots__ = (
+        "_abs_send_time_id",
+        "_forwarded",
+        "_has_extensions",
+        "_is_one_byte",
+        "_mid_id",
+        "_prefix",
+        "mid",
+        "ssrc",
+    )
 
     def __init__(
         self,
@@ -203,14 +215,15 @@ class HeaderTemplate:
         self._abs_send_time_id = abs_send_time_id
         self._mid_id = mid_id
         self._has_extensions = bool(self._forwarded) or abs_send_time_id is not None or mid_id is not None
-        self._prefix = b""
-        "The common case, laid out once: one-byte elements, none of them forwarded; the time of sending is put behind."
         always = {i: v for i, v in ((mid_id, self.mid), (abs_send_time_id, bytes(3))) if i is not None}
-        block = build_extensions(always)
-        if block[:2] == _ONE_BYTE:
-            self._prefix = (
-                block if abs_send_time_id is None else block[: 4 + (1 + len(self.mid) if self.mid else 0) + 1]
-            )
+        ids = *always, *(to for _, to in self._forwarded)
+        self._is_one_byte = max(ids, default=0) <= 14 and all(0 < len(v) <= 16 for v in always.values())
+        "The common case, but for what a publisher may say in more than 16 bytes."
+        self._prefix = b""
+        "Then, what every packet has, up to the time of sending."
+        if self._is_one_byte:
+            self._prefix = b"".join(_ONE_BYTE_HEADS[i << 4 | len(v) - 1] + v for i, v in always.items())
+            self._prefix = self._prefix[: None if abs_send_time_id is None else -3]
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -270,12 +283,19 @@ class HeaderTemplate:
         return _FIXED.pack(first, second, sequence_number, rtp_timestamp, self.ssrc) + block
 
     def _block(self, elements: Mapping[int, bytes], sent_at: float) -> bytes:
-        chosen = {to: elements[of] for of, to in self._forwarded if of in elements} if elements else NO_ELEMENTS
         time = b"" if self._abs_send_time_id is None else (int(sent_at * 0x40000) & 0xFFFFFF).to_bytes(3, "big")
-        if not chosen and self._prefix:
-            block = self._prefix + time
-            return block + bytes(-len(block) % 4)
+        if self._is_one_byte:
+            body = self._prefix + time
+            for of, to in self._forwarded:
+                if (value := elements.get(of)) is not None:
+                    if not 0 < len(value) <= 16:
+                        break
+                    body += _ONE_BYTE_HEADS[to << 4 | len(value) - 1] + value
+            else:
+                body += _PADDING[len(body) & 3]
+                return _EXTENSION_HEAD.pack(ONE_BYTE_PROFILE, len(body) >> 2) + body if body else b""
         always = ((self._mid_id, self.mid), (self._abs_send_time_id, time))
+        chosen = {to: elements[of] for of, to in self._forwarded if of in elements}
         return build_extensions({**{i: value for i, value in always if i is not None}, **chosen})
 
 
