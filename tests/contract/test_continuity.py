@@ -106,6 +106,34 @@ async def test_layers() -> None:
         check_stream(bob, ssrc)
 
 
+async def test_a_layer_that_stops() -> None:
+    """Where the policy allows it the next one in the order of the alphabet takes its place, until it is back.
+
+    Without a policy a subscription is pinned to what it prefers.
+    """
+    async with subject() as service, lean(service) as alice, lean(service) as bob, lean(service) as carol:
+        alice.add(kind="video", rids=("f", "h", "q"))
+        await alice.publish("camera")
+        alice.speak()
+        document = await carol.pull(alice, "camera", simulcast={"preferredRid": "f"})
+        pinned = ssrc_of(document)
+        policy = {"preferredRid": "f", "ridNotAvailable": "asciibetical"}
+        document = await bob.pull(alice, "camera", simulcast=policy)
+        assert document["tracks"][0]["simulcast"] == policy
+        ssrc = ssrc_of(document)
+        await come_from(bob, ssrc, alice.streams["0f"])
+        await come_from(carol, pinned, alice.streams["0f"])
+        alice.speak("0h", "0q")
+        await come_from(bob, ssrc, alice.streams["0h"])
+        alice.speak()
+        await come_from(bob, ssrc, alice.streams["0f"])
+        await come_from(carol, pinned, alice.streams["0f"])
+        check_stream(bob, ssrc)
+        check_stream(carol, pinned)
+        others = {*alice.streams["0h"].sent.values(), *alice.streams["0q"].sent.values()}
+        assert not others & set(carol.payloads(pinned))
+
+
 async def test_a_publisher_that_pauses() -> None:
     """Nothing is sent for a while, as when a microphone is muted: the stream goes on where it was."""
     async with subject() as service, speaker(service, "a") as alice, lean(service) as bob:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import httpx
 import pytest
 
 from tests.contract.cases import all_pass
@@ -13,25 +14,42 @@ from tests.contract.channels import remote as remote_channel
 from tests.contract.lean import Lean, lean, remote, speaker, ssrc_of
 from tests.contract.refusals import GONE, NOT_READY, TOO_LARGE, TOO_MANY_REQUESTS
 from tests.contract.stream import are_contiguous
-from tests.contract.subject import subject
+from tests.contract.subject import Subject, subject
 from tests.contract.victim import victim
 from tests.support.data_path import until
 
 # --- requests
 
 
+async def burst(service: Subject, session_id: str, count: int) -> list[httpx.Response]:
+    """So many requests at once, written to one connection: an HTTP client might be slower than the limit."""
+    url = httpx.URL(f"{service.base_url}/apps/{service.app_id}/sessions/{session_id}")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"GET {url.path} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {service.app_secret}\r\n\r\n"
+    writer.write(head.encode() * count)
+    answers = []
+    for _ in range(count):
+        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        body = await reader.readexactly(int(headers["content-length"]))
+        answers.append(httpx.Response(int(status.split()[1]), headers=headers, content=body))
+    writer.close()
+    await writer.wait_closed()
+    return answers
+
+
 async def test_the_rate_limit() -> None:
-    """More than 50 requests per second on one session: 429, of every operation; other sessions have their own count."""
+    """More than 50 requests per second on one session: 429; other sessions have their own count, and it passes."""
     async with subject() as service:
         if not service.quirks.limits_are_tested:
             pytest.skip("a real account is not run into its limits")
         session_id, other = await service.new_session(), await service.new_session()
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(service.get(session_id)) for _ in range(150)]
-        statuses = [task.result().status_code for task in asked]
+        answers = await burst(service, session_id, 200)
+        statuses = [answer.status_code for answer in answers]
         assert set(statuses) == {200, 429}
         assert statuses.count(200) >= 50
-        refused = next(task.result() for task in asked if task.result().status_code == 429)
+        assert set(statuses[:50]) == {200}
+        refused = next(answer for answer in answers if answer.status_code == 429)
         service.check_refused(refused, TOO_MANY_REQUESTS)
         assert int(refused.headers["retry-after"]) >= 1
         assert (await service.get(other)).status_code == 200
@@ -162,7 +180,7 @@ async def test_sessions_that_are_not_used() -> None:
 
         async def alive() -> None:
             async with speaker(service, "mic") as client:
-                await asyncio.sleep(3)
+                await asyncio.sleep(2.2)
                 assert (await service.get(client.session_id)).status_code == 200
 
         await all_pass({case.__name__: case() for case in (unused, unanswered, not_followed, silent, closed, alive)})
@@ -189,7 +207,7 @@ async def test_a_client_that_is_killed() -> None:
 
     Their packets flow without a loss, and what they had pulled from it is inactive.
     """
-    window_s = 3.0
+    window_s = 2.0
     async with subject(disconnected_s=window_s) as service, speaker(service, "mic") as alice, lean(service) as bob:
         ssrc = ssrc_of(await bob.pull(alice, "mic"))
         await bob.receives(ssrc)

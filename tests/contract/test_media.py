@@ -15,6 +15,7 @@ import pytest
 from rtcctl.media import extensions
 from rtcctl.media.codec import Codec
 from rtcctl.media.rtcp_feedback import GenericNack, PictureLossIndication
+from rtcctl.media.rtcp_transport_cc import TransportFeedback
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
@@ -211,6 +212,26 @@ async def test_key_frames() -> None:
         before = asked()
         bob.peer.send_rtcp(PictureLossIndication(bob.peer.ssrc, ssrc))
         await until(lambda: asked() > before, 15)
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+async def test_congestion_feedback(kind: str) -> None:
+    """Packets with numbers of the whole transport are reported on, of each kind: publishers adapt by that."""
+    async with subject() as service, lean(service) as alice:
+        alice.add(kind=kind, codecs=offered(kind), extensions={3: extensions.TRANSPORT_CC, 4: extensions.MID})
+        document = await alice.publish("track")
+        (media,) = alice.learn(document["sessionDescription"]).media
+        assert media.extension_id(extensions.TRANSPORT_CC) == 3
+        assert "transport-cc" in media.codecs[0].feedback
+        for number in range(20):
+            alice.streams["0"].elements = {3: number.to_bytes(2, "big")}
+            alice.streams["0"].send()
+
+        def reported() -> set[int]:
+            packets = [packet for _, packet in alice.rtcp if isinstance(packet, TransportFeedback)]
+            return {number for packet in packets for number, _ in packet.received}
+
+        await until(lambda: reported() >= set(range(20)), 15)
 
 
 # --- header extensions
