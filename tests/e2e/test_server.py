@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import time
@@ -20,7 +21,9 @@ from rtcctl.server.addresses import default_route
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, TurnKey
 from rtcctl.server.server import RealtimeServer
-from tests.support.lean_session import client_of, lean_session
+from rtcctl.server.session import Session
+from tests.support.data_path import until
+from tests.support.lean_session import LeanSession, client_of, lean_session
 from tests.support.sdp import offer_of, section
 
 OFFER = offer_of(section("0", Direction.SENDONLY)).to_wire()
@@ -212,6 +215,31 @@ async def test_apps_are_isolated() -> None:
         assert answer.json()["requiresImmediateRenegotiation"] is False
         assert answer.json()["tracks"][0]["errorCode"] == "not_found_track_error"
         assert server.registry.bugs == 0
+
+
+async def test_participants_that_come_and_go_leave_nothing() -> None:
+    """In a room where each has left that the one after it was subscribed to, those who left are forgotten."""
+
+    def alive() -> int:
+        gc.collect()
+        return sum(type(thing) is Session for thing in gc.get_objects())
+
+    async with RealtimeServer.run("127.0.0.1", 0) as server, client_of(server) as http:
+        before = None
+        for _ in range(8):
+            answer = await http.post("sessions/new")
+            session = LeanSession(http, answer.json()["sessionId"])
+            await session.publish("mic")
+            session.say()
+            if before is not None:
+                await session.pull(before, "mic")
+                before.say(3)
+                await until(lambda session=session: session.packets)
+                before.leave()
+            before = session
+        await until(lambda: alive() <= 2)
+        assert before is not None
+        before.leave()
 
 
 async def test_turn_keys_besides_the_first() -> None:

@@ -97,6 +97,11 @@ class LeanSession:
         finally:
             self.peer.send = send  # type: ignore[method-assign]
 
+    def leave(self) -> None:
+        """Say goodbye to the server, and close the socket."""
+        asyncio.get_running_loop().remove_reader(self.peer.sock)
+        self.peer.close()
+
     def close(self) -> None:
         """The socket goes; the server is told nothing."""
         if self.peer.sock.fileno() >= 0:
