@@ -14,7 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from rtcctl.media.clock import ntp_from_unix
 from rtcctl.media.codec import Codec
+from rtcctl.media.rtcp import SenderReport
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.simulcast import LayerPreference
 from rtcctl.server.incoming import IncomingTrack
@@ -436,19 +438,32 @@ class InOrder(Subscribers):
                     encoding.receive(encoding.number, b"?", 98)
                     encoding.number = (encoding.number + 1) & 0xFFFF
                 encoding.frame(packets, is_key=kind == "key")
-            self.world.pass_time(FRAME_S)
             self.check()
+            self.world.pass_time(FRAME_S)
+
+    @rule(which=st.integers(0, 2))
+    def sender_report(self, which: int) -> None:
+        encoding, now = self.world.encodings[which], self.world.clock.now
+        if encoding.layer.ssrc is not None:
+            report = SenderReport(encoding.ssrc, ntp_from_unix(now), encoding.timestamp, 0, 0)
+            encoding.layer.receive_sender_report(report, now)
 
     def check(self) -> None:
-        for who, link in enumerate(self.world.links):
+        time = self.world.clock.now
+        for who, (link, outgoing) in enumerate(zip(self.world.links, self.world.outgoing, strict=True)):
             count, last, at = self.seen[who]
             sent = link.sent
             for packet in sent[count:]:
                 now = Sent.parse(packet)
                 if last is not None:
-                    self.check_step(last, now, self.world.clock.now - at)
-                last, at = now, self.world.clock.now
+                    self.check_step(last, now, time - at)
+                last, at = now, time
             self.seen[who] = len(sent), last, at
+            report = outgoing.sender_report(ntp_from_unix(time), time, time)
+            if report is not None and last is not None:
+                # The time at which the newest frame was taken, by the report and by the clock (lip sync).
+                since = (report.rtp_timestamp - last.timestamp + 0x8000_0000 & 0xFFFFFFFF) - 0x8000_0000
+                assert abs(since - (time - at) * 90_000) < 10
 
     @staticmethod
     def check_step(last: Sent, now: Sent, elapsed_s: float) -> None:
