@@ -11,23 +11,25 @@ SIZES = {"f": (960, 540), "h": (480, 270), "q": (240, 135)}
 
 
 def test_layers_are_switched_without_a_freeze(home: Home, chromium: OpenPage):
-    """q → f → h → q by `tracks/update`: the decoded size follows, nothing is lost, nothing is asked for again, and the
-    picture freezes no more often than that of a subscription that is not switched."""
+    """q → f → h → q by `tracks/update`: the decoded size follows, the picture never stands still while it changes, and
+    nothing is lost or asked for again."""
     with home.dev() as server, call(server) as join:
         alice, bob = join(chromium), join(chromium)
         alice.publish_layers("camera", width=960, height=540)
-        mid, pinned = (bob.pull(alice, "camera", preferred_rid="q")[0] for _ in range(2))
+        (mid,) = bob.pull(alice, "camera", preferred_rid="q")
         bob.received_size(mid, *SIZES["q"])
+        bob.watch(mid)
         for rid in ("f", "h", "q"):
             bob.received(mid, 8)
             bob.prefer(mid, alice, "camera", rid)
             bob.received_size(mid, *SIZES[rid])
-        bob.received(mid, 8)
-        reports = [bob.inbound(each) for each in (mid, pinned)]
-        assert {report["packetsLost"] for report in reports} == {0}
-        assert {report["nackCount"] for report in reports} == {0}
-        switched, not_switched = (report["freezeCount"] for report in reports)
-        assert switched <= not_switched  # a machine that is too busy freezes both
+        report = bob.received(mid, 8)
+        # Not the browser's count of freezes: after a large key frame its encoder skips pictures of that layer.
+        changes_ms = bob.changes_ms(mid)
+        assert len(changes_ms) == 3
+        assert max(changes_ms) < 500
+        assert report["packetsLost"] == 0
+        assert report["nackCount"] == 0
 
 
 def test_each_subscription_has_its_layer(home: Home, chromium: OpenPage):

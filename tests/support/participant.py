@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from tests.support.browser import PAGE, OpenPage, Page, served
@@ -172,6 +173,15 @@ class Participant:
         """How much brightness varies across what is seen: 0 for a blank picture."""
         seen: float = self.page.evaluate("picture", mid)["contrast"]
         return seen
+
+    def watch(self, mid: str) -> None:
+        """Note when each picture is shown from now on."""
+        self.page.evaluate("watch", mid)
+
+    def changes_ms(self, mid: str) -> list[float]:
+        """How long the last picture of one size stood before the first of the next, for each change since `watch`."""
+        shown: list[tuple[float, int]] = self.page.evaluate("mid => shown[mid]", mid)
+        return [at - before for (before, old), (at, new) in pairwise(shown) if new != old]
 
     def time_to_first_frame_ms(self, mid: str) -> float:
         """From the request that pulled it to the first picture."""

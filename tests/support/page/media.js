@@ -35,6 +35,19 @@ function timeToFirstFrame(mid) {
   return firstFrame === null ? null : firstFrame - pulledAt[mid];
 }
 
+const shown = {};
+
+// Note each picture from now on: when it was shown, in milliseconds, and how wide it was.
+function watch(mid) {
+  const { player } = players[mid];
+  shown[mid] = [];
+  const note = (now, { width }) => {
+    shown[mid].push([now, width]);
+    player.requestVideoFrameCallback(note);
+  };
+  player.requestVideoFrameCallback(note);
+}
+
 // The dominant frequency of what is heard, in Hz, by the browser's own FFT; null for silence.
 async function frequency(mid) {
   const context = new AudioContext();
