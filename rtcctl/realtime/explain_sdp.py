@@ -192,11 +192,11 @@ def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], rol
                 False,
             )
     rtp = [section for section in open_sections if section.kind in CODECS]
-    if role == "answer" and rtp and not any(section.receives for section in rtp):
+    if role == "answer" and rtp and not any(section.receives or section.sends for section in rtp):
         yield Finding(
             "SDP",
-            "no m-section receives",
-            "What the SFU offered to send is refused by this: answer it with `recvonly` or `sendrecv`",
+            "no m-section sends or receives",
+            "What the SFU offered is refused by this: answer it with `recvonly`, `sendonly` or `sendrecv`",
             False,
         )
 

@@ -77,7 +77,7 @@ def test_what_is_refused(sdp: str, where: str, what: str) -> None:
         (AUDIO.replace(" 111 63 9 0 8 13 110 126", " 63 9 13"), "offer", "no codec that the SFU forwards"),
         (AUDIO.replace("m=audio", "m=text"), "offer", "audio, video and application"),
         (SIMULCAST.replace("a=simulcast:", "a=x:"), "offer", "no a=simulcast line"),
-        (ANSWER.replace("a=recvonly", "a=inactive"), "answer", "no m-section receives"),
+        (ANSWER.replace("a=recvonly", "a=inactive"), "answer", "no m-section sends or receives"),
     ],
 )
 def test_what_is_accepted_and_means_something_else(sdp: str, role: Role, what: str) -> None:
