@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -117,7 +118,14 @@ class Lean:
         self.streams.pop(mid, None)
 
     def restart_ice(self) -> None:
-        """Other credentials in the next offer (RFC 8445 §2.4)."""
+        """Other credentials in the next offer, and another socket, as in another network (RFC 8445 §2.4)."""
+        address = self.peer.sock.getsockname()[0]
+        self._loop.remove_reader(self.peer.sock)
+        self.peer.sock.close()
+        self.peer.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.peer.sock.setblocking(False)
+        self.peer.sock.bind((address, 0))
+        self._loop.add_reader(self.peer.sock, self.peer.read)
         self.peer.ufrag, self.peer.pwd = self.peer.ufrag[::-1] + "x", self.peer.pwd[::-1] + "x"
         ufrag, pwd = self.peer.ufrag, self.peer.pwd
         self.sections = [replace(media, ice_ufrag=ufrag, ice_pwd=pwd) for media in self.sections]

@@ -120,15 +120,20 @@ async def test_closing_a_bidirectional_transceiver() -> None:
         await bob.connect()
         bob.speak()
         back = [media.ssrcs[0].ssrc for media in answer.media]
-        await bob.new_tracks([remote(alice, "mic", mid="#own-0"), remote(alice, "mic", mid="1")])
+        unknown = await service.tracks_new(bob.session_id, tracks=[remote(alice, "mic", mid="#own-2")])
+        service.check_error(unknown, 406, "invalid_params")
+        await bob.new_tracks([remote(alice, "mic", mid="0"), remote(alice, "mic", mid="#own-1")])
         there = await carol.pull(bob, "own-0", "own-1")
         forth = [ssrc_of(there, item["mid"]) for item in there["tracks"]]
-        await bob.receives(back[0])
-        await carol.receives(forth[0])
-        assert await close(service, bob, "0") == [None]
-        await is_silent(bob, [back[0]], back[1])
-        await is_silent(carol, [forth[0]], forth[1])
-        assert set(await active(service, bob)) == {"1"}
+        for ssrc in back:
+            await bob.receives(ssrc)
+        await carol.receives(forth[1])
+        assert await close(service, bob, "1") == [None]
+        await is_silent(bob, [back[1]], back[0])
+        await is_silent(carol, [forth[1]], forth[0])
+        assert set(await active(service, bob)) == {"0"}
+        sdp = Sdp.parse((await service.renegotiate(bob.session_id, bob.offer)).json()["sessionDescription"]["sdp"])
+        assert not sdp.media[1].direction.sends
 
 
 # --- by negotiation

@@ -134,7 +134,7 @@ async def test_roles_do_not_change(is_dtls_server: bool) -> None:
 
 @pytest.mark.parametrize("operation", ["tracks/new", "renegotiate"])
 async def test_ice_restart(operation: str) -> None:
-    """An offer with other credentials is answered with others; media goes on, both ways."""
+    """An offer with other credentials is answered with others; media goes on both ways, from and to another address."""
     async with subject() as service, speaker(service, "mic") as alice, speaker(service, "own") as bob:
         ssrc = ssrc_of(await bob.pull(alice, "mic"))
         await bob.receives(ssrc)
