@@ -53,6 +53,9 @@ class Endpoint:
         self._sockets: dict[int, UdpSocket] = {}
         self._common: tuple[int, ...] = ()
         "Of them, those that all connections share."
+        self.stun_port = 0
+        """Of the socket to be named as a STUN server, which is no candidate's: libwebrtc takes all that comes from the
+        address of a STUN server of its own for that server's answers, and would not hear ours to its checks."""
         self._random = random
         self._clock = clock
         self._clock_offset_s = time.time() - clock()
@@ -79,6 +82,7 @@ class Endpoint:
                     raise
         self._loop = asyncio.get_running_loop()
         self._common = self._listen(bound)
+        self.stun_port = self._sockets[self._listen(_bind_stun(hosts[0], self.port))[0]].address[1]
 
     @property
     def port(self) -> int:
@@ -295,6 +299,14 @@ class Endpoint:
                 self.on_error(connection, exc)
             else:
                 logger.error("connection ufrag=%s closed: a bug", connection.ice_ufrag, exc_info=exc)
+
+
+def _bind_stun(host: str, media_port: int) -> tuple[UdpSocket, ...]:
+    """On the port after that of media, which is easy to remember, else on any."""
+    try:
+        return _bind((host,), media_port + 1)
+    except UsageError:
+        return _bind((host,), 0)
 
 
 def _bind(hosts: Sequence[str], port: int) -> tuple[UdpSocket, ...]:

@@ -75,6 +75,7 @@ class RealtimeServer:
         self.turn_key_token = credentials.turn_key_token
         self.port = port
         self.udp_port = endpoint.port
+        self._stun_port = endpoint.stun_port
         announced = ((address, endpoint.port) for address in announce)
         self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
         "Where media can be sent: address and UDP port of each ICE candidate, best first."
@@ -145,7 +146,7 @@ class RealtimeServer:
 
     @asynccontextmanager
     async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
-        api = RealtimeApi(self.registry, turn.stun_url(*self.candidates[0]))
+        api = RealtimeApi(self.registry, turn.stun_url(self.candidates[0][0], self._stun_port))
         http = _HttpServer(
             uvicorn.Config(
                 api.asgi(),

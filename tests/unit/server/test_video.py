@@ -504,7 +504,7 @@ async def test_encodings_that_an_exchange_changes():
         for rids, ssrcs in ((("f", "h"), ()), ((), (5,)), (("x",), ()), (("f",), ())):
             incoming.update(publisher.parameters(**parameters, rids=rids, ssrcs=ssrcs))
             assert incoming.layers.keys() == set(rids or ("",))
-        await settle()
+        await until(lambda: 3 in requests(publisher))  # when f replaced q
         publisher.rtcp.clear()
         full.send()
         quarter.send()
