@@ -34,7 +34,7 @@ CODECS = {
     "video": (Codec("VP8", 96, 90000, 1, "", ("nack", "nack pli")), Codec("rtx", 97, 90000, 1, "apt=96")),
 }
 EXTENSIONS = {MID: 4, TRANSPORT_CC: 3, AUDIO_LEVEL: 1}
-OFFERED = {"audio": {AUDIO_LEVEL: 1}, "video": {ABS_SEND_TIME: 2}}
+OFFERED = {"audio": {MID: 4, AUDIO_LEVEL: 1}, "video": {MID: 4, ABS_SEND_TIME: 2}}
 "What browsers are asked to understand."
 
 
