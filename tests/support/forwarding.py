@@ -13,7 +13,7 @@ from typing import Any
 from pylibsrtp._binding import ffi
 
 from rtcctl.media.codec import Codec
-from rtcctl.media.extensions import ABS_SEND_TIME, VIDEO_ORIENTATION
+from rtcctl.media.extensions import ABS_SEND_TIME, MID, VIDEO_ORIENTATION
 from rtcctl.media.rewrite import HEADROOM
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.server.incoming import IncomingTrack
@@ -104,6 +104,11 @@ class Wire:
         for key, _ in targets:
             key.protect(data)
 
+    def put_patched(self, packet: Any, size: int, at: int, targets: Iterable[tuple[Key, object, bytes]]) -> None:
+        data = bytes(ffi.buffer(packet, size))
+        for key, _, patch in targets:
+            key.protect(data[:at] + patch + data[at + len(patch) :])
+
 
 class Link:
     """Stands for a connection."""
@@ -129,10 +134,10 @@ class Link:
         )
         return IncomingTrack(self, parameters, public_ssrc=7, clock=self.clock)  # type: ignore[arg-type]
 
-    def sender(self) -> OutgoingTrack:
+    def sender(self, mid: str) -> OutgoingTrack:
         return OutgoingTrack(
             self,  # type: ignore[arg-type]
-            mid="0",
+            mid=mid,
             kind="video",
             ssrc=7,
             rtx_ssrc=8,
@@ -221,5 +226,10 @@ class Encoding:
         receive(buffer, at, at + len(payload), fields, elements, self.clock.now)
 
 
-EXTENSIONS: tuple[dict[str, int], ...] = ({}, {VIDEO_ORIENTATION: 3}, {ABS_SEND_TIME: 2, VIDEO_ORIENTATION: 3})
+EXTENSIONS: tuple[dict[str, int], ...] = (
+    {},
+    {VIDEO_ORIENTATION: 3},
+    {ABS_SEND_TIME: 2, VIDEO_ORIENTATION: 3},
+    {MID: 4, ABS_SEND_TIME: 2},
+)
 "What subscribers may agree to."

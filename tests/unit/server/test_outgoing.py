@@ -56,7 +56,7 @@ class World:
             for tag, layer in enumerate(layers)
         ]
         self.links = [Link(self.clock, wire) for _ in range(2)]
-        self.outgoing: list[OutgoingTrack] = [link.sender() for link in self.links]
+        self.outgoing: list[OutgoingTrack] = [link.sender(str(i)) for i, link in enumerate(self.links)]
 
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
