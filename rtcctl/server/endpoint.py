@@ -110,8 +110,12 @@ class Endpoint:
         return self.certificate.fingerprint
 
     def open(self, *, is_controlling: bool = False) -> Connection:
-        """A new connection, with credentials of its own. `is_controlling`: its peer is an ICE-lite server."""
+        """A new connection, with credentials of its own. `is_controlling`: its peer is an ICE-lite server.
+
+        UsageError when that one cannot have sockets of its own.
+        """
         assert self._loop is not None, "start() comes first"
+        bound = _bind([address for address, _ in self.candidates], 0) if is_controlling else ()
         connection = Connection(
             self,
             is_controlling=is_controlling,
@@ -122,8 +126,7 @@ class Endpoint:
         self._connections.add(connection)
         self.name(connection.ice_ufrag, connection)
         if is_controlling:
-            hosts = [self._sockets[number].address[0] for number in self._common]
-            self._controlling[connection] = self._listen(_bind(hosts, 0))
+            self._controlling[connection] = self._listen(bound)
         if self._timer is None:
             self._timer = self._loop.call_later(_TICK_S, self._tick)
         return connection

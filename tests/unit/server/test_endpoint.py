@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
+import sys
 
 import pytest
 
@@ -156,6 +158,24 @@ async def test_connections_to_another_server():
         pairs[0][0].close()
         await until(lambda: pairs[0][1].state is ConnectionState.CLOSED)
         assert pairs[1][1].state is ConnectionState.CONNECTED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to lower")
+async def test_no_socket_for_another_connection():
+    """A connection that gets no socket is no connection: nothing of it is left."""
+    import resource
+
+    async with endpoint() as running:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        try:
+            with pytest.raises(UsageError):
+                running.open(is_controlling=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert (running._connections, running._by_ufrag) == (set(), {})
 
 
 async def test_bug_closes_one_session():
