@@ -172,9 +172,8 @@ def main(argv: list[str]) -> int:
     write(f"the load was at most {late_s * 1000:.0f} ms late\n")
     write(f"the kernel dropped {watch.state.dropped:,} at the server's socket and {dropped_out:,} at the sinks' ")
     write(f"({buffer_bytes // 1024:,} KiB each), and refused {counted['dropped']:,} from the server\n")
-    write(
-        f"waiting for the server: at most {watch.most_queued_bytes // 1024:,} KiB; {behind_s:.1f} s of it at the end\n"
-    )
+    write(f"waiting for the server: at most {watch.most_queued_bytes // 1024:,} KiB; ")
+    write(f"what was left at the end took {behind_s:.1f} s\n")
     return verdict(flows, dropped_in=watch.state.dropped, dropped_out=dropped_out, waited=waited["server"])
 
 
