@@ -168,6 +168,7 @@ class OutgoingTrack:
         self._packets_at_subscribe = self.packets_sent
         self._map()
         self._select(now)
+        self.connection.look_again(now)
 
     def prefer(self, preference: LayerPreference) -> None:
         """Another layer of the same track, at its next key frame."""
@@ -261,8 +262,10 @@ class OutgoingTrack:
         if self._target is not None and self._target not in layers:
             self._target.stop_waiting(self)
             self._target = None
-        self._select(self._clock())
+        now = self._clock()
+        self._select(now)
         self.update()
+        self.connection.look_again(now)
 
     def switch(
         self, layer: IncomingLayer, extended: int, rtp_timestamp: int, picture: Picture | None, now: float

@@ -122,6 +122,7 @@ class Link:
         self.cname = ""
         self.remote_clock_offset_s = 0.0
         self.key_frame_requests: list[IncomingLayer] = []
+        self.look_at: float | None = None
 
     @property
     def sent(self) -> list[bytes]:
@@ -159,7 +160,8 @@ class Link:
     def request_key_frame(self, layer: IncomingLayer) -> None:
         self.key_frame_requests.append(layer)
 
-    def look_again(self, at: float | None) -> None: ...
+    def look_again(self, at: float | None) -> None:
+        self.look_at = at
 
     def register(self, track: IncomingTrack) -> None: ...
 

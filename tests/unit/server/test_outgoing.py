@@ -233,6 +233,15 @@ def test_a_layer_that_has_sent_nothing_yet() -> None:
     assert 0 < (first - last) & 0xFFFFFFFF < 90_000
 
 
+def test_layers_are_looked_at_from_the_start(world: World) -> None:
+    """Whether another one should be forwarded is asked soon after a subscription, not with the next report."""
+    link, outgoing = world.links[1], world.outgoing[1]
+    outgoing.negotiate(VP8, {})
+    link.look_at = None
+    outgoing.subscribe(world.tracks[0], LayerPreference("f"))
+    assert link.look_at == world.clock.now
+
+
 def test_who_has_not_begun_is_not_asked(world: World) -> None:
     """There is no SSRC to ask for a key frame; when it begins without one, it is asked at once."""
     (publisher, _), outgoing = world.publishers, world.outgoing[1]
