@@ -314,7 +314,7 @@ class Lean:
     def payloads(self, ssrc: int) -> list[bytes]:
         return [payload for header, payload in self.packets if header.ssrc == ssrc]
 
-    async def receives(self, ssrc: int, count: int = 5) -> list[RtpHeader]:
+    async def receives(self, ssrc: int, count: int = 3) -> list[RtpHeader]:
         """Wait for so many more packets from a source; their headers."""
         before = len(self.headers(ssrc))
         await until(lambda: len(self.headers(ssrc)) >= before + count, 15)

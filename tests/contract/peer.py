@@ -103,7 +103,7 @@ class Peer:
                 assert self.pc.connectionState not in ("failed", "closed")
                 await asyncio.sleep(0.02)
 
-    async def frames(self, count: int = 5, *, track: int = -1) -> None:
+    async def frames(self, count: int = 3, *, track: int = -1) -> None:
         """Wait until decoded audio has come."""
         async with asyncio.timeout(15):
             for _ in range(count):

@@ -33,7 +33,7 @@ def check_stream(client: Lean, ssrc: int) -> None:
     assert len({header.payload_type for header in headers}) == 1
 
 
-async def come_from(client: Lean, ssrc: int, stream: Stream, count: int = 5) -> None:
+async def come_from(client: Lean, ssrc: int, stream: Stream, count: int = 3) -> None:
     """Wait until packets of that source are those of `stream`."""
 
     def arrived() -> int:
@@ -140,7 +140,7 @@ async def test_a_publisher_that_pauses() -> None:
         ssrc = ssrc_of(await bob.pull(alice, "a"))
         await come_from(bob, ssrc, alice.streams["0"])
         alice.hush()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         alice.speak()
         await come_from(bob, ssrc, alice.streams["0"])
         check_stream(bob, ssrc)
@@ -244,7 +244,7 @@ async def test_reports_count_what_was_sent() -> None:
             reports = [p for _, p in bob.rtcp if isinstance(p, SenderReport) and p.ssrc == ssrc]
             return reports[-1] if reports else None
 
-        await until(lambda: (latest := report()) is not None and latest.packet_count > 20, 15)
+        await until(lambda: (latest := report()) is not None and latest.packet_count > 5, 15)
         latest = report()
         assert latest is not None
         payloads = bob.payloads(ssrc)

@@ -63,8 +63,8 @@ def server_in_a_thread() -> Iterator[RealtimeServer]:
     async def serve() -> None:
         # Short lives, so that what is left behind would show at the end.
         limits = Limits(
-            connect_wait_s=0.05,
-            media_wait_s=0.05,
+            connect_wait_s=0.01,
+            media_wait_s=0.01,
             unused_s=0.5,
             disconnected_s=0.5,
             sweep_s=0.02,
@@ -122,7 +122,7 @@ def client() -> Iterator[Client]:
 
 
 @schema.parametrize()
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_request_is_answered(case: schemathesis.Case, client: Client) -> None:
     """No 5xx, always JSON, always `vary: Origin`; to a new session, a used one and to none; wrong methods too."""
     case.path_parameters["appId"] = client.server.app_id

@@ -213,18 +213,9 @@ async def check_row(state: str, service: Subject, publisher: Lean, stack: AsyncE
 
 @pytest.mark.parametrize("state", [state for state in TABLE if state != "disconnected"])
 async def test_operations(state: str) -> None:
-    """The row of the table."""
+    """The row of the table. That of `disconnected`, which takes its time, is in `test_timers.py`."""
     async with subject() as service, speaker(service, "mic") as publisher, AsyncExitStack() as stack:
         await check_row(state, service, publisher, stack)
-
-
-async def test_disconnected() -> None:
-    """The row of the table; a session whose client comes back within its window goes on."""
-    async with subject() as service, speaker(service, "mic") as publisher, AsyncExitStack() as stack:
-        client = (await check_row("disconnected", service, publisher, stack))[-1]
-        await client.lean.come_back()
-        check(service, await client.update(), OK)
-        await client.lean.receives(client.lean.packets[-1][0].ssrc)
 
 
 async def test_a_pending_offer_survives_what_is_refused() -> None:
