@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-import pytest
 
 from rtcctl.media.sdp import Direction
 from tests.contract.cases import all_pass
@@ -211,11 +210,11 @@ async def check_row(state: str, service: Subject, publisher: Lean, stack: AsyncE
     return await all_pass({operation.__name__: check_cell(operation, expected) for operation, expected in cells})
 
 
-@pytest.mark.parametrize("state", [state for state in TABLE if state != "disconnected"])
-async def test_operations(state: str) -> None:
-    """The row of the table. That of `disconnected`, which takes its time, is in `test_timers.py`."""
+async def test_operations() -> None:
+    """The table, all rows at once. That of `disconnected`, which takes its time, is in `test_timers.py`."""
     async with subject() as service, speaker(service, "mic") as publisher, AsyncExitStack() as stack:
-        await check_row(state, service, publisher, stack)
+        states = [state for state in TABLE if state != "disconnected"]
+        await all_pass({state: check_row(state, service, publisher, stack) for state in states})
 
 
 async def test_a_pending_offer_survives_what_is_refused() -> None:
