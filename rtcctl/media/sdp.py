@@ -22,7 +22,6 @@ from rtcctl.media.sdp_attributes import (
     Setup,
     Simulcast,
     Source,
-    direction_of,
     extension,
     fingerprint,
     integer,
@@ -202,22 +201,21 @@ def _parse(text: str) -> SessionDescription:
     if not text.endswith("\n"):
         raise ParseError("a line end after the last line", offset=len(text))
     lines = split_lines(text)
-    first, offset = next(lines)
-    if first != "v=0":
+    kind, value, offset = next(lines)
+    if (kind, value) != ("v", "0"):
         raise ParseError("v=0", offset=offset)
     session = level = Attributes()
     session_id = version = 0
     sections: list[tuple[str, int, Attributes]] = []
-    for line, offset in lines:
-        match line[:2]:
-            case "a=":
-                name, _, value = line[2:].partition(":")
-                level.add(name, value.strip(), offset + 3 + len(name))
-            case "m=":
-                level = Attributes(session)
-                sections.append((line[2:], offset + 2, level))
-            case "o=":
-                session_id, version = _origin(line[2:], offset + 2)
+    for kind, value, offset in lines:
+        if kind == "a":
+            name, _, value = value.partition(":")
+            level.add(name, value.strip(), offset + 3 + len(name))
+        elif kind == "m":
+            level = Attributes(session)
+            sections.append((value, offset + 2, level))
+        elif kind == "o":
+            session_id, version = _origin(value, offset + 2)
     return SessionDescription(
         media=tuple(_media(value, offset, attributes) for value, offset, attributes in sections),
         bundle=_bundle(session),
@@ -258,7 +256,7 @@ def _media(value: str, offset: int, attributes: Attributes) -> MediaSection:
         protocol=protocol,
         codecs=_codecs(formats, offset, attributes) if is_rtp else (),
         formats=() if is_rtp else tuple(formats),
-        direction=direction_of(attributes),
+        direction=attributes.direction(),
         ice_ufrag=attributes.text("ice-ufrag", PRINTABLE),
         ice_pwd=attributes.text("ice-pwd", PRINTABLE),
         fingerprints=tuple(fingerprint(*item) for item in attributes.all_or_inherited("fingerprint")),

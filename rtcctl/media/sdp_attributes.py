@@ -6,7 +6,7 @@ Each reader takes a value with its offset in the text, so that an error can say 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +17,8 @@ TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 PRINTABLE = re.compile(r"[!-~]+")
 _STREAM_ID = re.compile(r"~?[0-9A-Za-z_-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LINE = re.compile(r"([a-z])=([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n")
+_TYPE = re.compile(r"[a-z]=")
 
 
 class Direction(StrEnum):
@@ -41,6 +42,9 @@ class Direction(StrEnum):
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE
+
+
+_DIRECTIONS = tuple(Direction)
 
 
 class Setup(StrEnum):
@@ -147,17 +151,23 @@ class Simulcast:
 # --- reading
 
 
-def split_lines(text: str) -> Iterator[tuple[str, int]]:
-    """The lines `x=…` of a text that ends in a line end, with their offsets."""
-    offset = 0
-    for line in text[:-1].split("\n"):
-        content = line.removesuffix("\r")
-        if len(content) < 2 or content[1] != "=" or not "a" <= content[0] <= "z":
-            raise ParseError("a line of the form x=…", offset=offset)
-        if control := _UNPRINTABLE.search(content):
-            raise ParseError("a line without control characters", offset=offset + control.start())
-        yield content, offset
-        offset += len(line) + 1
+def split_lines(text: str) -> Iterator[tuple[str, str, int]]:
+    """The type and the value of each line `x=…` of a text that ends in a line end, with the line's offset."""
+    end = 0
+    for line in _LINE.finditer(text):
+        if line.start() != end:
+            break
+        end = line.end()
+        yield line[1], line[2], line.start()
+    if end < len(text):
+        raise _malformed_line(text, end)
+
+
+def _malformed_line(text: str, offset: int) -> ParseError:
+    if not _TYPE.match(text, offset):
+        return ParseError("a line of the form x=…", offset=offset)
+    at = next(at for at in range(offset, len(text)) if text[at] != "\t" and (text[at] < " " or text[at] == "\x7f"))
+    return ParseError("a line without control characters", offset=at)
 
 
 class Attributes:
@@ -165,43 +175,42 @@ class Attributes:
 
     def __init__(self, inherited: Attributes | None = None) -> None:
         self._values: dict[str, list[tuple[str, int]]] = {}
-        self._inherited = inherited
+        self._inherited: Mapping[str, Sequence[tuple[str, int]]] = inherited._values if inherited else {}
 
     def add(self, name: str, value: str, offset: int) -> None:
         self._values.setdefault(name, []).append((value, offset))
 
-    def all(self, name: str) -> list[tuple[str, int]]:
-        return self._values.get(name, [])
+    def all(self, name: str) -> Sequence[tuple[str, int]]:
+        return self._values.get(name, ())
 
-    def all_or_inherited(self, name: str) -> list[tuple[str, int]]:
-        return self.all(name) or (self._inherited.all(name) if self._inherited else [])
+    def all_or_inherited(self, name: str) -> Sequence[tuple[str, int]]:
+        return self._values.get(name) or self._inherited.get(name, ())
 
     def has(self, name: str) -> bool:
         return name in self._values
 
     def first(self, name: str, pattern: re.Pattern[str] | None = None) -> tuple[str, int] | None:
         """The first value, from here or handed down; it must match the pattern."""
-        found = next(iter(self.all_or_inherited(name)), None)
-        if found and pattern and not pattern.fullmatch(found[0]):
-            raise ParseError(f"a value of a={name}", offset=found[1])
-        return found
+        values = self.all_or_inherited(name)
+        if values and pattern and not pattern.fullmatch(values[0][0]):
+            raise ParseError(f"a value of a={name}", offset=values[0][1])
+        return values[0] if values else None
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str:
         found = self.first(name, pattern)
         return found[0] if found else ""
 
     def number(self, name: str, maximum: int) -> int | None:
-        found = next(iter(self.all(name)), None)
-        return integer(found[0], maximum, found[1]) if found else None
+        values = self.all(name)
+        return integer(values[0][0], maximum, values[0][1]) if values else None
 
-
-def direction_of(attributes: Attributes) -> Direction:
-    """That of an m-section, else the one handed down, else `sendrecv` (RFC 8866 §6.7)."""
-    for level in (attributes.has, lambda name: bool(attributes.all_or_inherited(name))):
-        for direction in Direction:
-            if level(direction):
-                return direction
-    return Direction.SENDRECV
+    def direction(self) -> Direction:
+        """That of an m-section, else the one handed down, else `sendrecv` (RFC 8866 §6.7)."""
+        for level in (self._values, self._inherited):
+            for direction in _DIRECTIONS:
+                if direction in level:
+                    return direction
+        return Direction.SENDRECV
 
 
 def setup_of(attributes: Attributes) -> Setup | None:
@@ -209,9 +218,10 @@ def setup_of(attributes: Attributes) -> Setup | None:
     found = attributes.first("setup")
     if found is None:
         return None
-    if found[0] not in list(Setup):
-        raise ParseError("a=setup:active, passive, actpass or holdconn", offset=found[1])
-    return Setup(found[0])
+    try:
+        return Setup(found[0])
+    except ValueError:
+        raise ParseError("a=setup:active, passive, actpass or holdconn", offset=found[1]) from None
 
 
 def fingerprint(value: str, offset: int) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from functools import cached_property
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from rtcctl.errors import NetworkError
 from rtcctl.transport.srtp import PROFILES, SrtpKeys, SrtpProfile
@@ -138,10 +138,10 @@ class DtlsEndpoint:
 
     def verify_fingerprint(self, fingerprints: Iterable[tuple[str, str]]) -> bool:
         """Whether the peer's certificate is one that the session description named (RFC 8122 §5)."""
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        certificate = self._ssl.get_peer_certificate()
         if certificate is None:
             return False
-        der = certificate.public_bytes(serialization.Encoding.DER)
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         return any(
             fingerprint(der, algorithm.lower()) == value.strip().upper()
             for algorithm, value in fingerprints
