@@ -198,10 +198,10 @@ async def test_an_offer_that_is_refused_in_part() -> None:
 
 
 async def test_one_track_after_another() -> None:
-    """50 tracks are pulled and closed again: the number of m-sections stays small, and all of them are heard."""
+    """Tracks are pulled and closed again: the number of m-sections stays small, and all of them are heard."""
     async with subject() as service, publisher(service, "a", "b") as alice, peer(service) as bob:
         counts = []
-        for index in range(50):
+        for index in range(16):  # three requests each: as many as a session may make at once
             document = await bob.pull(alice, "ab"[index % 2])
             await bob.connected()
             mid = document["tracks"][0]["mid"]

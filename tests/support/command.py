@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +72,15 @@ class Home:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def running(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+    def running(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (str(RTCCTL),),
+    ) -> Iterator[Running]:
         """A command that goes on while the body runs; it is ended with SIGTERM if it has not ended."""
         process = subprocess.Popen(
-            [str(RTCCTL), *arguments],
+            [*program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -90,9 +95,9 @@ class Home:
             running.stop()
 
     @contextmanager
-    def dev(self, *arguments: str) -> Iterator[Running]:
+    def dev(self, *arguments: str, program: Sequence[str] = (str(RTCCTL),)) -> Iterator[Running]:
         """An embedded server on free ports, which the profile `local` of this home finds; ready when it yields."""
-        with self.running("dev", "--port", "0", "--output", "jsonl", *arguments) as server:
+        with self.running("dev", "--port", "0", "--output", "jsonl", *arguments, program=program) as server:
             server.ready = server.event("server_ready")
             yield server
 
