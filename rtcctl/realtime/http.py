@@ -28,7 +28,7 @@ from pydantic_core import from_json
 from rtcctl import __version__
 from rtcctl.errors import ApiError, AuthError, DeadlineError, NetworkError, RtcctlError, UsageError
 from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
-from rtcctl.realtime.explain import hint_for, is_unstable_signalling
+from rtcctl.realtime.explain.errors import hint_for, is_unstable_signalling
 from rtcctl.realtime.lean_httpx import httpx
 from rtcctl.realtime.masking import presentable
 from rtcctl.realtime.profile import Profile

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from rtcctl.errors import ApiError, ParseError
-from rtcctl.realtime.explain import hint_for
+from rtcctl.realtime.explain.errors import hint_for
 
 Location = Literal["local", "remote"]
 Kind = Literal["audio", "video"]

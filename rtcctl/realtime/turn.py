@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rtcctl.errors import ApiError, UsageError
-from rtcctl.realtime.explain_ice_servers import is_port_53
+from rtcctl.realtime.explain.ice_servers import is_port_53
 from rtcctl.realtime.http import Client, SecretKind
 from rtcctl.realtime.schema import IceServerObject, SchemaError, TurnCredentialsRequest
 

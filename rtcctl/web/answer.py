@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rtcctl.realtime.explain import hint_for, is_unstable_signalling
+from rtcctl.realtime.explain.errors import hint_for, is_unstable_signalling
 from rtcctl.web.refusal import Refusal
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _mistake(request: Request, status: int, code: str, subcode: str | None) -> s
     is_of_the_moment = is_unstable_signalling(code, subcode) or subcode == "invalid_modification_stable"
     if status not in _MISTAKES or is_of_the_moment or len(body) > _EXPLAINED_BODY_BYTES:
         return ""
-    from rtcctl.realtime.explain_request import explain_request
+    from rtcctl.realtime.explain.request import explain_request
 
     findings = explain_request(request.method, request.scope["path"], body)
     return "; ".join(str(finding) for finding in findings[:_FINDINGS_SHOWN] if finding.is_error)

@@ -1,8 +1,5 @@
 """What an error of the Realtime API means for the one who reads it, and what to do next (Realtime docs: Error codes).
 
-Beside it, what is wrong with what was sent: `explain_request.py` (path, method, body), `explain_sdp.py`,
-`explain_ice_servers.py`, and `fields.py`, which says what each field means.
-
 Codes are an open set: an unknown one falls back to its HTTP status, and an unknown status to nothing.
 """
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from rtcctl.realtime import schema
-from rtcctl.realtime.fields import MEANINGS, UNKNOWN_TO_THE_API, meaning, plain_name, right_spelling
+from rtcctl.realtime.explain.fields import MEANINGS, UNKNOWN_TO_THE_API, meaning, plain_name, right_spelling
 
 
 def test_every_field_of_the_schema_has_a_meaning() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from rtcctl.realtime.body_fields import (
+from rtcctl.realtime.explain.body_fields import (
     Findings,
     Object,
     count,
@@ -18,8 +18,8 @@ from rtcctl.realtime.body_fields import (
     text,
     unknown_fields,
 )
-from rtcctl.realtime.explain_sdp import Section
-from rtcctl.realtime.finding import Finding, shown
+from rtcctl.realtime.explain.finding import Finding, shown
+from rtcctl.realtime.explain.sdp import Section
 
 TRACKS_MAX = 64
 "Per call (Realtime docs: Limits)."

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.realtime.explain_sdp import Role, explain_sdp, sections
+from rtcctl.realtime.explain.sdp import Role, explain_sdp, sections
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "sdp"
+VECTORS = Path(__file__).parents[3] / "vectors" / "sdp"
 FINGERPRINT = ":".join(["AB"] * 32)
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.realtime.explain_request import OPERATIONS, explain_request
-from rtcctl.realtime.finding import Finding
+from rtcctl.realtime.explain.finding import Finding
+from rtcctl.realtime.explain.request import OPERATIONS, explain_request
 
 SESSION = f"/v1/apps/app/sessions/{'a' * 32}"
 PUBLISHER = "b" * 32
-VECTORS = Path(__file__).parents[2] / "vectors" / "sdp"
+VECTORS = Path(__file__).parents[3] / "vectors" / "sdp"
 
 
 def described(name: str, kind: str = "offer") -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from rtcctl.errors import ParseError
 from rtcctl.media.sdp import SessionDescription
-from rtcctl.realtime.finding import Finding, shown
+from rtcctl.realtime.explain.finding import Finding, shown
 
 Role = Literal["offer", "answer"]
 

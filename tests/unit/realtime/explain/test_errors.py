@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtcctl.realtime.explain import hint_for, is_unstable_signalling
+from rtcctl.realtime.explain.errors import hint_for, is_unstable_signalling
 
 CODES = [
     "unauthorized",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rtcctl.realtime.finding import Finding
+from rtcctl.realtime.explain.finding import Finding
 
 URLS_MAX = 4
 "From five on Firefox warns that it slows discovery down."

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.realtime.explain_ice_servers import explain_ice_servers, is_port_53
+from rtcctl.realtime.explain.ice_servers import explain_ice_servers, is_port_53
 
 TURN = {"urls": ["turn:turn.cloudflare.com:3478?transport=udp"], "username": "a", "credential": "secret-of-turn"}
 

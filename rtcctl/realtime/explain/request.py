@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from rtcctl.realtime import explain_body
-from rtcctl.realtime.body_fields import Findings, Object, decoded
-from rtcctl.realtime.finding import Finding, shown
+from rtcctl.realtime.explain import bodies
+from rtcctl.realtime.explain.body_fields import Findings, Object, decoded
+from rtcctl.realtime.explain.finding import Finding, shown
 
 
 def explain_request(method: str, path: str, body: bytes | str | None = None) -> list[Finding]:
@@ -111,19 +111,19 @@ class Operation(NamedTuple):
 
 _SESSION = "apps/{app}/sessions/{session}"
 OPERATIONS = (
-    Operation("POST", "apps/{app}/sessions/new", explain_body.new_session, may_be_empty=True),
+    Operation("POST", "apps/{app}/sessions/new", bodies.new_session, may_be_empty=True),
     Operation("GET", _SESSION),
-    Operation("POST", f"{_SESSION}/tracks/new", explain_body.new_tracks),
-    Operation("PUT", f"{_SESSION}/tracks/update", explain_body.update_tracks),
-    Operation("PUT", f"{_SESSION}/tracks/close", explain_body.close_tracks),
-    Operation("PUT", f"{_SESSION}/renegotiate", explain_body.renegotiate),
-    Operation("POST", f"{_SESSION}/datachannels/establish", explain_body.establish_channels),
-    Operation("POST", f"{_SESSION}/datachannels/new", explain_body.new_channels),
-    Operation("PUT", f"{_SESSION}/datachannels/update", explain_body.update_channels),
-    Operation("PUT", f"{_SESSION}/datachannels/close", explain_body.close_channels),
-    Operation("POST", "apps/{app}/adapters/websocket/new", explain_body.new_adapters),
-    Operation("POST", "apps/{app}/adapters/websocket/close", explain_body.close_adapters),
-    Operation("POST", "turn/keys/{key}/credentials/generate-ice-servers", explain_body.credentials, may_be_empty=True),
-    Operation("POST", "turn/keys/{key}/credentials/generate", explain_body.credentials, may_be_empty=True),
+    Operation("POST", f"{_SESSION}/tracks/new", bodies.new_tracks),
+    Operation("PUT", f"{_SESSION}/tracks/update", bodies.update_tracks),
+    Operation("PUT", f"{_SESSION}/tracks/close", bodies.close_tracks),
+    Operation("PUT", f"{_SESSION}/renegotiate", bodies.renegotiate),
+    Operation("POST", f"{_SESSION}/datachannels/establish", bodies.establish_channels),
+    Operation("POST", f"{_SESSION}/datachannels/new", bodies.new_channels),
+    Operation("PUT", f"{_SESSION}/datachannels/update", bodies.update_channels),
+    Operation("PUT", f"{_SESSION}/datachannels/close", bodies.close_channels),
+    Operation("POST", "apps/{app}/adapters/websocket/new", bodies.new_adapters),
+    Operation("POST", "apps/{app}/adapters/websocket/close", bodies.close_adapters),
+    Operation("POST", "turn/keys/{key}/credentials/generate-ice-servers", bodies.credentials, may_be_empty=True),
+    Operation("POST", "turn/keys/{key}/credentials/generate", bodies.credentials, may_be_empty=True),
     Operation("POST", "turn/keys/{key}/credentials/{username}/revoke"),
 )

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from rtcctl.realtime.explain_sdp import Role, Section, explain_sdp, sections
-from rtcctl.realtime.fields import UNKNOWN_TO_THE_API, plain_name, right_spelling
-from rtcctl.realtime.finding import Finding, shown
+from rtcctl.realtime.explain.fields import UNKNOWN_TO_THE_API, plain_name, right_spelling
+from rtcctl.realtime.explain.finding import Finding, shown
+from rtcctl.realtime.explain.sdp import Role, Section, explain_sdp, sections
 
 Object = Mapping[str, Any]
 Findings = Iterator[Finding]
