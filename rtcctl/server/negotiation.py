@@ -84,9 +84,21 @@ class RemoteTransport:
     ice_pwd: str = field(repr=False)
     fingerprints: tuple[tuple[str, str], ...]
     setup: Setup
-    candidates: tuple[tuple[str, int], ...]
-    "Addresses and UDP ports, the best first."
+    candidates: tuple[Candidate, ...]
     is_ice_lite: bool
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Where an ICE-lite peer can be reached by UDP, the best first. Names (RFC 8839 §5.1) are not resolved."""
+        usable = []
+        for candidate in self.candidates:
+            if candidate.transport.lower() == "udp" and candidate.component == 1 and candidate.port:
+                try:
+                    ip_address(candidate.address)
+                except ValueError:
+                    continue
+                usable.append(candidate)
+        usable.sort(key=lambda candidate: -candidate.priority)
+        return tuple(dict.fromkeys((candidate.address, candidate.port) for candidate in usable))[:_CANDIDATES_MAX]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +189,7 @@ def remote_transport(description: SessionDescription, default_setup: Setup) -> R
         ice_pwd=section.ice_pwd,
         fingerprints=section.fingerprints,
         setup=setup,
-        candidates=_addresses(section.candidates),
+        candidates=section.candidates,
         is_ice_lite=description.is_ice_lite,
     )
 
@@ -235,20 +247,6 @@ def simulcast_rids(section: MediaSection) -> tuple[str, ...]:
     sent = {rid.rid for rid in section.rids if rid.direction == "send"}
     first = (alternatives[0].removeprefix("~") for alternatives in section.simulcast.send)
     return tuple(dict.fromkeys(rid for rid in first if rid in sent))[:_RIDS_MAX]
-
-
-def _addresses(candidates: Iterable[Candidate]) -> tuple[tuple[str, int], ...]:
-    """Where an ICE-lite peer can be reached by UDP. Names (RFC 8839 §5.1) are not resolved."""
-    usable = []
-    for candidate in candidates:
-        if candidate.transport.lower() == "udp" and candidate.component == 1 and candidate.port:
-            try:
-                ip_address(candidate.address)
-            except ValueError:
-                continue
-            usable.append(candidate)
-    usable.sort(key=lambda candidate: -candidate.priority)
-    return tuple(dict.fromkeys((candidate.address, candidate.port) for candidate in usable))[:_CANDIDATES_MAX]
 
 
 # --- what the SFU says

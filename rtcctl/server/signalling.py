@@ -245,7 +245,7 @@ class Signalling:
             ice_pwd=remote.ice_pwd,
             fingerprints=remote.fingerprints,
             setup=remote.setup,
-            candidates=remote.candidates,
+            candidates=remote.addresses() if self._is_third_party else (),
             is_ice_lite=remote.is_ice_lite,
             is_new_transport=self._tag not in (None, remote.mid),
         )

@@ -70,7 +70,7 @@ def test_where_a_peer_can_be_reached() -> None:
     answer = Sdp(media=(section("0", candidates=candidates),), is_ice_lite=True)
     remote = negotiation.remote_transport(answer, Setup.ACTPASS)
     assert remote
-    assert remote.candidates == (("2001:db8::1", 2000), ("192.0.2.1", 1000))
+    assert remote.addresses() == (("2001:db8::1", 2000), ("192.0.2.1", 1000))
     assert remote.is_ice_lite
 
 
