@@ -17,8 +17,9 @@ TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 PRINTABLE = re.compile(r"[!-~]+")
 _STREAM_ID = re.compile(r"~?[0-9A-Za-z_-]+")
-_LINE = re.compile(r"([a-z])=([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n")
-_TYPE = re.compile(r"[a-z]=")
+_CONTENT = r"([a-z])=([^\x00-\x08\x0a-\x1f\x7f]*)"
+_LINE = re.compile(_CONTENT + r"\r?\n")
+_CUT_LINE = re.compile(_CONTENT)
 
 
 class Direction(StrEnum):
@@ -153,21 +154,21 @@ class Simulcast:
 
 def split_lines(text: str) -> Iterator[tuple[str, str, int]]:
     """The type and the value of each line `x=…` of a text that ends in a line end, with the line's offset."""
-    end = 0
-    for line in _LINE.finditer(text):
-        if line.start() != end:
-            break
-        end = line.end()
-        yield line[1], line[2], line.start()
-    if end < len(text):
-        raise _malformed_line(text, end)
+    offset = 0
+    while offset < len(text):
+        # Not `finditer`, which goes on looking behind a line that is none: from each character to the end.
+        line = _LINE.match(text, offset)
+        if line is None:
+            raise _malformed_line(text, offset)
+        yield line[1], line[2], offset
+        offset = line.end()
 
 
 def _malformed_line(text: str, offset: int) -> ParseError:
-    if not _TYPE.match(text, offset):
+    cut = _CUT_LINE.match(text, offset)
+    if cut is None:
         return ParseError("a line of the form x=…", offset=offset)
-    at = next(at for at in range(offset, len(text)) if text[at] != "\t" and (text[at] < " " or text[at] == "\x7f"))
-    return ParseError("a line without control characters", offset=at)
+    return ParseError("a line without control characters", offset=cut.end())
 
 
 class Attributes:

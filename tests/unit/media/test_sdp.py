@@ -169,6 +169,15 @@ def test_malformed(text: str, expected: str) -> None:
     assert 0 <= caught.value.offset <= len(text)
 
 
+def test_a_long_line_that_does_not_end() -> None:
+    """What is wrong is found in one pass: half a megabyte of what could begin a line takes no longer than other text."""
+    prefix = "v=0\n" + "a=" * 250_000
+    with pytest.raises(ParseError) as caught:
+        SessionDescription.parse(f"{prefix}\0\n")
+    assert caught.value.expected == "a line without control characters"
+    assert caught.value.offset == len(prefix)
+
+
 def test_credentials_stay_out_of_repr() -> None:
     """The ICE password is not in the representation that a log might show."""
     section = SessionDescription.parse(vector("chromium-publish-audio")).media[0]
