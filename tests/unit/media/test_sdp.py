@@ -170,7 +170,7 @@ def test_malformed(text: str, expected: str) -> None:
 
 
 def test_a_long_line_that_does_not_end() -> None:
-    """What is wrong is found in one pass: half a megabyte of what could begin a line takes no longer than other text."""
+    """What is wrong is found in one pass, also where each character of half a megabyte could begin a line."""
     prefix = "v=0\n" + "a=" * 250_000
     with pytest.raises(ParseError) as caught:
         SessionDescription.parse(f"{prefix}\0\n")
