@@ -9,8 +9,8 @@ import typer
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command, typed
 from rtcctl.cli.run import Face, run
-from rtcctl.cli.units import Factor
 from rtcctl.realtime.development import DEVELOPMENT_PORT
+from rtcctl.units import Factor
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rtcctl.cli.units import SpellingError
+from rtcctl.units import SpellingError
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 "Opaque; what Cloudflare's own samples accept."

@@ -14,8 +14,8 @@ import typer
 
 from rtcctl.cli import names
 from rtcctl.cli.noun import CONTEXT
-from rtcctl.cli.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
 from rtcctl.errors import UsageError
+from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -19,8 +19,8 @@ from rtcctl.cli.options import (
     command,
 )
 from rtcctl.cli.run import Face, run
-from rtcctl.cli.units import Ratio, Seconds, SpellingError
 from rtcctl.errors import UsageError
+from rtcctl.units import Ratio, Seconds, SpellingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

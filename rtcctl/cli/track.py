@@ -24,8 +24,8 @@ from rtcctl.cli.options import (
     typed,
 )
 from rtcctl.cli.run import Face, run
-from rtcctl.cli.units import Hertz, Ratio, Seconds
 from rtcctl.errors import UsageError
+from rtcctl.units import Hertz, Ratio, Seconds
 
 app = noun("Publish, subscribe, list, close and wait for tracks.")
 

@@ -9,9 +9,9 @@ import typer
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, OutputFormat, Ttl, command
 from rtcctl.cli.run import Face, run
-from rtcctl.cli.units import Seconds
 from rtcctl.errors import UsageError
 from rtcctl.report.turn import Shape
+from rtcctl.units import Seconds
 
 if TYPE_CHECKING:
     from rtcctl.ops.env import Env

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from rtcctl.realtime.schema import (
     Wire,
 )
 from rtcctl.server import turn
+from rtcctl.server.faults.requests import Handler, RequestLog, meet, named_tracks, with_body
 from rtcctl.server.registry import App, Registry
 from rtcctl.server.session import Session, gone
 from rtcctl.web.answer import ERROR_HANDLERS, json_answer, log_item_errors
@@ -42,33 +44,69 @@ _CREDENTIALS = "/v1/turn/keys/{key_id}/credentials"
 
 
 class RealtimeApi:
-    """The handlers. `stun_url` is what the TURN endpoints name."""
+    """The handlers. `stun_url` is what the TURN endpoints name; `keep_bodies`: in the ledger of requests."""
 
-    def __init__(self, registry: Registry, stun_url: str) -> None:
+    def __init__(self, registry: Registry, stun_url: str, *, keep_bodies: bool = False) -> None:
         self._registry = registry
+        self._keep_bodies = keep_bodies
         self._stun_url = stun_url
         self._reading: set[asyncio.Timeout] = set()
 
     def asgi(self) -> ASGIApp:
         routes = [
-            Route("/v1/apps/{app_id}/sessions/new", self.new_session, methods=["POST"]),
-            Route(_SESSION, self.get_session, methods=["GET"]),
-            Route(f"{_SESSION}/tracks/new", self.new_tracks, methods=["POST"]),
-            Route(f"{_SESSION}/tracks/update", self.update_tracks, methods=["PUT"]),
-            Route(f"{_SESSION}/tracks/close", self.close_tracks, methods=["PUT"]),
-            Route(f"{_SESSION}/datachannels/establish", self.establish_data_channels, methods=["POST"]),
-            Route(f"{_SESSION}/datachannels/new", self.new_data_channels, methods=["POST"]),
-            Route(f"{_SESSION}/datachannels/update", self.update_data_channels, methods=["PUT"]),
-            Route(f"{_SESSION}/datachannels/close", self.close_data_channels, methods=["PUT"]),
-            Route(f"{_SESSION}/renegotiate", self.renegotiate, methods=["PUT"]),
-            Route(f"{_CREDENTIALS}/generate-ice-servers", self.generate_ice_servers, methods=["POST"]),
-            Route(f"{_CREDENTIALS}/generate", self.generate, methods=["POST"]),
-            Route(f"{_CREDENTIALS}/{{username}}/revoke", self.revoke, methods=["POST"]),
+            self._route("sessions/new", "/v1/apps/{app_id}/sessions/new", "POST", self.new_session),
+            self._route("sessions/get", _SESSION, "GET", self.get_session),
+            self._route("tracks/new", f"{_SESSION}/tracks/new", "POST", self.new_tracks),
+            self._route("tracks/update", f"{_SESSION}/tracks/update", "PUT", self.update_tracks),
+            self._route("tracks/close", f"{_SESSION}/tracks/close", "PUT", self.close_tracks),
+            self._route(
+                "datachannels/establish",
+                f"{_SESSION}/datachannels/establish",
+                "POST",
+                self.establish_data_channels,
+            ),
+            self._route("datachannels/new", f"{_SESSION}/datachannels/new", "POST", self.new_data_channels),
+            self._route("datachannels/update", f"{_SESSION}/datachannels/update", "PUT", self.update_data_channels),
+            self._route("datachannels/close", f"{_SESSION}/datachannels/close", "PUT", self.close_data_channels),
+            self._route("renegotiate", f"{_SESSION}/renegotiate", "PUT", self.renegotiate),
+            self._route(
+                "turn/generate-ice-servers",
+                f"{_CREDENTIALS}/generate-ice-servers",
+                "POST",
+                self.generate_ice_servers,
+            ),
+            self._route("turn/generate", f"{_CREDENTIALS}/generate", "POST", self.generate),
+            self._route("turn/revoke", f"{_CREDENTIALS}/{{username}}/revoke", "POST", self.revoke),
         ]
         app = Starlette(routes=routes, exception_handlers=dict(ERROR_HANDLERS))
         # A redirect to the same path with or without a slash would be an answer without JSON.
         app.router.redirect_slashes = False
-        return Cors(app)
+        return Cors(RequestLog(app, self._registry.faults.ledger, keep_bodies=self._keep_bodies))
+
+    def _route(self, operation: str, path: str, method: str, handler: Handler) -> Route:
+        """One operation of the API, where faults can meet its requests."""
+        faults = self._registry.faults
+
+        async def endpoint(request: Request) -> Response:
+            request.state.row.operation = operation
+            return await (self._faulty(operation, request, handler) if faults.has_api_faults else handler(request))
+
+        return Route(path, endpoint, methods=[method])
+
+    async def _faulty(self, operation: str, request: Request, handler: Handler) -> Response:
+        """Faults meet those alone who have the secret."""
+        parameters = request.path_params
+        authorization = request.headers.get("authorization", "")
+        app_id, session_id = parameters.get("app_id", ""), parameters.get("session_id", "")
+        if app_id:
+            self._registry.app(app_id, authorization)
+        else:
+            self._registry.turn_key(parameters["key_id"], authorization)
+        body = await self._body(request)
+        active = self._registry.faults.find(operation, app_id, session_id, named_tracks(body, session_id))
+        if active is None:
+            return await handler(with_body(request, body))
+        return await meet(active, request, body, handler, partial(self._registry.end_session, app_id))
 
     def close(self) -> None:
         """Answer the requests whose bodies are still on their way."""

@@ -100,6 +100,28 @@ class Connection(DtlsTransport):
             incoming.close()
         self._close_transport()
 
+    # What faults use
+
+    def track_to(self, ssrc: int) -> IncomingTrack | None:
+        """The track that is forwarded to the peer under this SSRC."""
+        sender = self._sender_with(ssrc)
+        return None if sender is None else sender.source
+
+    def track_from(self, ssrc: int, packet: bytes) -> IncomingTrack | None:
+        """The track that a packet of the peer belongs to, its payload encrypted or not; nothing is remembered."""
+        found = self._incoming.look_up(ssrc, packet)
+        return None if found is None else found[0].track
+
+    def is_rtx(self, packet: bytes, ssrc: int) -> bool:
+        """Whether a packet, of either way, carries another one again (RFC 4588)."""
+        if (sender := self._sender_with(ssrc)) is not None:
+            return ssrc == sender.rtx_ssrc
+        found = self._incoming.look_up(ssrc, packet)
+        return found is not None and found[1] == found[0].receive_rtx
+
+    def _sender_with(self, ssrc: int) -> OutgoingTrack | None:
+        return self._outgoing.get(ssrc) or next((t for t in self._outgoing.values() if t.rtx_ssrc == ssrc), None)
+
     # What tracks use
 
     @property

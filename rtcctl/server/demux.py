@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rtcctl.errors import ParseError
 from rtcctl.media.extensions import MID, REPAIRED_RID, RID
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.server.incoming import IncomingTrack
@@ -85,6 +86,17 @@ class Demultiplexer:
             return None
         self._bind(header.ssrc, layer, receive)
         return receive
+
+    def look_up(self, ssrc: int, packet: bytes) -> tuple[IncomingLayer, Receive] | None:
+        """Where a packet with this SSRC goes, or would go; nothing is remembered."""
+        if (layer := self._layers.get(ssrc)) is not None:
+            return layer, self.by_ssrc[ssrc]
+        try:
+            # How much of it is padding is inside what may be encrypted.
+            header = RtpHeader.parse(bytes((packet[0] & 0xDF,)) + packet[1:])
+        except ParseError:
+            return None
+        return self._by_extensions(header) or self._by_payload_type(header)
 
     def _bind(self, ssrc: int, layer: IncomingLayer, receive: Receive) -> None:
         self._layers[ssrc] = layer

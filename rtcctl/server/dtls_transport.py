@@ -53,6 +53,9 @@ from rtcctl.transport.udp import Address, ReceiveBuffer
 
 if TYPE_CHECKING:
     from rtcctl.server.endpoint import Endpoint
+    from rtcctl.server.faults.path import ImpairedPath
+    from rtcctl.transport.tap import Tap
+    from rtcctl.transport.udp import UdpSocket
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +99,10 @@ class DtlsTransport(ABC):
         "Monotonic seconds: the newest authenticated packet, or the start."
         self.may_begin_anew = False
         "The peer is about to replace its transport."
-        self.udp = endpoint.shared
-        "Of ours, the socket of the selected path."
+        self.impaired: ImpairedPath | None = None
+        "Where all packets go first, while media faults concern this session."
+        self.udp: UdpSocket | Tap = endpoint.shared
+        "Of ours, the socket of the selected path, or what stands for it."
         self.srtp_sender: Any = None
         self.name: Any = None
         "Of the peer's address, for the socket's batch; None while there is none."
@@ -198,6 +203,14 @@ class DtlsTransport(ABC):
             return False
         return self.state is ConnectionState.CONNECTED
 
+    def impair(self, path: ImpairedPath | None) -> None:
+        """All packets, both ways, go through `path` from now on; `None`: straight."""
+        before, self.impaired = self.impaired, path
+        if before is not None:
+            before.release_all()
+        if self._agent.selected is not None and self._name is not None:
+            self._use_address(self._agent.selected)
+
     def send_data(self, data: bytes) -> None:
         """Send a piece of application data; dropped while there is no association (SCTP sends again)."""
         if self._dtls is not None and self._srtp is not None and not self._dtls.is_closed:
@@ -210,6 +223,9 @@ class DtlsTransport(ABC):
 
     def _close_transport(self) -> None:
         """Say close_notify, and forget keys and addresses."""
+        if self.impaired is not None:
+            self.impaired.close()
+            self.impaired = None
         if self._dtls is not None:
             self._dtls.close()
             self._send_dtls()
@@ -315,7 +331,7 @@ class DtlsTransport(ABC):
             # Checks go to candidates, which name no socket of ours.
             path = to if len(to) > 2 else self._endpoint.path_to(to, self)
             if path is not None:
-                self._endpoint.send(data, path)
+                self._send(data, path)
         while (event := self._agent.next_event()) is not None:
             match event:
                 case AddressVerified(verified):
@@ -337,7 +353,8 @@ class DtlsTransport(ABC):
         if addr is None:
             self._name = self.name = None
         else:
-            self.udp = self._endpoint.socket_of(addr)
+            udp = self._endpoint.socket_of(addr)
+            self.udp = udp if self.impaired is None else self.impaired.socket(udp, addr[-1])
             self._name = self.udp.name_of(addr[:-1])
             self.name = self._name[0]
         self._renew_outgoing()
@@ -364,7 +381,14 @@ class DtlsTransport(ABC):
             addr = self._dtls_address
         if self._dtls is not None and addr is not None:
             for datagram in self._dtls.datagrams_to_send():
-                self._endpoint.send(datagram, addr)
+                self._send(datagram, addr)
+
+    def _send(self, data: bytes, path: Address) -> None:
+        """One datagram of STUN or DTLS."""
+        if self.impaired is not None:
+            self.impaired.send(data, path)
+        else:
+            self._endpoint.send(data, path)
 
     def _finish_handshake(self, now: float) -> None:
         assert self._dtls is not None

@@ -194,6 +194,39 @@ class Endpoint:
         for addr in addrs:
             self.unroute(addr, connection)
 
+    # What faults use (`faults/path.py`)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
+
+    def wallclock(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock() + self._clock_offset_s
+
+    def call_at(self, at: float, callback: Callable[[], None]) -> None:
+        """Call back at that time, not before."""
+        assert self._loop is not None
+        # uvloop rounds to the nearest millisecond.
+        self._loop.call_later(max(0.0, at - self._clock()) + 0.0005, callback)
+
+    def deliver(self, connection: DtlsTransport, data: bytes, path: Address) -> None:
+        """A datagram that came some time ago, for the connection that it was for then."""
+        now = self._clock()
+        try:
+            if data[0] < 4:
+                connection.receive_stun(Message.parse(data), path, now)
+            elif 128 <= data[0] <= 191:
+                self._buffer.view[: len(data)] = data
+                connection.receive_media(self._buffer, len(data), now)
+            elif 20 <= data[0] <= 63:
+                connection.receive_dtls(data, path, now)
+        except ParseError:
+            pass
+        except Exception as exc:  # noqa: BLE001 (the boundary between sessions)
+            self._fail(connection, exc)
+        self._flush()
+
     # The event loop
 
     def _listen(self, sockets: Iterable[UdpSocket]) -> tuple[int, ...]:
@@ -238,10 +271,16 @@ class Endpoint:
                     connection = None
                     message = Message.parse(view[:size])
                     connection = self._named(message)
-                    self._receive_stun(message, connection, (*addr, number), now)
+                    if connection is not None and connection.impaired is not None:
+                        connection.impaired.receive(bytes(view[:size]), (*addr, number), now)
+                    else:
+                        self._receive_stun(message, connection, (*addr, number), now)
                     continue
                 connection = by_addr.get(addr)
                 if connection is None:
+                    continue
+                if connection.impaired is not None:
+                    connection.impaired.receive(bytes(view[:size]), (*addr, number), now)
                     continue
                 if 128 <= first <= 191:
                     connection.receive_media(buffer, size, now)

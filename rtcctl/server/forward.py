@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rtcctl.media.feedback import CachedPacket
     from rtcctl.server.layer import IncomingLayer
     from rtcctl.server.outgoing import OutgoingTrack
+    from rtcctl.transport.tap import Tap
     from rtcctl.transport.udp import ReceiveBuffer, UdpSocket
 
 
@@ -48,7 +49,7 @@ class ForwardingGroup:
     def __init__(
         self,
         layer: IncomingLayer,
-        udp: UdpSocket,
+        udp: UdpSocket | Tap,
         header: HeaderTemplate,
         payload_types: Mapping[int, int],
         numbering: Numbering,
@@ -74,7 +75,7 @@ class ForwardingGroup:
 
     def fits(
         self,
-        udp: UdpSocket,
+        udp: UdpSocket | Tap,
         header: HeaderTemplate,
         payload_types: Mapping[int, int],
         offset: int,

@@ -40,6 +40,8 @@ class IncomingTrack:
         "Monotonic seconds."
         self.subscriptions: list[OutgoingTrack] = []
         self.is_closed = False
+        self.session_id = self.track_name = ""
+        "As which it is published, once it is."
         self._clock = clock
         self._waiters: list[asyncio.Future[None]] = []
         self._take(parameters)

@@ -6,15 +6,18 @@ import asyncio
 import hmac
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtcctl.server.faults.faults import Faults
+from rtcctl.server.faults.ledger import Ledger
 from rtcctl.server.session import Session, gone
 from rtcctl.web.refusal import Refusal
 
 if TYPE_CHECKING:
+    from rtcctl.server.connection import Connection
     from rtcctl.server.dtls_transport import DtlsTransport
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.limits import Limits
@@ -60,6 +63,7 @@ class Registry:
         self._apps = {app.app_id: app for app in apps}
         self._turn_keys = {key.key_id: key for key in turn_keys}
         self._clock = clock
+        self.faults = Faults(endpoint, self._connections, Ledger())
         endpoint.on_error = self._on_error
 
     def app(self, app_id: str, authorization: str) -> App:
@@ -80,8 +84,9 @@ class Registry:
 
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
+        session_id = secrets.token_hex(16)
         session = Session(
-            secrets.token_hex(16),
+            session_id,
             endpoint=self._endpoint,
             candidates=self._candidates,
             limits=self.limits,
@@ -89,6 +94,7 @@ class Registry:
             find=app.sessions.get,
             is_third_party=is_third_party,
             correlation_id=correlation_id,
+            on_open=lambda connection: self.faults.attach(connection, app.app_id, session_id),
         )
         app.sessions[session.session_id] = session
         return session
@@ -116,8 +122,22 @@ class Registry:
                     if session.is_gone:
                         del app.sessions[session.session_id]
 
+    def end_session(self, app_id: str, session_id: str) -> None:
+        """End a session now, as if its time were over; one that is not there is none."""
+        app = self._apps.get(app_id)
+        if app is not None and (session := app.sessions.pop(session_id, None)) is not None:
+            session.close()
+
+    def _connections(self) -> Iterator[tuple[Connection, str, str]]:
+        """All that there are, with the ids of their app and session."""
+        for app in self._apps.values():
+            for session in app.sessions.values():
+                if session.connection is not None and not session.is_gone:
+                    yield session.connection, app.app_id, session.session_id
+
     def close(self) -> None:
         """End all sessions; requests that are being held are answered."""
+        self.faults.close()
         for app in self._apps.values():
             for session in app.sessions.values():
                 session.close()

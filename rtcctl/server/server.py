@@ -8,20 +8,24 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from ipaddress import ip_address
 from typing import Protocol
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rtcctl.errors import UsageError
 from rtcctl.realtime import development
 from rtcctl.server import addresses, turn
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
+from rtcctl.server.faults.admin import Admin
+from rtcctl.server.faults.requests import ABORT
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
+from rtcctl.units import SpellingError
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +72,8 @@ class RealtimeServer:
         turn_keys: Iterable[TurnKey],
         announce: Sequence[str],
         limits: Limits,
+        keep_bodies: bool,
+        clock: Callable[[], float],
     ) -> None:
         self.app_id = credentials.app_id
         self.app_secret = credentials.app_secret
@@ -87,8 +93,11 @@ class RealtimeServer:
             apps=[App(credentials.app_id, credentials.app_secret), *apps],
             turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
             limits=limits,
-            clock=time.monotonic,
+            clock=clock,
         )
+        self.faults = self.registry.faults
+        self.ledger = self.faults.ledger
+        self._keep_bodies = keep_bodies
         self._closed = asyncio.Event()
 
     async def wait_closed(self) -> None:
@@ -109,13 +118,19 @@ class RealtimeServer:
         apps: Sequence[App] = (),
         turn_keys: Sequence[TurnKey] = (),
         limits: Limits | None = None,
+        faults: Sequence[str] = (),
+        keep_bodies: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
         `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
         of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
-        served besides those of `credentials`. Raises `UsageError` when a port is in use, an address is not ours, or a
-        development secret would be served beyond loopback.
+        served besides those of `credentials`. `faults` are set from the start (`faults/grammar.py`). `keep_bodies`: the
+        ledger has what requests and answers said, too. `clock` is that of the service's timers, in seconds.
+
+        Raises `UsageError` when a port is in use, an address is not ours, a fault is none, or a development secret
+        would be served beyond loopback.
         """
         credentials = credentials or DevelopmentCredentials()
         address = addresses.resolve(host, "--host")
@@ -138,20 +153,31 @@ class RealtimeServer:
                     turn_keys=turn_keys,
                     announce=announced,
                     limits=limits or Limits(),
+                    keep_bodies=keep_bodies,
+                    clock=clock,
                 )
+                server._set(faults)
                 async with server._serving(listener):
                     yield server
             finally:
                 await endpoint.close()
 
+    def _set(self, faults: Sequence[str]) -> None:
+        for text in faults:
+            try:
+                self.faults.set(text)
+            except SpellingError as error:
+                raise UsageError(f"--fault {text!r}: {error}.", hint="rtcctl fault set --help") from None
+
     @asynccontextmanager
     async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
-        api = RealtimeApi(self.registry, turn.stun_url(self.candidates[0][0], self._stun_port))
+        stun_url = turn.stun_url(self.candidates[0][0], self._stun_port)
+        api = RealtimeApi(self.registry, stun_url, keep_bodies=self._keep_bodies)
         http = _HttpServer(
             uvicorn.Config(
-                api.asgi(),
+                Admin(api.asgi(), self.faults, self.base_url),
                 loop="none",
-                http="httptools",
+                http=_HttpProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -184,6 +210,14 @@ class RealtimeServer:
             if len(group_of_errors.exceptions) == 1:
                 raise group_of_errors.exceptions[0] from None
             raise
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """uvicorn's, with one more extension in the scope: what breaks the connection (`faults/requests.py`)."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
 
 class _HttpServer(uvicorn.Server):

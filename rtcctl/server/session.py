@@ -92,6 +92,7 @@ class Session:
         find: Callable[[str], Session | None],
         is_third_party: bool = False,
         correlation_id: str | None = None,
+        on_open: Callable[[Connection], None] | None = None,
     ) -> None:
         self.session_id = session_id
         self.correlation_id = correlation_id
@@ -110,6 +111,7 @@ class Session:
             on_state=self._on_state,
             on_data_transport=self._on_data_transport,
             clock=clock,
+            on_open=on_open,
         )
         self._publishing = Publishing(session_id, self._signalling, clock)
         self._subscribing = Subscribing(

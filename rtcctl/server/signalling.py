@@ -51,6 +51,7 @@ class Signalling:
         on_state: Callable[[ConnectionState], None],
         on_data_transport: Callable[[int, int], None],
         clock: Callable[[], float],
+        on_open: Callable[[Connection], None] | None = None,
     ) -> None:
         self.connection: Connection | None = None
         "The transport; there is none before the first description."
@@ -66,6 +67,7 @@ class Signalling:
         self._on_state = on_state
         self._on_data_transport = on_data_transport
         self._clock = clock
+        self._on_open = on_open
         self._version = 0
         self._setup = Setup.PASSIVE
         "Our DTLS role; the first exchange fixes it (RFC 8842 §5.3)."
@@ -82,6 +84,8 @@ class Signalling:
         if self.connection is None:
             self.connection = self._endpoint.open(is_controlling=self._is_third_party)
             self.connection.on_state = self._on_state
+            if self._on_open is not None:
+                self._on_open(self.connection)
         return self.connection
 
     def by_mid(self, mid: str) -> Transceiver | None:

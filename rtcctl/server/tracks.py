@@ -38,6 +38,7 @@ class Publication:
     def start(self, incoming: IncomingTrack, now: float) -> None:
         """The client has agreed to send it."""
         self.incoming = incoming
+        incoming.session_id, incoming.track_name = self.session_id, self.track_name
         self.published_at = now
 
     def idle_s(self, now: float) -> float:

@@ -1,11 +1,10 @@
-"""Reported figures against a ledger of what was really done to the packets."""
+"""Reported figures against the ledger of what was really done to the packets."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,26 +18,35 @@ from rtcctl.ops.session import new_session
 from rtcctl.probe.peer import Peer, Receiver
 from rtcctl.probe.sources import ToneSource
 from rtcctl.realtime.profile import Profile
+from rtcctl.server.faults.ledger import PacketRow
 from rtcctl.server.server import RealtimeServer
-from tests.support.relay import Relay, relay
 
 
 @dataclass
 class Listening:
-    """A subscriber whose way down leads through a relay."""
+    """A subscriber to a tone."""
 
     env: Env
     peer: Peer
     receiver: Receiver
-    relay: Relay
+    server: RealtimeServer
+    session_id: str
+    publisher_session_id: str
+
+    def ledger(self, *, direction: str = "down") -> list[PacketRow]:
+        """What was done to the packets of the tone, on their way to the subscriber or from the publisher."""
+        session_id = self.session_id if direction == "down" else self.publisher_session_id
+        return [
+            row
+            for row in self.server.ledger.packets
+            if (row.session_id, row.direction, row.track) == (session_id, direction, "tone")
+        ]
 
 
 @asynccontextmanager
-async def listening(
-    folder: Path, *, hold_s: float = 0.0, drops: Callable[[int], bool] | None = None
-) -> AsyncIterator[Listening]:
-    """A tone, published straight to an embedded server and pulled through a relay."""
-    async with RealtimeServer.run("127.0.0.1", 0) as server:
+async def listening(folder: Path, *faults: str) -> AsyncIterator[Listening]:
+    """A tone, published to an embedded server with faults and pulled from it; a packet has arrived."""
+    async with RealtimeServer.run("127.0.0.1", 0, faults=faults) as server:
         profile = Profile(
             name="test",
             api_base=server.base_url,
@@ -52,46 +60,48 @@ async def listening(
                 env.client(deadline_s=30) as client,
                 media.open_peer(env) as publisher,
                 media.open_peer(env) as peer,
-                relay(("127.0.0.1", server.udp_port), hold_s=hold_s, drops=drops) as between,
             ):
                 publishing, pulling = await new_session(client, env), await new_session(client, env)
                 await media.publish(client, env, publisher, publishing, ToneSource(440.0), "tone")
-                _, mid, offer = await media.pull(client, env, pulling, publishing, "tone", wait_s=5)
-                await client.renegotiate(pulling, await peer.answer(between.through(offer)))
-                await media.wait_connected(peer, env, pulling)
-                receiver = peer.receiver(mid)
-                await receiver.wait_first_packet(5)
-                yield Listening(env, peer, receiver, between)
+                subscription = await media.subscribe(client, env, peer, pulling, publishing, "tone", wait_s=5)
+                await subscription.receiver.wait_first_packet(5)
+                yield Listening(env, peer, subscription.receiver, server, pulling, publishing)
+                assert server.registry.bugs == 0
         finally:
             env.journal.close()
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.2])
-async def test_loss_equals_the_ledger_exactly(tmp_path: Path, fraction: float):
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("loss", ["0%", "5%", "20%"])
+async def test_loss_equals_the_ledger_exactly(tmp_path: Path, loss: str, direction: str):
     """Over the counted range, from the first packet received to the last, every dropped packet is counted once."""
-    seeded = random.Random(7)
-    dropped = [seeded.random() < fraction for _ in range(2000)]
-    dropped[0] = False
-    async with listening(tmp_path, drops=dropped.__getitem__) as at:
+    # A loss of nothing has what passes written down.
+    other = "down" if direction == "up" else "up"
+    faults = f"loss={loss},seed=7,direction={direction}", f"loss=0%,direction={other}"
+    async with listening(tmp_path, *faults) as at:
         await asyncio.sleep(3)
         statistics = at.receiver.statistics(at.env.clock())
-        ledger = list(at.relay.ledger)
-    # The ledger may be ahead by packets that were dropped, or still on their way, after the last one received.
-    arrived = [index for index, entry in enumerate(ledger) if not entry.dropped][: statistics.packets_received]
-    counted = ledger[: arrived[-1] + 1]
+        ledger, forwarded = at.ledger(direction=direction), at.ledger()
+    # What is lost before the first that arrives is not counted; the ledger may be ahead by what came after the last.
+    arrived = [index for index, row in enumerate(ledger) if row.fate == "sent"]
+    first = arrived[0] if direction == "down" else arrived[-len(forwarded)]
+    assert {row.kind for row in ledger} == {"original"}
     assert statistics.packets_received > 100
-    assert statistics.packets_lost == sum(entry.dropped for entry in counted)
-    assert statistics.packets_received + statistics.packets_lost == len(counted)
-    assert statistics.fraction_lost == pytest.approx(statistics.packets_lost / len(counted))
-    numbers = [entry.sequence_number for entry in ledger]
+    assert (statistics.packets_lost > 0) == (loss != "0%")
+    counted = ledger[first:][: statistics.packets_received + statistics.packets_lost]
+    assert statistics.packets_lost == sum(row.fate == "dropped" for row in counted)
+    assert statistics.packets_received == sum(row.fate == "sent" for row in counted)
+    assert counted[-1].fate == "sent"
+    numbers = [row.sequence_number for row in ledger]
     assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(numbers))
 
 
 async def test_latency_shows_a_hold(tmp_path: Path):
-    """A relay that holds every packet for 50 ms is seen in the one-way latency, and not in the loss."""
-    async with listening(tmp_path, hold_s=0.05) as at:
+    """A fault that holds every packet for 50 ms is seen in the one-way latency, in the round trip, not in the loss."""
+    async with listening(tmp_path, "delay=50ms,direction=down") as at:
         await asyncio.sleep(2)
         statistics = at.receiver.statistics(at.env.clock())
+        held_ms = sorted(row.held_s * 1000 for row in at.ledger() if row.held_s is not None)
     assert statistics.latency_ms is not None
-    assert 49 < statistics.latency_ms.p50 < 90
+    assert statistics.latency_ms.p50 == pytest.approx(held_ms[len(held_ms) // 2], abs=3)
     assert statistics.packets_lost == 0

@@ -117,6 +117,8 @@ class FakeOutgoing:
 
 
 class FakeConnection:
+    impaired = None
+
     def __init__(self, clock: Clock, number: int, *, is_controlling: bool) -> None:
         self.ice_ufrag = f"ufrag{number}"
         self.ice_pwd = f"password{number}".ljust(24, "0")

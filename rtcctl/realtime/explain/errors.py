@@ -199,6 +199,11 @@ _BY_DESCRIPTION = (
 )
 
 
+def is_known_code(code: str) -> bool:
+    """Whether something is known of it; more may exist."""
+    return code in _BY_CODE
+
+
 def hint_for(status: int, code: str | None = None, subcode: str | None = None, description: str | None = None) -> str:
     """What `code` (or `subcode`, which is more precise) means with this HTTP status and what to do; `""` if unknown.
 

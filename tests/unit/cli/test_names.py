@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcctl.cli import names
-from rtcctl.cli.units import SpellingError
+from rtcctl.units import SpellingError
 
 
 @pytest.mark.parametrize(

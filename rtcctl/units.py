@@ -1,4 +1,4 @@
-"""What a person types where a number could be misread: durations, ratios, frequencies, with their units.
+"""What a person types where a number could be misread: durations, ratios, rates, frequencies, with their units.
 
 Each is a `float` that prints as it is typed, so a default in `--help` reads like an argument.
 """
@@ -6,12 +6,13 @@ Each is a `float` that prints as it is typed, so a default in `--help` reads lik
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import ClassVar, Self
 
 _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
 _DURATION = re.compile(_NUMBER + r"(ms|s|m|h)", re.ASCII)
 _RATIO = re.compile(_NUMBER + r"\s?%", re.ASCII)
 _FREQUENCY = re.compile(_NUMBER + r"\s?(k?hz)?", re.ASCII | re.IGNORECASE)
+_BIT_RATE = re.compile(_NUMBER + r"\s?(k|M|G)?(?:bps|bit/s)", re.ASCII)
 _BARE = re.compile(_NUMBER, re.ASCII)
 _PERCENTILE = re.compile(r"(p50|p95|p99)=(.*)", re.ASCII | re.DOTALL)
 
@@ -66,6 +67,31 @@ class Ratio(float):
 
     def __str__(self) -> str:
         return f"{_plain(self * 100)}%"
+
+
+class BitRate(float):
+    """Bits per second: `64kbps`, `2Mbps`."""
+
+    _FACTORS: ClassVar[dict[str | None, float]] = {None: 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `SpellingError`, for a number without a unit and for nothing at all too."""
+        match = _BIT_RATE.fullmatch(text)
+        if match is None:
+            if _BARE.fullmatch(text):
+                raise SpellingError(f"a bit rate needs its unit: {text}kbps or {text}Mbps")
+            raise SpellingError(f"{text!r} is not a bit rate; write for example 64kbps or 2Mbps")
+        rate = cls(float(match[1]) * cls._FACTORS[match[2]])
+        if rate <= 0:
+            raise SpellingError("a bit rate is above zero")
+        return rate
+
+    def __str__(self) -> str:
+        for prefix in ("G", "M", "k"):
+            if self >= self._FACTORS[prefix]:
+                return f"{_plain(self / self._FACTORS[prefix])}{prefix}bps"
+        return f"{_plain(self)}bps"
 
 
 class Hertz(float):

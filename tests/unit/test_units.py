@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.cli.units import Factor, Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+from rtcctl.units import Factor, Hertz, PercentileLimit, Ratio, Seconds, SpellingError
 
 PARSERS = (Seconds, Ratio, Hertz, Factor, PercentileLimit)
 

@@ -1,0 +1,106 @@
+"""The admin API: faults and the ledger of a running server, for this machine alone.
+
+It has no secret, so what protects it is where it can be reached from: a peer on loopback, a `Host` that is the server's
+own (a foreign name that resolves to loopback is an attack: DNS rebinding), an `Origin` that is the server's own or none
+(else any page of a browser on this machine could set faults), and no proxy in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from ipaddress import ip_address
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rtcctl.server.faults.faults import Faults
+from rtcctl.units import SpellingError
+from rtcctl.web.answer import ERROR_HANDLERS, error_answer, json_answer
+from rtcctl.web.body import read_body
+from rtcctl.web.refusal import Refusal
+
+PREFIX = "/rtcctl"
+_BODY_BYTES = 1 << 16
+_PROXY_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"cf-connecting-ip", b"via"})
+
+
+class Admin:
+    """An ASGI application that takes what is under `PREFIX` and gives the rest to `app`."""
+
+    def __init__(self, app: ASGIApp, faults: Faults, base_url: str) -> None:
+        self._app = app
+        self._faults = faults
+        scheme, _, rest = base_url.partition("://")
+        port = rest.partition("/")[0].rpartition(":")[2]
+        self._hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts)
+        routes = [
+            Route(f"{PREFIX}/faults", self._list, methods=["GET"]),
+            Route(f"{PREFIX}/faults", self._set, methods=["POST"]),
+            Route(f"{PREFIX}/faults", self._clear, methods=["DELETE"]),
+            Route(f"{PREFIX}/faults/{{fault_id:int}}", self._clear, methods=["DELETE"]),
+            Route(f"{PREFIX}/ledger", self._ledger, methods=["GET"]),
+        ]
+        self._admin = Starlette(routes=routes, exception_handlers=dict(ERROR_HANDLERS))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+            await self._app(scope, receive, send)
+        elif reason := self._refusal(scope):
+            await error_answer(403, "forbidden", reason)(scope, receive, send)
+        else:
+            await self._admin(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str:
+        """Why a request is refused; empty when it is not."""
+        try:
+            peer = ip_address((scope.get("client") or ("",))[0])
+        except ValueError:
+            return "The admin API answers peers on loopback only"
+        if not (getattr(peer, "ipv4_mapped", None) or peer).is_loopback:
+            return "The admin API answers peers on loopback only"
+        names = [name for name, _ in scope["headers"]]
+        headers = dict(scope["headers"])
+        if names.count(b"host") != 1 or headers[b"host"].decode("latin-1").lower() not in self._hosts:
+            return "The admin API answers to its own Host only"
+        if b"origin" in headers and headers[b"origin"].decode("latin-1").lower() not in self._origins:
+            return "The admin API answers to its own Origin only"
+        if _PROXY_HEADERS.intersection(names):
+            return "The admin API does not answer through a proxy"
+        return ""
+
+    async def _list(self, request: Request) -> Response:
+        return json_answer({"faults": [active.document() for active in self._faults.active]})
+
+    async def _set(self, request: Request) -> Response:
+
+        body = await read_body(request, _BODY_BYTES, asyncio.timeout(5))
+        try:
+            document = json.loads(body)
+            text = document["fault"]
+            if not isinstance(text, str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise Refusal(400, "decoding_error", 'Send {"fault": "tracks/new=425,times=3"}') from None
+        try:
+            return json_answer(self._faults.set(text).document(), 201)
+        except SpellingError as error:
+            raise Refusal(400, "invalid_fault", str(error)) from None
+
+    async def _clear(self, request: Request) -> Response:
+        fault_id: int | None = request.path_params.get("fault_id")
+        cleared = self._faults.clear(fault_id)
+        if fault_id is not None and not cleared:
+            raise Refusal(404, "not_found", f"There is no fault {fault_id}")
+        return json_answer({"faults": [active.document() for active in cleared]})
+
+    async def _ledger(self, request: Request) -> Response:
+        asked = request.query_params
+        return json_answer(
+            self._faults.ledger.document(app_id=asked.get("app", ""), session_id=asked.get("session", ""))
+        )

@@ -1,0 +1,132 @@
+"""The ledger: what was done to which packet, and what the API answered to whom.
+
+Packets are written down where a fault looks at them, dropped or not; everything is counted, and the newest rows are
+kept. Requests are written down always. Nothing here is a secret: no body, no SDP, no header but the user agent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+PACKETS_KEPT = 200_000
+"About an hour of one tone."
+REQUESTS_KEPT = 10_000
+
+
+@dataclass(slots=True)
+class PacketRow:
+    """One packet, at the place where faults are: between the network and the server's own sockets."""
+
+    at: float
+    "Wall clock, seconds: its arrival there."
+    app_id: str
+    session_id: str
+    direction: str
+    "`up` towards the server, `down` from it."
+    track: str
+    "Name of the track; empty for what belongs to none."
+    kind: str
+    "`original`, `retransmission` (the same packet again), `rtx` (RFC 4588), `rtcp`, `dtls` or `stun`."
+    ssrc: int | None
+    sequence_number: int | None
+    size_bytes: int
+    fate: str = "held"
+    "`held` (on its way still), `sent`, `dropped`, or `discarded`: held when its connection ended."
+    reason: str = ""
+    "`loss` or `rate` of what was dropped, `reorder` of what was overtaken, `dup` of what was sent twice."
+    held_s: float | None = None
+    "From its arrival to its departure, as it really was; None when there was none."
+
+
+@dataclass(slots=True)
+class RequestRow:
+    """One request to the API."""
+
+    at: float
+    "Wall clock, seconds."
+    client: str
+    "Address and port."
+    user_agent: str
+    method: str
+    path: str
+    operation: str = ""
+    app_id: str = ""
+    session_id: str = ""
+    "In the path; of `sessions/new`, the one that was made."
+    status: int | None = None
+    "None: there was no answer, yet or ever."
+    error_code: str = ""
+    item_codes: tuple[str, ...] = ()
+    "Of the items that failed inside the answer."
+    fault: str = ""
+    "The one that met it."
+    turn_ttl_s: float | None = None
+    "Of the credentials that were asked for, as granted."
+    duration_ms: float | None = None
+    body: bytes = field(default=b"", repr=False)
+    "What was sent and answered, for those who hold the server in their hands; never written out."
+    answer: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Filled by the server, read by whoever is allowed to see its faults."""
+
+    packets: deque[PacketRow] = field(default_factory=lambda: deque(maxlen=PACKETS_KEPT))
+    requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    packets_seen: int = 0
+    requests_seen: int = 0
+
+    def packet(self, row: PacketRow) -> PacketRow:
+        """Write a packet down."""
+        self.packets.append(row)
+        self.packets_seen += 1
+        return row
+
+    def request(self, row: RequestRow) -> RequestRow:
+        """Write a request down."""
+        self.requests.append(row)
+        self.requests_seen += 1
+        return row
+
+    def document(self, *, app_id: str = "", session_id: str = "") -> dict[str, Any]:
+        """All of it as JSON, or what concerns an app or a session. `…_forgotten`: older rows that are not kept."""
+
+        def concerns(row: PacketRow | RequestRow) -> bool:
+            return app_id in ("", row.app_id) and session_id in ("", row.session_id)
+
+        packets = [row for row in self.packets if concerns(row)]
+        return {
+            "schema": "rtcctl.ledger/1",
+            "packets_forgotten": self.packets_seen - len(self.packets),
+            "requests_forgotten": self.requests_seen - len(self.requests),
+            "streams": _streams(packets),
+            "packets": [{name: getattr(row, name) for name in PacketRow.__slots__} for row in packets],
+            "requests": [
+                {name: getattr(row, name) for name in RequestRow.__slots__ if name not in ("body", "answer")}
+                for row in self.requests
+                if concerns(row)
+            ],
+        }
+
+
+def _streams(packets: list[PacketRow]) -> list[dict[str, Any]]:
+    """The rows of each stream added up."""
+    found: dict[tuple[Any, ...], Counter[str]] = {}
+    for row in packets:
+        if row.ssrc is not None and row.sequence_number is not None:
+            key = (row.app_id, row.session_id, row.direction, row.track, row.ssrc)
+            counts = found.setdefault(key, Counter())
+            counts[f"{row.kind} {row.fate}"] += 1
+    return [
+        {
+            **dict(zip(("app_id", "session_id", "direction", "track", "ssrc"), key, strict=True)),
+            "originals": sum(n for name, n in counts.items() if name.startswith("original")),
+            "originals_dropped": counts["original dropped"],
+            "retransmissions": sum(n for name, n in counts.items() if name.startswith(("retransmission", "rtx"))),
+            "retransmissions_dropped": counts["retransmission dropped"] + counts["rtx dropped"],
+        }
+        for key, counts in found.items()
+    ]

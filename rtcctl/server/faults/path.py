@@ -1,0 +1,239 @@
+"""The path between one peer and the server while media faults concern it: packets are dropped, held, doubled.
+
+Theory of operation
+-------------------
+The faults stand between the network and the server's sockets: what is lost on the way up was never decrypted, what is
+lost on the way down was encrypted and counted as sent. RTP and RTCP meet everything that a fault says. STUN and DTLS
+are held as media is, so that round trips are those of one network, but never dropped: sessions can always be set up.
+A fault of one track concerns the RTP of that track, and nothing else.
+
+Several faults are one behind the other, in the order in which they were set.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from rtcctl.media.impair import DelayLine, Impairer
+from rtcctl.server.faults.grammar import MediaFault
+from rtcctl.server.faults.ledger import Ledger, PacketRow
+from rtcctl.transport.tap import Tap
+
+if TYPE_CHECKING:
+    from rtcctl.server.connection import Connection
+    from rtcctl.server.endpoint import Endpoint
+    from rtcctl.transport.udp import Address, UdpSocket
+
+_REMEMBERED = 4096
+"Numbers of each stream, to tell a retransmission from a packet that is late."
+
+
+@dataclass(slots=True)
+class _Held:
+    data: bytes
+    path: Address
+    row: PacketRow
+    arrived_at: float
+    is_up: bool
+
+
+class _Seen:
+    """The numbers that a stream has used lately."""
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque(maxlen=_REMEMBERED)
+        self._numbers: set[int] = set()
+
+    def has(self, number: int) -> bool:
+        """Whether it was there before; it is from now on."""
+        if number in self._numbers:
+            return True
+        if len(self._order) == _REMEMBERED:
+            self._numbers.discard(self._order[0])
+        self._order.append(number)
+        self._numbers.add(number)
+        return False
+
+
+class ImpairedPath:
+    """See the theory of operation. `faults` concern the session of `connection`; there is at least one."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        connection: Connection,
+        faults: Sequence[MediaFault],
+        ledger: Ledger,
+        *,
+        app_id: str,
+        session_id: str,
+        random: Random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._connection = connection
+        self._ledger = ledger
+        self._app_id = app_id
+        self._session_id = session_id
+        self._random = random
+        self._impairers: dict[str, list[tuple[MediaFault, Impairer]]] = {}
+        self._lines = {"up": DelayLine[_Held](), "down": DelayLine[_Held]()}
+        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._taps: dict[int, Tap] = {}
+        self._due: float | None = None
+        "When the timer that is set fires."
+        self.set(faults)
+
+    def set(self, faults: Sequence[MediaFault]) -> None:
+        """These from now on. Those that were there go on where they are; what is held keeps its time."""
+        known = {(id(fault), way): impairer for way, pairs in self._impairers.items() for fault, impairer in pairs}
+        self._impairers = {
+            way: [
+                (fault, known.get((id(fault), way)) or self._impairer(fault))
+                for fault in faults
+                if way in fault.directions
+            ]
+            for way in ("up", "down")
+        }
+
+    def _impairer(self, fault: MediaFault) -> Impairer:
+        seed = fault.impairment.seed
+        return Impairer(fault.impairment, Random(self._random.getrandbits(64) if seed is None else seed).random)
+
+    # What the connection uses
+
+    def socket(self, udp: UdpSocket, number: int) -> Tap:
+        """What stands for one of the server's sockets, which has that number."""
+        tap = self._taps.get(number)
+        if tap is None:
+            tap = self._taps[number] = Tap(udp, lambda data, addr: self._take(data, (*addr, number), is_up=False))
+        return tap
+
+    def send(self, data: bytes, path: Address) -> None:
+        """A datagram of STUN or DTLS, on its way down."""
+        self._take(data, path, is_up=False)
+
+    def receive(self, data: bytes, path: Address, now: float) -> None:
+        """Any datagram, on its way up."""
+        self._take(data, path, is_up=True, now=now)
+
+    def release_all(self) -> None:
+        """No fault concerns this path any more: what is held goes on at once."""
+        for line in self._lines.values():
+            for held in line.clear():
+                self._pass_on(held)
+
+    def close(self) -> None:
+        """The connection has ended: what is held belongs to nobody."""
+        for line in self._lines.values():
+            for held in line.clear():
+                held.row.fate = "discarded"
+
+    # The way of a packet
+
+    def _take(self, data: bytes, path: Address, *, is_up: bool, now: float | None = None) -> None:
+        way = "up" if is_up else "down"
+        now = self._endpoint.now() if now is None else now
+        kind = _kind(data)
+        row = self._row(data, kind, way)
+        faults = self._impairers[way]
+        if any(fault.concerned.track for fault, _ in faults):
+            publisher, name = (None, None) if kind != "rtp" else self._track(data, way)
+            faults = [
+                pair
+                for pair in faults
+                if not pair[0].concerned.track
+                or (name is not None and publisher is not None and pair[0].concerned.includes_track(publisher, name))
+            ]
+        if not faults:
+            self._pass_on(_Held(data, path, row, now, is_up))
+            return
+        releases: tuple[float, ...] = (now,)
+        reasons = []
+        for _, impairer in faults:
+            after: tuple[float, ...] = ()
+            for release in releases:
+                fate = impairer.decide(len(data), release, may_drop=kind in ("rtp", "rtcp"))
+                after += fate.releases
+                if fate.reason:
+                    reasons.append(fate.reason)
+            releases = after
+        row.reason = "+".join(dict.fromkeys(reasons))
+        self._ledger.packet(row)
+        if not releases:
+            row.fate = "dropped"
+            return
+        for release in releases:
+            held = _Held(data, path, row, now, is_up)
+            if release <= now and not len(self._lines[way]):
+                self._pass_on(held)
+            else:
+                self._lines[way].push(release, held)
+        self._arm()
+
+    def _arm(self) -> None:
+        due = min((at for line in self._lines.values() if (at := line.get_timer()) is not None), default=None)
+        if due is not None and (self._due is None or due < self._due):
+            self._due = due
+            self._endpoint.call_at(due, self._release)
+
+    def _release(self) -> None:
+        """Let go what has been held long enough."""
+        self._due = None
+        for line in self._lines.values():
+            while (held := line.pop(self._endpoint.now())) is not None:
+                self._pass_on(held)
+        self._arm()
+
+    def _pass_on(self, held: _Held) -> None:
+        row = held.row
+        if row.fate != "sent":
+            row.fate = "sent"
+            row.held_s = max(0.0, self._endpoint.now() - held.arrived_at)
+        if held.is_up:
+            self._endpoint.deliver(self._connection, held.data, held.path)
+        else:
+            self._endpoint.send(held.data, held.path)
+
+    # What a packet is
+
+    def _row(self, data: bytes, kind: str, way: str) -> PacketRow:
+        ssrc = sequence_number = None
+        track = ""
+        if kind == "rtp":
+            ssrc, sequence_number = int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big")
+            track = self._track(data, way)[1] or ""
+            seen = self._seen.setdefault((way, ssrc), _Seen())
+            is_again = seen.has(sequence_number)
+            kind = "rtx" if self._connection.is_rtx(data, ssrc) else "retransmission" if is_again else "original"
+        elif kind == "rtcp" and len(data) >= 8:
+            ssrc = int.from_bytes(data[4:8], "big")
+        return PacketRow(
+            at=self._endpoint.wallclock(),
+            app_id=self._app_id,
+            session_id=self._session_id,
+            direction=way,
+            track=track,
+            kind=kind,
+            ssrc=ssrc,
+            sequence_number=sequence_number,
+            size_bytes=len(data),
+        )
+
+    def _track(self, data: bytes, way: str) -> tuple[str | None, str | None]:
+        """Session of the publisher, and name; None for a packet of no track."""
+        ssrc = int.from_bytes(data[8:12], "big")
+        track = self._connection.track_to(ssrc) if way == "down" else self._connection.track_from(ssrc, data)
+        return (None, None) if track is None else (track.session_id, track.track_name)
+
+
+def _kind(data: bytes) -> str:
+    """By the first bytes (RFC 7983 §7, RFC 5761 §4)."""
+    if data[0] < 4:
+        return "stun"
+    if data[0] < 128 or len(data) < 12:
+        return "dtls"
+    return "rtcp" if 192 <= data[1] <= 223 else "rtp"
