@@ -100,6 +100,10 @@ class RealtimeServer:
         self._keep_bodies = keep_bodies
         self._closed = asyncio.Event()
 
+    async def advance(self, seconds: float) -> None:
+        """Let so much of the service's time pass at once; who is connected and sends is taken to have gone on."""
+        await self.registry.advance(seconds)
+
     async def wait_closed(self) -> None:
         """Until the server has ended."""
         await self._closed.wait()
