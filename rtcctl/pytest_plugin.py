@@ -27,11 +27,9 @@ def realtime_server_options() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def _rtcctl_server(realtime_server_options: Mapping[str, Any]) -> Iterator[Realtime]:
     """One server for all tests of this process, started for the first that wants it."""
-    try:
-        from rtcctl.errors import UsageError
-        from rtcctl.testing import realtime_server
-    except ImportError as error:
-        pytest.fail(f"{error.name} is not installed: pip install 'rtcctl[probe]'", pytrace=False)
+    from rtcctl.errors import UsageError
+    from rtcctl.testing import realtime_server
+
     try:
         with realtime_server(**realtime_server_options) as server:
             yield server

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcctl.realtime.explain.errors import hint_for
 from rtcctl.realtime.explain.finding import Finding
 from rtcctl.realtime.explain.request import explain_request
-from rtcctl.server.faults.ledger import RequestRow
-from rtcctl.server.faults.requests import BODY_KEPT
+
+if TYPE_CHECKING:
+    from rtcctl.server.faults.ledger import RequestRow
 
 SHOWN = 50
 "Calls in a text: the newest."
@@ -86,6 +87,8 @@ def _decoded(data: bytes) -> Any:
 
 
 def _findings(row: RequestRow, answer: Any) -> Iterable[Finding]:
+    from rtcctl.server.faults.requests import BODY_KEPT
+
     # What was cut off here is not what was sent.
     found = explain_request(row.method, row.path, row.body) if len(row.body) < BODY_KEPT else []
     if row.status is None or row.fault:

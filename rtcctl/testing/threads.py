@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ class LoopThread:
         if self._loop is None or self._loop.is_closed():
             work.close()
             raise RuntimeError("The Realtime of this test has been closed.")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        # In a context of its own: the caller's may say that it runs under trio.
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Its result; an interruption of this thread ends it as well."""
