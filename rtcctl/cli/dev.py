@@ -57,6 +57,14 @@ def dev(
         Path | None,
         typer.Option("--apps", metavar="FILE", help="TOML file of several apps, readable by you alone."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="FAULT", help="As rtcctl fault set takes it; repeatable.", show_default=False),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", metavar="FILE", help="Write the ledger there at the end, as JSON."),
+    ] = None,
     time_scale: Annotated[
         Factor,
         typer.Option(
@@ -98,6 +106,8 @@ def dev(
         media_hosts=tuple(media_host or ()),
         announce=tuple(announce or ()),
         time_scale=time_scale,
+        faults=tuple(fault or ()),
+        ledger=ledger,
         discoverable=discoverable,
     )
     face = Face(name="dev", announce=(ServerReady,), is_daemon=True, needs_profile=False)

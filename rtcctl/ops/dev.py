@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
 from rtcctl.results.dev import Dev, ServedApp, ServerReady
+
+if TYPE_CHECKING:
+    from rtcctl.server.faults.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,10 @@ class DevRequest:
     media_hosts: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     time_scale: float = 1.0
+    faults: tuple[str, ...] = ()
+    "Set from the start (`server/faults/grammar.py`)."
+    ledger: Path | None = None
+    "Where the ledger is written when the server ends."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
 
@@ -97,6 +108,23 @@ def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str
         ("RTCCTL_TURN_KEY_ID", credentials.turn_key_id),
         ("RTCCTL_TURN_KEY_TOKEN", turn_key_token),
     )
+
+
+@contextmanager
+def _ledger(path: Path | None, ledger: Ledger) -> Iterator[None]:
+    """Write the ledger when the body ends. That it can be written is found out at the start."""
+    if path is None:
+        yield
+        return
+    try:
+        with path.open("x" if not path.exists() else "r+", encoding="utf-8"):
+            pass
+    except OSError as exc:
+        raise UsageError(f"--ledger {path} cannot be written: {exc.strerror}.") from exc
+    try:
+        yield
+    finally:
+        path.write_text(json.dumps(ledger.document()) + "\n", "utf-8")
 
 
 async def dev(request: DevRequest, env: Env) -> Dev:
@@ -117,6 +145,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
         apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
         turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
         limits=Limits().scaled(request.time_scale),
+        faults=request.faults,
     ) as server:
         started = env.clock()
         first = ServedApp(credentials.app_id, credentials.app_name)
@@ -140,7 +169,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
         # (a quarter of what setting up a session costs).
         gc.collect()
         gc.freeze()
-        with request.discoverable(ready):
+        with _ledger(request.ledger, server.ledger), request.discoverable(ready):
             env.emit(ready)
             with env.keeping(lambda: Dev(base_url=server.base_url, served_s=env.clock() - started)):
                 await server.wait_closed()

@@ -173,16 +173,16 @@ class HttpApi:
         url: str,
         body: Any = None,
         *,
-        secret: SecretKind,
+        secret: SecretKind | None,
         read_timeout_s: float = READ_TIMEOUT_S,
         item_failures: int | None = None,
     ) -> ApiAnswer:
-        """Send until there is an answer that is one. `body` `None` sends no body at all.
+        """Send until there is an answer that is one. `body` `None` sends no body at all, `secret` `None` no secret.
 
         `item_failures`: a status whose body is an answer nevertheless when it has items (503 of the adapters, §2.11).
         Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`.
         """
-        headers = {"Authorization": f"Bearer {self._usable_secret(secret)}"}
+        headers = {} if secret is None else {"Authorization": f"Bearer {self._usable_secret(secret)}"}
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -316,7 +316,9 @@ class HttpApi:
             after_s=self._deadline_s,
         )
 
-    def _judge(self, response: _Response, request: str, secret: SecretKind, item_failures: int | None) -> ApiAnswer:
+    def _judge(
+        self, response: _Response, request: str, secret: SecretKind | None, item_failures: int | None
+    ) -> ApiAnswer:
         """The answer, or the error it is. A 2xx with an `errorCode` at the top is a failure."""
         status, ray = response.status, response.headers.get("cf-ray")
         body, is_json = _decoded(response.content)
@@ -335,7 +337,7 @@ class HttpApi:
         subcode = presentable(subcode, secrets) if subcode else None
         message = f"{request}: {status}" + (f" {code}" if code else "") + (f": {said}" if said else "")
         if status in (401, 403):
-            hint = self._auth_hint(secret) or hint_for(status, code)
+            hint = (self._auth_hint(secret) if secret is not None else "") or hint_for(status, code)
             raise AuthError(message, hint=hint, status=status, code=code, ray=ray)
         if not is_json and 200 <= status < 300:
             message = f"{request}: the answer ({status}) is no JSON: {said}"
