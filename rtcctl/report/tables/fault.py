@@ -81,14 +81,14 @@ def _requests(result: FaultLedger) -> list[Line]:
         (
             figures.moment(row["at"]),
             row["client"],
-            row["method"],
-            row["path"].removeprefix("/v1"),
+            row["session_id"] or UNKNOWN,
+            row["operation"] or f"{row['method']} {row['path']}",
             str(row["status"] or UNKNOWN),
             row["error_code"] or " ".join(row["item_codes"]),
             row["fault"],
         )
         for row in shown
     ]
-    lines = grid(("at", "from", "", "path", "status", "error", "fault"), rows)
+    lines = grid(("at", "from", "session", "operation", "status", "error", "fault"), rows)
     left_out = len(result.requests) - len(shown)
     return [*lines, line(Styled(f"and {left_out:,} before them", "dim"))] if left_out else lines
