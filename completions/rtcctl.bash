@@ -59,6 +59,11 @@ _rtcctl() {
     case "$path ${COMP_WORDS[i]}" in
       ' smoke'|\
       ' dev'|\
+      ' fault'|\
+      ' fault set'|\
+      ' fault list'|\
+      ' fault clear'|\
+      ' fault ledger'|\
       ' session'|\
       ' session create'|\
       ' session get'|\
@@ -108,7 +113,10 @@ _rtcctl() {
     --media-host) __rtcctl_values none; return ;;
     --announce) __rtcctl_values none; return ;;
     --apps) __rtcctl_values files; return ;;
+    --fault) __rtcctl_values none; return ;;
+    --ledger) __rtcctl_values files; return ;;
     --time-scale) __rtcctl_values none; return ;;
+    --session) __rtcctl_values ids; return ;;
     --correlation-id) __rtcctl_values none; return ;;
     --name) __rtcctl_values none; return ;;
     --tone) __rtcctl_values none; return ;;
@@ -127,7 +135,7 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev session track turn stats api config completion
+        __rtcctl_words smoke dev fault session track turn stats api config completion
       fi
       ;;
     ' smoke')
@@ -137,7 +145,34 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --time-scale --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words set list clear ledger
+      fi
+      ;;
+    ' fault set')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault clear')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault ledger')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --session --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session')

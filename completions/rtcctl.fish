@@ -45,7 +45,7 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
@@ -89,8 +89,14 @@ function __rtcctl
             set values none
         case --apps
             set values files
+        case --fault
+            set values none
+        case --ledger
+            set values files
         case --time-scale
             set values none
+        case --session
+            set values ids
         case --correlation-id
             set values none
         case --name
@@ -130,7 +136,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
             end
         case ' smoke'
             if string match -q -- '-*' $current
@@ -138,7 +144,29 @@ function __rtcctl
             end
         case ' dev'
             if string match -q -- '-*' $current
-                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--fault'\t'As rtcctl fault set takes it; repeatable' '--ledger'\t'Write the ledger there at the end, as JSON' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'set'\t'Add faults to the running server' 'list'\t'List the faults that are set, and how many requests each has met' 'clear'\t'Remove faults: all, or those with these ids' 'ledger'\t'Show what was done to which packet, and what the API answered to whom'
+            end
+        case ' fault set'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault clear'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault ledger'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--session'\t'Of one session' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' session'
             if string match -q -- '-*' $current

@@ -40,11 +40,11 @@ def cut(home: Home, one: Participant, mid: str, way: str) -> dict[str, Any]:
 def test_lost_audio_is_counted_exactly(home: Home, chromium: OpenPage):
     """`packetsLost` is what never came, of all numbers between the first that came and the last: neither the original
     nor what Chromium asked for again."""
-    with home.dev("--fault", "loss=30%,direction=down,track=mic,seed=7") as server, call(server) as join:
+    with home.dev("--fault", "loss=60%,direction=down,track=mic,seed=7") as server, call(server) as join:
         alice, bob = join(chromium), join(chromium)
         alice.publish(microphone())
         (mid,) = bob.pull(alice, "mic")
-        bob.received(mid, 100)
+        bob.received(mid, 60)
         report = cut(home, bob, mid, "down")
         ledger = [row for row in rows(home, bob.session_id) if row["track"] == "mic"]
         originals = [row for row in ledger if row["kind"] == "original"]
