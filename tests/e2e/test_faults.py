@@ -275,6 +275,21 @@ def test_bad_faults_are_2_and_named(home: Home):
         assert home.run("fault", "list", "--output", "json").document["faults"] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--fault", "loss=5"), "--fault 'loss=5': loss: a ratio needs its unit: 5%"),
+        (("--ledger", "none/ledger.json"), "--ledger none/ledger.json cannot be written: No such file or directory"),
+        (("--ledger", "."), "--ledger . cannot be written: Is a directory"),
+    ],
+)
+def test_a_server_that_cannot_do_it_does_not_start(home: Home, arguments: tuple[str, ...], said: str):
+    """Exit 2, and a line that says why, before anything is served."""
+    done = home.run("dev", "--port", "0", *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
 def test_faults_are_of_an_embedded_server(home: Home):
     """Another profile is refused before anything is sent; a server of something else is recognised."""
     elsewhere = {
