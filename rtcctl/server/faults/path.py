@@ -133,9 +133,13 @@ class ImpairedPath:
         self._arm()
 
     def close(self) -> None:
-        """The connection has ended: what is held belongs to nobody."""
-        for line in self._lines.values():
-            for held in line.clear():
+        """The connection has ended: what is held belongs to nobody, but for what DTLS has said to the peer before it
+        says goodbye, which is not understood without it.
+        """
+        for held in (*self._lines["up"].clear(), *self._lines["down"].clear()):
+            if held.row.kind == "dtls" and not held.is_up:
+                self._pass_on(held)
+            else:
                 self._discard(held)
         self._arm()
 

@@ -269,6 +269,17 @@ def test_close() -> None:
     assert impaired.endpoint.pending == []
 
 
+def test_goodbyes_are_understood() -> None:
+    """What DTLS said last goes before its close_notify, or the peer, without keys yet, could not read that."""
+    impaired = Impaired("delay=40ms")
+    impaired.down(DTLS, rtp(1), STUN, DTLS + b"2")
+    impaired.up(DTLS)
+    impaired.path.close()
+    assert impaired.endpoint.passed == [(100.0, "down", DTLS), (100.0, "down", DTLS + b"2")]
+    assert [row.fate for row in impaired.rows] == ["sent", "discarded", "discarded", "sent", "discarded"]
+    assert impaired.endpoint.pending == []
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
