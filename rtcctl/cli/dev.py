@@ -10,7 +10,6 @@ from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command, typed
 from rtcctl.cli.run import Face, run
 from rtcctl.cli.units import Factor
-from rtcctl.realtime.development import DEVELOPMENT_PORT
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -25,10 +24,24 @@ app = noun("Run an embedded Realtime server until interrupted.", has_verbs=False
 @command(app, profile=False)
 def dev(
     common: Common,
+    command_line: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]...", help="After --: run this against the server, then stop.", show_default=False
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="HTTP port; 0 takes any free one.")
-    ] = DEVELOPMENT_PORT,
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken.",
+            show_default=False,
+        ),
+    ] = None,
     udp_port: Annotated[
         int | None,
         typer.Option(
@@ -70,6 +83,7 @@ def dev(
     """Run an embedded Realtime server until interrupted.
 
     Its credentials are fixed and public on loopback; elsewhere they are made once and kept, or RTCCTL_DEV_SECRET.
+    With -- COMMAND, it runs the command with variables that point at the server, and ends with its exit status.
     """
     from rtcctl import config
     from rtcctl.cli.dev_credentials import credentials_for, credentials_of
@@ -90,6 +104,19 @@ def dev(
             state_dir, ready, app_secret=credentials.app_secret, turn_key_token=credentials.turn_key_token
         )
 
+    async def around(ready: "ServerReady") -> int:
+        from rtcctl.cli.around import run_command
+        from rtcctl.config import environment
+
+        settings = {
+            "api_base": ready.base_url,
+            "app_id": credentials.app_id,
+            "app_secret": credentials.app_secret,
+            "turn_key_id": credentials.turn_key_id,
+            "turn_key_token": credentials.turn_key_token,
+        }
+        return await run_command(command_line or (), {**os.environ, **environment.for_command(settings)})
+
     request = DevRequest(
         credentials,
         host=host,
@@ -99,8 +126,15 @@ def dev(
         announce=tuple(announce or ()),
         time_scale=time_scale,
         discoverable=discoverable,
+        around=around if command_line else None,
     )
-    face = Face(name="dev", announce=(ServerReady,), is_daemon=True, needs_profile=False)
+    face = Face(
+        name="dev",
+        announce=(ServerReady,),
+        is_daemon=not command_line,
+        needs_profile=False,
+        around=command_line or (),
+    )
     return run(_dev, request, common, face)
 
 

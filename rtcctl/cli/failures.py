@@ -96,6 +96,9 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether the command line asks for JSON; looked up by hand, since it may be what could not be parsed."""
     for index, argument in enumerate(arguments):
+        if argument == "--":
+            # What follows is a command's own.
+            return False
         name, _, value = argument.partition("=")
         if name in ("--output", "-o"):
             following = arguments[index + 1] if index + 1 < len(arguments) else ""

@@ -119,7 +119,14 @@ def _from_environment(environ: Mapping[str, str], origin: str) -> Resolution:
             hint="Set RTCCTL_APP_ID and RTCCTL_APP_SECRET.",
         )
     settings = {setting: (values[name], f"environment {name}") for setting, name in used.items()}
-    ignored = tuple(name for name in values if name not in used.values())
+    # What says the same under another tool's name is not lost.
+    same = {
+        name
+        for family in (*environment.APP, *environment.TURN, *environment.ACCOUNT)
+        for setting, name in family.variables.items()
+        if setting in settings and values.get(name) == settings[setting][0]
+    }
+    ignored = tuple(name for name in values if name not in same)
     return _resolution(ENV, origin, settings, ignored)
 
 

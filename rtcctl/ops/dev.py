@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
+from rtcctl.realtime.development import DEVELOPMENT_PORT
 from rtcctl.results.dev import Dev, ServedApp, ServerReady
+
+if TYPE_CHECKING:
+    from rtcctl.server.server import RealtimeServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class DevRequest:
-    """`port` 0 takes any free one; `udp_port` `None` takes the number of the TCP port.
+    """`port` 0 takes any free one, `None` the usual one, and any free one where a command is told which.
+    `udp_port` `None` takes the number of the TCP port.
 
     `media_hosts`: addresses for media, of this machine. `announce`: addresses that browsers elsewhere reach it by, for
     containers and NAT. `time_scale`: what the service's timers are multiplied by.
@@ -76,13 +83,15 @@ class DevRequest:
 
     credentials: Credentials
     host: str = "127.0.0.1"
-    port: int = 8610
+    port: int | None = None
     udp_port: int | None = None
     media_hosts: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     time_scale: float = 1.0
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
+    around: Callable[[ServerReady], Awaitable[int]] | None = None
+    "Runs a command, whose exit status it returns; its end is the server's."
 
 
 def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str], ...]:
@@ -100,24 +109,32 @@ def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str
 
 
 async def dev(request: DevRequest, env: Env) -> Dev:
-    """Serve until cancelled. Raises `UsageError` when a port is in use or the address is not to be served."""
+    """Serve until cancelled, or until the command ends that is run around it.
+
+    Raises `UsageError` when a port is in use or the address is not to be served.
+    """
     from rtcctl.server.limits import Limits
     from rtcctl.server.registry import App, TurnKey
     from rtcctl.server.server import RealtimeServer
 
     credentials = request.credentials
     app_secret, turn_key_token = credentials.shown_secrets
-    async with RealtimeServer.run(
-        request.host,
-        request.port,
-        udp_port=request.udp_port,
-        media_hosts=request.media_hosts,
-        announce=request.announce,
-        credentials=credentials,
-        apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
-        turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
-        limits=Limits().scaled(request.time_scale),
-    ) as server:
+
+    def serving(port: int) -> AbstractAsyncContextManager[RealtimeServer]:
+        return RealtimeServer.run(
+            request.host,
+            port,
+            udp_port=request.udp_port,
+            media_hosts=request.media_hosts,
+            announce=request.announce,
+            credentials=credentials,
+            apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
+            turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
+            limits=Limits().scaled(request.time_scale),
+        )
+
+    async with AsyncExitStack() as stack:
+        server = await _first_that_starts(stack, serving, _ports(request))
         started = env.clock()
         first = ServedApp(credentials.app_id, credentials.app_name)
         ready = ServerReady(
@@ -142,6 +159,29 @@ async def dev(request: DevRequest, env: Env) -> Dev:
         gc.freeze()
         with request.discoverable(ready):
             env.emit(ready)
+            status: int | None = None
             with env.keeping(lambda: Dev(base_url=server.base_url, served_s=env.clock() - started)):
-                await server.wait_closed()
-        return Dev(base_url=server.base_url, served_s=env.clock() - started)
+                if request.around is None:
+                    await server.wait_closed()
+                else:
+                    status = await request.around(ready)
+        return Dev(base_url=server.base_url, served_s=env.clock() - started, command_status=status)
+
+
+def _ports(request: DevRequest) -> Sequence[int]:
+    """TCP ports to try: a command is told which one it is, a person has it in a browser's bookmarks."""
+    if request.port is not None:
+        return (request.port,)
+    return (DEVELOPMENT_PORT,) if request.around is None else (DEVELOPMENT_PORT, 0)
+
+
+async def _first_that_starts(
+    stack: AsyncExitStack,
+    serving: Callable[[int], AbstractAsyncContextManager[RealtimeServer]],
+    ports: Sequence[int],
+) -> RealtimeServer:
+    for port in ports[:-1]:
+        with suppress(UsageError):
+            return await stack.enter_async_context(serving(port))
+    # What is not the port's fault is raised here.
+    return await stack.enter_async_context(serving(ports[-1]))

@@ -54,3 +54,10 @@ class Dev(Result):
 
     base_url: str
     served_s: float
+    command_status: int | None = None
+    "Of the command that it was run around; 128 + n when signal n ended that."
+
+    @property
+    def exit_status(self) -> int:
+        """That of the command, where the server did not fail."""
+        return self.failure.exit_status if self.failure is not None else self.command_status or 0
