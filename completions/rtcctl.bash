@@ -109,6 +109,7 @@ _rtcctl() {
     *' --announce') __rtcctl_values none; return ;;
     *' --apps') __rtcctl_values files; return ;;
     *' --time-scale') __rtcctl_values none; return ;;
+    *' --seed') __rtcctl_values none; return ;;
     *' --correlation-id') __rtcctl_values none; return ;;
     *' --name') __rtcctl_values none; return ;;
     *' --tone') __rtcctl_values none; return ;;
@@ -139,7 +140,7 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --seed --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session')

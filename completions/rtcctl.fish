@@ -91,6 +91,8 @@ function __rtcctl
             set values files
         case '* --time-scale'
             set values none
+        case '* --seed'
+            set values none
         case '* --correlation-id'
             set values none
         case '* --name'
@@ -142,7 +144,7 @@ function __rtcctl
             end
         case ' dev'
             if string match -q -- '-*' $current
-                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--seed'\t'Make session ids and names of discovered tracks the same in each run' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' session'
             if string match -q -- '-*' $current

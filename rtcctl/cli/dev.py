@@ -79,6 +79,15 @@ def dev(
             help="Multiply the timers of the service, not those of STUN, DTLS and RTCP.",
         ),
     ] = Factor(1),  # noqa: B008  # a default that prints as it is typed
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Make session ids and names of discovered tracks the same in each run.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Run an embedded Realtime server until interrupted.
 
@@ -125,6 +134,7 @@ def dev(
         media_hosts=tuple(media_host or ()),
         announce=tuple(announce or ()),
         time_scale=time_scale,
+        seed=seed,
         discoverable=discoverable,
         around=around if command_line else None,
     )

@@ -88,6 +88,8 @@ class DevRequest:
     media_hosts: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     time_scale: float = 1.0
+    seed: int | None = None
+    "Of session ids and names of discovered tracks."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
     around: Callable[[ServerReady], Awaitable[int]] | None = None
@@ -131,6 +133,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
             turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
             limits=Limits().scaled(request.time_scale),
+            seed=request.seed,
         )
 
     async with AsyncExitStack() as stack:
@@ -152,6 +155,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             apps=(first, *(ServedApp(app.app_id, app.name) for app in credentials.more_apps)),
             apps_file=credentials.apps_file,
             time_scale=request.time_scale,
+            seed=request.seed,
         )
         # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
         # (a quarter of what setting up a session costs).

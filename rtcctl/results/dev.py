@@ -44,6 +44,8 @@ class ServerReady(Event):
     "Where their secrets are, when they are the user's own."
     time_scale: float = 1.0
     "What the timers of the service are multiplied by."
+    seed: int | None = None
+    "Of session ids and names of discovered tracks."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

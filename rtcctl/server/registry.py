@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtcctl.server.ids import Ids
 from rtcctl.server.session import Session, gone
 from rtcctl.web.refusal import Refusal
 
@@ -51,6 +51,7 @@ class Registry:
         turn_keys: Iterable[TurnKey] = (),
         limits: Limits,
         clock: Callable[[], float],
+        ids: Ids | None = None,
     ) -> None:
         self.limits = limits
         self.bugs = 0
@@ -60,6 +61,7 @@ class Registry:
         self._apps = {app.app_id: app for app in apps}
         self._turn_keys = {key.key_id: key for key in turn_keys}
         self._clock = clock
+        self._ids = ids or Ids()
         endpoint.on_error = self._on_error
 
     def app(self, app_id: str, authorization: str) -> App:
@@ -81,12 +83,13 @@ class Registry:
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
         session = Session(
-            secrets.token_hex(16),
+            self._ids.session_id(),
             endpoint=self._endpoint,
             candidates=self._candidates,
             limits=self.limits,
             clock=self._clock,
             find=app.sessions.get,
+            ids=self._ids,
             is_third_party=is_third_party,
             correlation_id=correlation_id,
         )

@@ -20,6 +20,7 @@ from rtcctl.realtime import development
 from rtcctl.server import addresses, turn
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
+from rtcctl.server.ids import Ids
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 
@@ -68,6 +69,7 @@ class RealtimeServer:
         turn_keys: Iterable[TurnKey],
         announce: Sequence[str],
         limits: Limits,
+        seed: int | None,
     ) -> None:
         self.app_id = credentials.app_id
         self.app_secret = credentials.app_secret
@@ -80,6 +82,8 @@ class RealtimeServer:
         self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
         "Where media can be sent: address and UDP port of each ICE candidate, best first."
         self.limits = limits
+        self.seed = seed
+        "Of session ids and names of discovered tracks; `None`: they are unpredictable."
         self.base_url = f"http://{_url_host(address)}:{port}/v1"
         self.registry = Registry(
             endpoint=endpoint,
@@ -88,6 +92,7 @@ class RealtimeServer:
             turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
             limits=limits,
             clock=time.monotonic,
+            ids=Ids(seed),
         )
         self._closed = asyncio.Event()
 
@@ -109,12 +114,14 @@ class RealtimeServer:
         apps: Sequence[App] = (),
         turn_keys: Sequence[TurnKey] = (),
         limits: Limits | None = None,
+        seed: int | None = None,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
         `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
         of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
-        served besides those of `credentials`. Raises `UsageError` when a port is in use, an address is not ours, or a
+        served besides those of `credentials`. `seed` makes session ids and names of discovered tracks reproducible, and
+        nothing that protects (`ids.py`). Raises `UsageError` when a port is in use, an address is not ours, or a
         development secret would be served beyond loopback.
         """
         credentials = credentials or DevelopmentCredentials()
@@ -138,6 +145,7 @@ class RealtimeServer:
                     turn_keys=turn_keys,
                     announce=announced,
                     limits=limits or Limits(),
+                    seed=seed,
                 )
                 async with server._serving(listener):
                     yield server
