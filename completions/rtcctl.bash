@@ -140,7 +140,7 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --seed --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session')

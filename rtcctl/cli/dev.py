@@ -12,11 +12,13 @@ from rtcctl.cli.run import Face, run
 from rtcctl.cli.units import Factor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from rtcctl.ops.dev import DevRequest
     from rtcctl.ops.env import Env
     from rtcctl.results.dev import Dev, ServerReady
+    from rtcctl.transport.tls import TlsFiles
 
 app = noun("Run an embedded Realtime server until interrupted.", has_verbs=False)
 
@@ -79,6 +81,9 @@ def dev(
             help="Multiply the timers of the service, not those of STUN, DTLS and RTCP.",
         ),
     ] = Factor(1),  # noqa: B008  # a default that prints as it is typed
+    tls: Annotated[
+        bool, typer.Option("--tls", help="HTTPS, with a certificate that is made once, kept, and trusted by rtcctl.")
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -97,6 +102,7 @@ def dev(
     from rtcctl import config
     from rtcctl.cli.dev_credentials import credentials_for, credentials_of
     from rtcctl.cli.output import keep_secret
+    from rtcctl.config.tls import trusting
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
@@ -107,6 +113,9 @@ def dev(
     else:
         credentials = credentials_of(host, state_dir, secret, apps)
         keep_secret(*credentials.hidden_secrets)
+
+    files = _certificate(host, state_dir, announce or ()) if tls else None
+    trust = trusting(files, os.environ) if files is not None else {}
 
     def discoverable(ready: "ServerReady") -> "AbstractContextManager[object]":
         return config.announce_server(
@@ -124,7 +133,7 @@ def dev(
             "turn_key_id": credentials.turn_key_id,
             "turn_key_token": credentials.turn_key_token,
         }
-        return await run_command(command_line or (), {**os.environ, **environment.for_command(settings)})
+        return await run_command(command_line or (), {**os.environ, **environment.for_command(settings), **trust})
 
     request = DevRequest(
         credentials,
@@ -135,6 +144,8 @@ def dev(
         announce=tuple(announce or ()),
         time_scale=time_scale,
         seed=seed,
+        tls=files,
+        trust=tuple(trust.items()),
         discoverable=discoverable,
         around=around if command_line else None,
     )
@@ -146,6 +157,24 @@ def dev(
         around=command_line or (),
     )
     return run(_dev, request, common, face)
+
+
+def _certificate(host: str, state_dir: Path, announce: "Sequence[str]") -> "TlsFiles":
+    """For the name and address that it listens on, and those by which others reach it."""
+    from datetime import UTC, datetime
+    from ipaddress import ip_address
+
+    from rtcctl.config.tls import kept_certificate
+    from rtcctl.server import addresses
+
+    address = addresses.resolve(host, "--host")
+    names = {host, address, *(addresses.checked_announcement(text) for text in announce)}
+    # `--host 0.0.0.0` is no name of anything.
+    return kept_certificate(
+        state_dir,
+        [name for name in names if name != address or not ip_address(address).is_unspecified],
+        datetime.now(UTC),
+    )
 
 
 async def _dev(request: "DevRequest", env: "Env") -> "Dev":

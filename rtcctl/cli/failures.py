@@ -10,7 +10,9 @@ from typing import Any
 from rtcctl.cli.output import mask
 from rtcctl.errors import ApiError, ExitStatus, NetworkError, ParseError, RtcctlError, UsageError
 
-EXTRA_MODULES = frozenset({"aiortc", "aioice", "av", "OpenSSL", "pylibsrtp", "starlette", "uvicorn", "httptools"})
+EXTRA_MODULES = frozenset(
+    {"aiortc", "aioice", "av", "OpenSSL", "cryptography", "pylibsrtp", "starlette", "uvicorn", "httptools"}
+)
 "What only `rtcctl[probe]` installs."
 
 RETRYABLE_STATUSES = frozenset({425, 429})

@@ -258,7 +258,8 @@ class CommandOutput:
         from rtcctl.results.dev import ServerReady
 
         if isinstance(event, ServerReady):
-            self.streams.err(f"serving {event.base_url} for: {shlex.join(self.command)}")
+            # A script may be many lines; this is one.
+            self.streams.err(f"serving {event.base_url} for: {' '.join(shlex.join(self.command).split())}")
         else:
             self.streams.say(event)
 

@@ -15,6 +15,7 @@ from rtcctl.results.dev import Dev, ServedApp, ServerReady
 
 if TYPE_CHECKING:
     from rtcctl.server.server import RealtimeServer
+    from rtcctl.transport.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,10 @@ class DevRequest:
     time_scale: float = 1.0
     seed: int | None = None
     "Of session ids and names of discovered tracks."
+    tls: TlsFiles | None = None
+    "For HTTPS."
+    trust: tuple[tuple[str, str], ...] = ()
+    "Variables by which other programs trust its certificate."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
     around: Callable[[ServerReady], Awaitable[int]] | None = None
@@ -133,6 +138,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
             turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
             limits=Limits().scaled(request.time_scale),
+            tls=request.tls,
             seed=request.seed,
         )
 
@@ -151,11 +157,12 @@ async def dev(request: DevRequest, env: Env) -> Dev:
                 f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.candidates
             ),
             development_credentials=credentials.are_development,
-            environment=environment(server.base_url, credentials),
+            environment=(*environment(server.base_url, credentials), *request.trust),
             apps=(first, *(ServedApp(app.app_id, app.name) for app in credentials.more_apps)),
             apps_file=credentials.apps_file,
             time_scale=request.time_scale,
             seed=request.seed,
+            ca_file=None if request.tls is None else str(request.tls.authority),
         )
         # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
         # (a quarter of what setting up a session costs).

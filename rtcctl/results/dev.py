@@ -46,6 +46,8 @@ class ServerReady(Event):
     "What the timers of the service are multiplied by."
     seed: int | None = None
     "Of session ids and names of discovered tracks."
+    ca_file: str | None = None
+    "The authority to trust, where it speaks HTTPS."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

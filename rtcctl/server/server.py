@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from ipaddress import ip_address
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
@@ -23,6 +23,9 @@ from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.ids import Ids
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
+
+if TYPE_CHECKING:
+    from rtcctl.transport.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class RealtimeServer:
         announce: Sequence[str],
         limits: Limits,
         seed: int | None,
+        tls: TlsFiles | None,
     ) -> None:
         self.app_id = credentials.app_id
         self.app_secret = credentials.app_secret
@@ -84,7 +88,8 @@ class RealtimeServer:
         self.limits = limits
         self.seed = seed
         "Of session ids and names of discovered tracks; `None`: they are unpredictable."
-        self.base_url = f"http://{_url_host(address)}:{port}/v1"
+        self._tls = tls
+        self.base_url = f"{'http' if tls is None else 'https'}://{_url_host(address)}:{port}/v1"
         self.registry = Registry(
             endpoint=endpoint,
             candidates=self.candidates,
@@ -115,14 +120,15 @@ class RealtimeServer:
         turn_keys: Sequence[TurnKey] = (),
         limits: Limits | None = None,
         seed: int | None = None,
+        tls: TlsFiles | None = None,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
         `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
         of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
         served besides those of `credentials`. `seed` makes session ids and names of discovered tracks reproducible, and
-        nothing that protects (`ids.py`). Raises `UsageError` when a port is in use, an address is not ours, or a
-        development secret would be served beyond loopback.
+        nothing that protects (`ids.py`). With `tls`, HTTPS alone is spoken. Raises `UsageError` when a port is in use,
+        an address is not ours, or a development secret would be served beyond loopback.
         """
         credentials = credentials or DevelopmentCredentials()
         address = addresses.resolve(host, "--host")
@@ -146,6 +152,7 @@ class RealtimeServer:
                     announce=announced,
                     limits=limits or Limits(),
                     seed=seed,
+                    tls=tls,
                 )
                 async with server._serving(listener):
                     yield server
@@ -167,6 +174,7 @@ class RealtimeServer:
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
+                ssl_certfile=None if self._tls is None else self._tls.server,
             )
         )
         try:

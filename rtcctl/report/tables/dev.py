@@ -16,6 +16,7 @@ def opening(event: ServerReady) -> list[Line]:
     return [
         *facts(
             ("API base", event.base_url),
+            ("authority", event.ca_file),
             ("media", f"UDP {first}"),
             *(("", f"UDP {address}") for address in rest),
             ("App ID", event.app_id + names.get(event.app_id, "")),
