@@ -94,41 +94,44 @@ _rtcctl() {
     esac
     ((i++))
   done
-  case "$prev" in
-    --for) __rtcctl_values none; return ;;
-    --only) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --skip) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --require) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --attempts) __rtcctl_values none; return ;;
-    --max-loss) __rtcctl_values none; return ;;
-    --max-jitter) __rtcctl_values none; return ;;
-    --max-rtt) __rtcctl_values none; return ;;
-    --max-latency) __rtcctl_values none; return ;;
-    --profile|-p) __rtcctl_values profiles; return ;;
-    --output|-o) __rtcctl_values none table json jsonl csv; return ;;
-    --report) __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
-    --host) __rtcctl_values none; return ;;
-    --port) __rtcctl_values none; return ;;
-    --udp-port) __rtcctl_values none; return ;;
-    --media-host) __rtcctl_values none; return ;;
-    --announce) __rtcctl_values none; return ;;
-    --apps) __rtcctl_values files; return ;;
-    --fault) __rtcctl_values none; return ;;
-    --ledger) __rtcctl_values files; return ;;
-    --time-scale) __rtcctl_values none; return ;;
-    --session) __rtcctl_values ids; return ;;
-    --correlation-id) __rtcctl_values none; return ;;
-    --name) __rtcctl_values none; return ;;
-    --tone) __rtcctl_values none; return ;;
-    --wait) __rtcctl_values none; return ;;
-    --ttl) __rtcctl_values none; return ;;
-    --as) __rtcctl_values none ice-servers env coturn js; return ;;
-    --custom-identifier) __rtcctl_values none; return ;;
-    --input) __rtcctl_values files; return ;;
-    --app-id) __rtcctl_values none; return ;;
-    --api-base) __rtcctl_values none; return ;;
-    --turn-key-id) __rtcctl_values none; return ;;
-    --account-id) __rtcctl_values none; return ;;
+  case "$path $prev" in
+    *' --for') __rtcctl_values none; return ;;
+    *' --only') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --skip') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --require') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --attempts') __rtcctl_values none; return ;;
+    *' --max-loss') __rtcctl_values none; return ;;
+    *' --max-jitter') __rtcctl_values none; return ;;
+    *' --max-rtt') __rtcctl_values none; return ;;
+    *' --max-latency') __rtcctl_values none; return ;;
+    *' --profile'|*' -p') __rtcctl_values profiles; return ;;
+    *' --output'|*' -o') __rtcctl_values none table json jsonl csv; return ;;
+    *' --report') __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
+    *' --host') __rtcctl_values none; return ;;
+    *' --port') __rtcctl_values none; return ;;
+    *' --udp-port') __rtcctl_values none; return ;;
+    *' --media-host') __rtcctl_values none; return ;;
+    *' --announce') __rtcctl_values none; return ;;
+    *' --apps') __rtcctl_values files; return ;;
+    *' --fault') __rtcctl_values none; return ;;
+    *' --ledger') __rtcctl_values files; return ;;
+    *' --time-scale') __rtcctl_values none; return ;;
+    *' --seed') __rtcctl_values none; return ;;
+    *' --session') __rtcctl_values ids; return ;;
+    *' --correlation-id') __rtcctl_values none; return ;;
+    *' --name') __rtcctl_values none; return ;;
+    *' --tone') __rtcctl_values none; return ;;
+    *' --wait') __rtcctl_values none; return ;;
+    *' --ttl') __rtcctl_values none; return ;;
+    ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
+    *' --custom-identifier') __rtcctl_values none; return ;;
+    *' --input') __rtcctl_values files; return ;;
+    *' --app-id') __rtcctl_values none; return ;;
+    *' --api-base') __rtcctl_values none; return ;;
+    *' --turn-key-id') __rtcctl_values none; return ;;
+    *' --account-id') __rtcctl_values none; return ;;
+    ' config env --as') __rtcctl_values none shell dotenv json; return ;;
+    *' --names') __rtcctl_values none rtcctl examples meet; return ;;
   esac
   case "$path" in
     '')
@@ -145,7 +148,7 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --time-scale --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' fault')
@@ -310,7 +313,7 @@ _rtcctl() {
       ;;
     ' config env')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --as --names --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' config path')

@@ -144,7 +144,7 @@ class HttpApi:
         self._endpoint = Endpoint.of(profile.api_base)
         self._http = httpx.AsyncClient(
             # A CA bundle takes longer to load than a request to loopback takes. Without one, https (to a proxy) fails.
-            verify=httpx.create_ssl_context() if self._endpoint.is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=_tls_context(profile) if self._endpoint.is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             # A proxy of the environment is for the world outside.
             trust_env=not self._endpoint.is_loopback,
             transport=transport,
@@ -417,6 +417,19 @@ class Client:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._api.__aexit__(exc_type, exc, traceback)
+
+
+def _tls_context(profile: Profile) -> ssl.SSLContext:
+    """Trusts the profile's own authority alone, if it has one."""
+    if not profile.ca_file:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=profile.ca_file)
+    except OSError as exc:
+        raise UsageError(
+            f"The certificate authority of profile {profile.name} cannot be used: {profile.ca_file}: {exc.strerror}.",
+            hint="rtcctl dev --tls makes it anew",
+        ) from exc
 
 
 def parse_retry_after(value: str | None, date: str | None) -> float | None:

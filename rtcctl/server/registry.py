@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rtcctl.server.faults.faults import Faults
 from rtcctl.server.faults.ledger import Ledger
+from rtcctl.server.ids import Ids
 from rtcctl.server.session import Session, gone
 from rtcctl.web.refusal import Refusal
 
@@ -54,6 +54,7 @@ class Registry:
         turn_keys: Iterable[TurnKey] = (),
         limits: Limits,
         clock: Callable[[], float],
+        ids: Ids | None = None,
     ) -> None:
         self.limits = limits
         self.bugs = 0
@@ -64,6 +65,7 @@ class Registry:
         self._turn_keys = {key.key_id: key for key in turn_keys}
         self._clock = clock
         self.faults = Faults(endpoint, self._connections, Ledger())
+        self._ids = ids or Ids()
         endpoint.on_error = self._on_error
 
     def app(self, app_id: str, authorization: str) -> App:
@@ -84,7 +86,7 @@ class Registry:
 
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
-        session_id = secrets.token_hex(16)
+        session_id = self._ids.session_id()
         session = Session(
             session_id,
             endpoint=self._endpoint,
@@ -92,6 +94,7 @@ class Registry:
             limits=self.limits,
             clock=self._clock,
             find=app.sessions.get,
+            ids=self._ids,
             is_third_party=is_third_party,
             correlation_id=correlation_id,
             on_open=lambda connection: self.faults.attach(connection, app.app_id, session_id),

@@ -16,6 +16,7 @@ def opening(event: ServerReady) -> list[Line]:
     return [
         *facts(
             ("API base", event.base_url),
+            ("authority", event.ca_file),
             ("media", f"UDP {first}"),
             *(("", f"UDP {address}") for address in rest),
             ("App ID", event.app_id + names.get(event.app_id, "")),
@@ -24,6 +25,7 @@ def opening(event: ServerReady) -> list[Line]:
             ("TURN key", event.turn_key_id),
             ("TURN token", f"in {event.apps_file}" if event.turn_key_token is None else event.turn_key_token),
             ("time scale", None if event.time_scale == 1 else f"× {event.time_scale:g}, timers of the service only"),
+            ("seed", None if event.seed is None else f"{event.seed}, of session ids and names of discovered tracks"),
         ),
         BLANK,
         *(line(f"export {name}={value}") for name, value in event.environment),
