@@ -115,6 +115,7 @@ _rtcctl() {
     *' --apps') __rtcctl_values files; return ;;
     *' --fault') __rtcctl_values none; return ;;
     *' --ledger') __rtcctl_values files; return ;;
+    *' --persist') __rtcctl_values files; return ;;
     *' --time-scale') __rtcctl_values none; return ;;
     *' --seed') __rtcctl_values none; return ;;
     *' --session') __rtcctl_values ids; return ;;
@@ -148,7 +149,7 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --persist --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' fault')

@@ -93,6 +93,8 @@ function __rtcctl
             set values none
         case '* --ledger'
             set values files
+        case '* --persist'
+            set values files
         case '* --time-scale'
             set values none
         case '* --seed'
@@ -150,7 +152,7 @@ function __rtcctl
             end
         case ' dev'
             if string match -q -- '-*' $current
-                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--fault'\t'As rtcctl fault set takes it; repeatable' '--ledger'\t'Write the ledger there at the end, as JSON' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--tls'\t'HTTPS, with a certificate that is made once, kept, and trusted by rtcctl' '--seed'\t'Make session ids and names of discovered tracks the same in each run' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--fault'\t'As rtcctl fault set takes it; repeatable' '--ledger'\t'Write the ledger there at the end, as JSON' '--persist'\t'Keep apps and TURN keys in a file as that of --apps, made when missing' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--tls'\t'HTTPS, with a certificate that is made once, kept, and trusted by rtcctl' '--seed'\t'Make session ids and names of discovered tracks the same in each run' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' fault'
             if string match -q -- '-*' $current

@@ -16,11 +16,13 @@ from functools import partial
 
 from rtcctl.errors import UsageError
 
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one way to end a process
+
 GRACE_S = 5.0
 "How long a command may take to end after SIGTERM."
 
 
-async def run_command(command: Sequence[str], environ: Mapping[str, str]) -> int:
+async def run_command(command: Sequence[str], environ: Mapping[str, str], *, grace_s: float = GRACE_S) -> int:
     """Run it to its end, with our stdin, stdout and stderr; returns its status as a shell does. Raises `UsageError`."""
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environ)
@@ -29,27 +31,27 @@ async def run_command(command: Sequence[str], environ: Mapping[str, str]) -> int
         raise UsageError(
             f"{command[0]!r} cannot be run: {reason}.", hint="What follows -- is a program with its arguments"
         ) from None
-    with _signals_for(process):
+    with _signals_for(process, grace_s):
         try:
             status = await process.wait()
         finally:
             if process.returncode is None:
-                await _end(process)
+                await _end(process, grace_s)
     return status if status >= 0 else 128 - status
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
     _send(process, signal.SIGTERM)
     try:
-        async with asyncio.timeout(GRACE_S):
+        async with asyncio.timeout(grace_s):
             await process.wait()
     except TimeoutError:
-        _send(process, signal.SIGKILL)
+        _send(process, _KILL)
         await process.wait()
 
 
 @contextmanager
-def _signals_for(process: asyncio.subprocess.Process) -> Iterator[None]:
+def _signals_for(process: asyncio.subprocess.Process, grace_s: float) -> Iterator[None]:
     """Pass SIGINT and SIGTERM on while the body runs. Afterwards they do nothing: all that is left is to leave."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
@@ -59,8 +61,8 @@ def _signals_for(process: asyncio.subprocess.Process) -> Iterator[None]:
             _send(process, signal.SIGINT)
 
     def terminate() -> None:
-        _send(process, signal.SIGKILL if timers else signal.SIGTERM)
-        timers.append(loop.call_later(GRACE_S, partial(_send, process, signal.SIGKILL)))
+        _send(process, _KILL if timers else signal.SIGTERM)
+        timers.append(loop.call_later(grace_s, partial(_send, process, _KILL)))
 
     for signum, handler in ((signal.SIGINT, interrupt), (signal.SIGTERM, terminate)):
         # A background job of a script has SIGINT ignored, and so has the command then.

@@ -80,6 +80,15 @@ def dev(
         Path | None,
         typer.Option("--ledger", metavar="FILE", help="Write the ledger there at the end, as JSON."),
     ] = None,
+    persist: Annotated[
+        Path | None,
+        typer.Option(
+            "--persist",
+            metavar="FILE",
+            help="Keep apps and TURN keys in a file as that of --apps, made when missing.",
+            show_default=False,
+        ),
+    ] = None,
     time_scale: Annotated[
         Factor,
         typer.Option(
@@ -107,15 +116,24 @@ def dev(
     Its credentials are fixed and public on loopback; elsewhere they are made once and kept, or RTCCTL_DEV_SECRET.
     With -- COMMAND, it runs the command with variables that point at the server, and ends with its exit status.
     """
+    from functools import partial
+
     from rtcctl import config
-    from rtcctl.cli.dev_credentials import credentials_for, credentials_of
+    from rtcctl.cli.dev_credentials import credentials_for, credentials_of, keep, made_when_missing
     from rtcctl.cli.output import keep_secret
     from rtcctl.config.tls import trusting
+    from rtcctl.errors import UsageError
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
     state_dir = config.state_dir(os.environ)
     secret = os.environ.get("RTCCTL_DEV_SECRET")
+    if persist is not None:
+        if apps is not None:
+            raise UsageError(
+                "--apps and --persist are two files of apps.", hint="--persist FILE reads what --apps does"
+            )
+        apps = made_when_missing(persist, host, state_dir, secret)
     if apps is None:
         credentials = credentials_for(host, state_dir, secret)
     else:
@@ -155,6 +173,7 @@ def dev(
         ledger=ledger,
         seed=seed,
         tls=files,
+        on_change=None if persist is None else partial(keep, persist),
         trust=tuple(trust.items()),
         discoverable=discoverable,
         around=around if command_line else None,

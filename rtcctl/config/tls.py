@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 "What every certificate is for."
+
+_SYSTEMS = tuple(
+    map(
+        Path,
+        (
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+            "/etc/ssl/cert.pem",
+        ),
+    )
+)
+"Where systems keep the authorities that they trust: Debian, Fedora, SUSE, Alpine and macOS."
 
 
 def kept_certificate(state_dir: Path, names: Sequence[str], now: datetime) -> TlsFiles:
@@ -53,28 +66,34 @@ def trusting(files: TlsFiles, environ: Mapping[str, str]) -> dict[str, str]:
 
     All but Node's name what is trusted in place of the system's own, so they get a bundle of both.
     """
-    bundle = files.authority.with_name("bundle.pem")
+    bundle, extra = (files.authority.with_name(name) for name in ("bundle.pem", "node.pem"))
+    authority = _text(files.authority)
+    trusted = next((text for path in _trusted(environ) if path != bundle and (text := _text(path))), "")
+    added = _text(Path(environ.get("NODE_EXTRA_CA_CERTS", "")))
     try:
-        write_private(bundle, f"{_trusted(environ).rstrip()}\n{_text(files.authority)}".lstrip())
+        for path, others in ((bundle, trusted), (extra, added)):
+            # The user's variables may be those of an earlier run.
+            write_private(path, others if authority in others else f"{others.rstrip()}\n{authority}".lstrip())
     except OSError as exc:
-        raise unwritable(bundle, exc) from exc
+        raise unwritable(bundle.parent, exc) from exc
     names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    return {**dict.fromkeys(names, str(bundle)), "NODE_EXTRA_CA_CERTS": str(files.authority)}
+    return {**dict.fromkeys(names, str(bundle)), "NODE_EXTRA_CA_CERTS": str(extra)}
 
 
-def _trusted(environ: Mapping[str, str]) -> str:
-    """The authorities that programs trust without us: those the user has named, the system's, or Mozilla's."""
-    named = [environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile]
-    for path in (Path(name) for name in named if name):
-        if path.is_file():
-            return path.read_text("utf-8", errors="replace")
+def _trusted(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where the authorities are that programs trust without us: the user's own, the system's, or Mozilla's."""
+    if "SSL_CERT_FILE" in environ:
+        yield Path(environ["SSL_CERT_FILE"])
+    yield Path(ssl.get_default_verify_paths().openssl_cafile)
+    yield from _SYSTEMS
     import certifi
 
-    return Path(certifi.where()).read_text("utf-8")
+    yield Path(certifi.where())
 
 
 def _text(path: Path) -> str:
+    """What a file says; nothing where there is none."""
     try:
         return path.read_text("utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""

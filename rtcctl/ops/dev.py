@@ -111,6 +111,8 @@ class DevRequest:
     "Variables by which other programs trust its certificate."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
+    on_change: Callable[[AppSecret | TurnKeyToken], None] | None = None
+    "Called with what is added while it runs, before that is served."
     around: Callable[[ServerReady], Awaitable[int]] | None = None
     "Runs a command, whose exit status it returns; its end is the server's."
 
@@ -176,6 +178,12 @@ async def dev(request: DevRequest, env: Env) -> Dev:
 
     async with AsyncExitStack() as stack:
         server = await _first_that_starts(stack, serving, _ports(request))
+        if (on_change := request.on_change) is not None:
+            server.registry.on_change = lambda added: on_change(
+                AppSecret(added.app_id, added.secret)
+                if isinstance(added, App)
+                else TurnKeyToken(added.key_id, added.token)
+            )
         started = env.clock()
         first = ServedApp(credentials.app_id, credentials.app_name)
         ready = ServerReady(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtcctl.errors import UsageError
 from rtcctl.server.faults.faults import Faults
 from rtcctl.server.faults.ledger import Ledger
 from rtcctl.server.ids import Ids
@@ -59,6 +60,8 @@ class Registry:
         self.limits = limits
         self.bugs = 0
         "Sessions that were closed by an unexpected error. Anything but 0 is ours to mend."
+        self.on_change: Callable[[App | TurnKey], None] | None = None
+        "Called with each app and TURN key that is added; what it raises keeps that from being added."
         self._endpoint = endpoint
         self._candidates = candidates
         self._apps = {app.app_id: app for app in apps}
@@ -67,6 +70,30 @@ class Registry:
         self.faults = Faults(endpoint, self._connections, Ledger())
         self._ids = ids or Ids()
         endpoint.on_error = self._on_error
+
+    def add_app(self, app: App) -> None:
+        """Serve one more app from now on. Raises `UsageError` where its id or secret is another's."""
+        self._check_new(app.app_id, app.secret, self._apps)
+        self._note(app)
+        self._apps[app.app_id] = app
+
+    def add_turn_key(self, key: TurnKey) -> None:
+        """Serve one more TURN key from now on. Raises `UsageError` where its id or token is another's."""
+        self._check_new(key.key_id, key.token, self._turn_keys)
+        self._note(key)
+        self._turn_keys[key.key_id] = key
+
+    def _check_new(self, identifier: str, secret: str, others: Mapping[str, object]) -> None:
+        if identifier in others:
+            raise UsageError(f"The id {identifier} is in use.")
+        # Whoever has one secret must not have two things with it, or the apps would not be isolated.
+        known = {app.secret for app in self._apps.values()} | {key.token for key in self._turn_keys.values()}
+        if secret in known:
+            raise UsageError(f"The secret of {identifier} is in use.")
+
+    def _note(self, added: App | TurnKey) -> None:
+        if self.on_change is not None:
+            self.on_change(added)
 
     def app(self, app_id: str, authorization: str) -> App:
         """The app, if the header has its secret; raises `Refusal` with 404 or 401."""
@@ -118,7 +145,7 @@ class Registry:
         """Look at the timers of all sessions, for ever."""
         while True:
             await asyncio.sleep(self.limits.sweep_s)
-            for app in self._apps.values():
+            for app in list(self._apps.values()):
                 for session in list(app.sessions.values()):
                     with suppress(Refusal), session.boundary(self.count_bug):
                         session.look_at_timers()

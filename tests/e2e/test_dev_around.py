@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rtcctl.cli import around
 from rtcctl.config import environment
 from tests.support.command import RTCCTL, Home
 
@@ -192,3 +194,17 @@ def test_an_error_before_the_command_is_json_only_where_we_are_asked_for_it(home
     assert done.stderr.splitlines()[-1].startswith("hint: ")
     done = home.run("dev", "--port", "0", "--output", "json", "--", "no-such-program-here")
     assert json.loads(done.stderr.splitlines()[-1])["exit_status"] == 2
+
+
+@pytest.mark.parametrize("code", ["import time; time.sleep(60)", STUBBORN])
+async def test_whatever_else_ends_us_ends_the_command(code: str, tmp_path: Path):
+    """A server that breaks down cancels us: the command is told, in the end killed, and not left behind."""
+    note = tmp_path / "pid"
+    noting = f"import os, pathlib; pathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n{code}"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await around.run_command([sys.executable, "-c", noting], os.environ, grace_s=0.3)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(signum)

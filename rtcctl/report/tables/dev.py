@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rtcctl.report.layout import Line, Styled, facts, line
 from rtcctl.report.table import BLANK
 from rtcctl.results.dev import ServerReady
@@ -28,7 +30,7 @@ def opening(event: ServerReady) -> list[Line]:
             ("seed", None if event.seed is None else f"{event.seed}, of session ids and names of discovered tracks"),
         ),
         BLANK,
-        *(line(f"export {name}={value}") for name, value in event.environment),
+        *(line(f"export {name}={shlex.quote(value)}") for name, value in event.environment),
         *((BLANK,) if event.environment else ()),
         line(Styled("Ctrl-C ends it. In another terminal: rtcctl smoke", "dim")),
     ]

@@ -54,14 +54,21 @@ def test_what_cannot_be_kept_is_an_error(tmp_path: Path):
 
 
 def test_other_programs_trust_it_besides_what_they_trusted(tmp_path: Path):
-    """Variables that replace the system's authorities name a bundle of both; Node's adds to them."""
+    """Variables that replace the system's authorities name a bundle of both; Node's adds to them, and to the user's."""
     files = kept_certificate(tmp_path / "state", [], NOW)
-    mine = tmp_path / "mine.pem"
+    authority = files.authority.read_text()
+    mine, extra = tmp_path / "mine.pem", tmp_path / "extra.pem"
     mine.write_text("MINE")
-    variables = trusting(files, {"SSL_CERT_FILE": str(mine)})
-    assert variables["NODE_EXTRA_CA_CERTS"] == str(files.authority)
+    extra.write_text("EXTRA\n")
+    variables = trusting(files, {"SSL_CERT_FILE": str(mine), "NODE_EXTRA_CA_CERTS": str(extra)})
     bundle = Path(variables["SSL_CERT_FILE"])
-    assert bundle.read_text() == f"MINE\n{files.authority.read_text()}"
+    assert bundle.read_text() == f"MINE\n{authority}"
     assert variables["REQUESTS_CA_BUNDLE"] == variables["CURL_CA_BUNDLE"] == str(bundle)
-    trusting(files, {})
-    assert bundle.read_text().count("BEGIN CERTIFICATE") > 10
+    assert Path(variables["NODE_EXTRA_CA_CERTS"]).read_text() == f"EXTRA\n{authority}"
+    variables = trusting(files, {})
+    assert Path(variables["NODE_EXTRA_CA_CERTS"]).read_text() == authority
+    whole = bundle.read_text()
+    assert whole.count("BEGIN CERTIFICATE") > 10
+    assert trusting(files, variables) == variables
+    assert bundle.read_text() == whole
+    assert Path(variables["NODE_EXTRA_CA_CERTS"]).read_text() == authority
