@@ -59,6 +59,11 @@ _rtcctl() {
     case "$path ${COMP_WORDS[i]}" in
       ' smoke'|\
       ' dev'|\
+      ' fault'|\
+      ' fault set'|\
+      ' fault list'|\
+      ' fault clear'|\
+      ' fault ledger'|\
       ' session'|\
       ' session create'|\
       ' session get'|\
@@ -89,45 +94,52 @@ _rtcctl() {
     esac
     ((i++))
   done
-  case "$prev" in
-    --for) __rtcctl_values none; return ;;
-    --only) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --skip) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --require) __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    --attempts) __rtcctl_values none; return ;;
-    --max-loss) __rtcctl_values none; return ;;
-    --max-jitter) __rtcctl_values none; return ;;
-    --max-rtt) __rtcctl_values none; return ;;
-    --max-latency) __rtcctl_values none; return ;;
-    --profile|-p) __rtcctl_values profiles; return ;;
-    --output|-o) __rtcctl_values none table json jsonl csv; return ;;
-    --report) __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
-    --host) __rtcctl_values none; return ;;
-    --port) __rtcctl_values none; return ;;
-    --udp-port) __rtcctl_values none; return ;;
-    --media-host) __rtcctl_values none; return ;;
-    --announce) __rtcctl_values none; return ;;
-    --apps) __rtcctl_values files; return ;;
-    --time-scale) __rtcctl_values none; return ;;
-    --correlation-id) __rtcctl_values none; return ;;
-    --name) __rtcctl_values none; return ;;
-    --tone) __rtcctl_values none; return ;;
-    --wait) __rtcctl_values none; return ;;
-    --ttl) __rtcctl_values none; return ;;
-    --as) __rtcctl_values none ice-servers env coturn js; return ;;
-    --custom-identifier) __rtcctl_values none; return ;;
-    --input) __rtcctl_values files; return ;;
-    --app-id) __rtcctl_values none; return ;;
-    --api-base) __rtcctl_values none; return ;;
-    --turn-key-id) __rtcctl_values none; return ;;
-    --account-id) __rtcctl_values none; return ;;
+  case "$path $prev" in
+    *' --for') __rtcctl_values none; return ;;
+    *' --only') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --skip') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --require') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --attempts') __rtcctl_values none; return ;;
+    *' --max-loss') __rtcctl_values none; return ;;
+    *' --max-jitter') __rtcctl_values none; return ;;
+    *' --max-rtt') __rtcctl_values none; return ;;
+    *' --max-latency') __rtcctl_values none; return ;;
+    *' --profile'|*' -p') __rtcctl_values profiles; return ;;
+    *' --output'|*' -o') __rtcctl_values none table json jsonl csv; return ;;
+    *' --report') __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
+    *' --host') __rtcctl_values none; return ;;
+    *' --port') __rtcctl_values none; return ;;
+    *' --udp-port') __rtcctl_values none; return ;;
+    *' --media-host') __rtcctl_values none; return ;;
+    *' --announce') __rtcctl_values none; return ;;
+    *' --apps') __rtcctl_values files; return ;;
+    *' --fault') __rtcctl_values none; return ;;
+    *' --ledger') __rtcctl_values files; return ;;
+    *' --persist') __rtcctl_values files; return ;;
+    *' --time-scale') __rtcctl_values none; return ;;
+    *' --seed') __rtcctl_values none; return ;;
+    *' --session') __rtcctl_values ids; return ;;
+    *' --correlation-id') __rtcctl_values none; return ;;
+    *' --name') __rtcctl_values none; return ;;
+    *' --tone') __rtcctl_values none; return ;;
+    *' --wait') __rtcctl_values none; return ;;
+    *' --ttl') __rtcctl_values none; return ;;
+    ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
+    *' --custom-identifier') __rtcctl_values none; return ;;
+    *' --input') __rtcctl_values files; return ;;
+    *' --app-id') __rtcctl_values none; return ;;
+    *' --api-base') __rtcctl_values none; return ;;
+    *' --turn-key-id') __rtcctl_values none; return ;;
+    *' --account-id') __rtcctl_values none; return ;;
+    ' config env --as') __rtcctl_values none shell dotenv json; return ;;
+    *' --names') __rtcctl_values none rtcctl examples meet; return ;;
   esac
   case "$path" in
     '')
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev session track turn stats api config completion
+        __rtcctl_words smoke dev fault session track turn stats api config completion
       fi
       ;;
     ' smoke')
@@ -137,7 +149,34 @@ _rtcctl() {
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --time-scale --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --persist --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words set list clear ledger
+      fi
+      ;;
+    ' fault set')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault clear')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' fault ledger')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --session --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session')
@@ -275,7 +314,7 @@ _rtcctl() {
       ;;
     ' config env')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --as --names --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' config path')

@@ -45,76 +45,90 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
         end
     end
     set -l values
-    switch $previous
-        case --for
+    switch "$path $previous"
+        case '* --for'
             set values none
-        case --only
+        case '* --only'
             set values none api session publish subscribe content loss jitter rtt latency cleanup
-        case --skip
+        case '* --skip'
             set values none api session publish subscribe content loss jitter rtt latency cleanup
-        case --require
+        case '* --require'
             set values none api session publish subscribe content loss jitter rtt latency cleanup
-        case --attempts
+        case '* --attempts'
             set values none
-        case --max-loss
+        case '* --max-loss'
             set values none
-        case --max-jitter
+        case '* --max-jitter'
             set values none
-        case --max-rtt
+        case '* --max-rtt'
             set values none
-        case --max-latency
+        case '* --max-latency'
             set values none
-        case --profile -p
+        case '* --profile' '* -p'
             set values profiles
-        case --output -o
+        case '* --output' '* -o'
             set values none table json jsonl csv
-        case --report
+        case '* --report'
             set values reports junit: json: markdown: prometheus:
-        case --host
+        case '* --host'
             set values none
-        case --port
+        case '* --port'
             set values none
-        case --udp-port
+        case '* --udp-port'
             set values none
-        case --media-host
+        case '* --media-host'
             set values none
-        case --announce
+        case '* --announce'
             set values none
-        case --apps
+        case '* --apps'
             set values files
-        case --time-scale
+        case '* --fault'
             set values none
-        case --correlation-id
+        case '* --ledger'
+            set values files
+        case '* --persist'
+            set values files
+        case '* --time-scale'
             set values none
-        case --name
+        case '* --seed'
             set values none
-        case --tone
+        case '* --session'
+            set values ids
+        case '* --correlation-id'
             set values none
-        case --wait
+        case '* --name'
             set values none
-        case --ttl
+        case '* --tone'
             set values none
-        case --as
+        case '* --wait'
+            set values none
+        case '* --ttl'
+            set values none
+        case ' turn creds --as'
             set values none ice-servers env coturn js
-        case --custom-identifier
+        case '* --custom-identifier'
             set values none
-        case --input
+        case '* --input'
             set values files
-        case --app-id
+        case '* --app-id'
             set values none
-        case --api-base
+        case '* --api-base'
             set values none
-        case --turn-key-id
+        case '* --turn-key-id'
             set values none
-        case --account-id
+        case '* --account-id'
             set values none
+        case ' config env --as'
+            set values none shell dotenv json
+        case '* --names'
+            set values none rtcctl examples meet
     end
     if set -q values[1]
         set -l found (__rtcctl_values $values)
@@ -130,7 +144,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
             end
         case ' smoke'
             if string match -q -- '-*' $current
@@ -138,7 +152,29 @@ function __rtcctl
             end
         case ' dev'
             if string match -q -- '-*' $current
-                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port; 0 takes any free one' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--host'\t'Address to listen on' '--port'\t'HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken' '--udp-port'\t'Media port; by default as --port' '--media-host'\t'Address for media, repeatable; on loopback also the one of the default route' '--announce'\t'Address by which browsers elsewhere reach this host; repeatable' '--apps'\t'TOML file of several apps, readable by you alone' '--fault'\t'As rtcctl fault set takes it; repeatable' '--ledger'\t'Write the ledger there at the end, as JSON' '--persist'\t'Keep apps and TURN keys in a file as that of --apps, made when missing' '--time-scale'\t'Multiply the timers of the service, not those of STUN, DTLS and RTCP' '--tls'\t'HTTPS, with a certificate that is made once, kept, and trusted by rtcctl' '--seed'\t'Make session ids and names of discovered tracks the same in each run' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'set'\t'Add faults to the running server' 'list'\t'List the faults that are set, and how many requests each has met' 'clear'\t'Remove faults: all, or those with these ids' 'ledger'\t'Show what was done to which packet, and what the API answered to whom'
+            end
+        case ' fault set'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault clear'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' fault ledger'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--session'\t'Of one session' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' session'
             if string match -q -- '-*' $current
@@ -254,7 +290,7 @@ function __rtcctl
             end
         case ' config env'
             if string match -q -- '-*' $current
-                printf '%s\n' '--with-secrets'\t'Print the secrets too' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--as'\t'Lines to eval, lines of .env and .dev.vars, or JSON' '--names'\t'Whose: rtcctl\'s, the official examples\', orange/meet\'s' '--with-secrets'\t'Print the secrets too' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' config path'
             if string match -q -- '-*' $current

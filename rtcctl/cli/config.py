@@ -10,6 +10,7 @@ import typer
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command
 from rtcctl.cli.run import Face, present, run, said_of
+from rtcctl.report.variables import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,14 @@ class SecretKind(StrEnum):
     APP = "app"
     TURN = "turn"
     ACCOUNT = "account"
+
+
+class VariableNames(StrEnum):
+    """Whose names variables have."""
+
+    RTCCTL = "rtcctl"
+    EXAMPLES = "examples"
+    MEET = "meet"
 
 
 @command(app, profile=False)
@@ -131,9 +140,22 @@ def check(common: Common) -> int:
 @command(app)
 def env(
     common: Common,
+    as_: Annotated[Shape, typer.Option("--as", help="Lines to eval, lines of .env and .dev.vars, or JSON.")] = (
+        Shape.SHELL
+    ),
+    names: Annotated[
+        VariableNames,
+        typer.Option("--names", help="Whose: rtcctl's, the official examples', orange/meet's."),
+    ] = VariableNames.RTCCTL,
     with_secrets: Annotated[bool, typer.Option("--with-secrets", help="Print the secrets too.")] = False,
 ) -> int:
-    """Print the profile as environment variables, to eval or to paste."""
+    """Print the profile as environment variables, to eval or to paste.
+
+    A secret that is not asked for is a comment, and absent from JSON.
+    """
+    from functools import partial
+
+    from rtcctl.report.variables import render
 
     def work(streams: "Streams") -> "ConfigEnv":
         from rtcctl.cli.reports import hide_in_job_log
@@ -144,12 +166,12 @@ def env(
             hide_in_job_log(profile.secrets)
         variables = [
             Variable(name=name, value=value if with_secrets or key not in _SECRETS else None)
-            for key, name in _VARIABLES.items()
+            for key, name in _names_of(names).items()
             if (value := getattr(profile, key))
         ]
-        return ConfigEnv(profile=profile.name, variables=tuple(variables))
+        return ConfigEnv(profile=profile.name, variables=tuple(variables), names=names)
 
-    return present(work, common, Face(name="config env", text=_exports))
+    return present(work, common, Face(name="config env", text=partial(render, as_)))
 
 
 @command(app, profile=False)
@@ -206,6 +228,16 @@ _VARIABLES = {
 _SECRETS = ("app_secret", "turn_key_token", "account_token")
 
 
+def _names_of(whose: VariableNames) -> dict[str, str]:
+    """Setting of a profile and its variable; other tools know no account."""
+    from rtcctl.config import environment
+
+    if whose is VariableNames.RTCCTL:
+        return _VARIABLES
+    at = list(VariableNames).index(whose)
+    return environment.APP[at].variables | environment.TURN[at].variables
+
+
 def _resolve(common: Common, streams: "Streams") -> "Resolution":
     """The profile to use; what has to be said about it goes to stderr."""
     from rtcctl import config
@@ -214,18 +246,6 @@ def _resolve(common: Common, streams: "Streams") -> "Resolution":
     for text in said_of(resolution):
         streams.warn(text)
     return resolution
-
-
-def _exports(result: "ConfigEnv") -> str:
-    """Lines for a shell; a secret that was not asked for is a comment."""
-    import shlex
-
-    return "\n".join(
-        f"# export {variable.name}=… (--with-secrets prints it)"
-        if variable.value is None
-        else f"export {variable.name}={shlex.quote(variable.value)}"
-        for variable in result.variables
-    )
 
 
 def _check_face(name: str, resolution: "Resolution") -> Face:

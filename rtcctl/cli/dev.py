@@ -9,15 +9,16 @@ import typer
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command, typed
 from rtcctl.cli.run import Face, run
-from rtcctl.realtime.development import DEVELOPMENT_PORT
 from rtcctl.units import Factor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from rtcctl.ops.dev import DevRequest
     from rtcctl.ops.env import Env
     from rtcctl.results.dev import Dev, ServerReady
+    from rtcctl.transport.tls import TlsFiles
 
 app = noun("Run an embedded Realtime server until interrupted.", has_verbs=False)
 
@@ -25,10 +26,24 @@ app = noun("Run an embedded Realtime server until interrupted.", has_verbs=False
 @command(app, profile=False)
 def dev(
     common: Common,
+    command_line: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]...", help="After --: run this against the server, then stop.", show_default=False
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="HTTP port; 0 takes any free one.")
-    ] = DEVELOPMENT_PORT,
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="HTTP port, 0 for any free one; by default 8610, with COMMAND another if that is taken.",
+            show_default=False,
+        ),
+    ] = None,
     udp_port: Annotated[
         int | None,
         typer.Option(
@@ -57,6 +72,23 @@ def dev(
         Path | None,
         typer.Option("--apps", metavar="FILE", help="TOML file of several apps, readable by you alone."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="FAULT", help="As rtcctl fault set takes it; repeatable.", show_default=False),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", metavar="FILE", help="Write the ledger there at the end, as JSON."),
+    ] = None,
+    persist: Annotated[
+        Path | None,
+        typer.Option(
+            "--persist",
+            metavar="FILE",
+            help="Keep apps and TURN keys in a file as that of --apps, made when missing.",
+            show_default=False,
+        ),
+    ] = None,
     time_scale: Annotated[
         Factor,
         typer.Option(
@@ -66,29 +98,68 @@ def dev(
             help="Multiply the timers of the service, not those of STUN, DTLS and RTCP.",
         ),
     ] = Factor(1),  # noqa: B008  # a default that prints as it is typed
+    tls: Annotated[
+        bool, typer.Option("--tls", help="HTTPS, with a certificate that is made once, kept, and trusted by rtcctl.")
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Make session ids and names of discovered tracks the same in each run.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Run an embedded Realtime server until interrupted.
 
     Its credentials are fixed and public on loopback; elsewhere they are made once and kept, or RTCCTL_DEV_SECRET.
+    With -- COMMAND, it runs the command with variables that point at the server, and ends with its exit status.
     """
+    from functools import partial
+
     from rtcctl import config
-    from rtcctl.cli.dev_credentials import credentials_for, credentials_of
+    from rtcctl.cli.dev_credentials import credentials_for, credentials_of, keep, made_when_missing
     from rtcctl.cli.output import keep_secret
+    from rtcctl.config.tls import trusting
+    from rtcctl.errors import UsageError
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
     state_dir = config.state_dir(os.environ)
     secret = os.environ.get("RTCCTL_DEV_SECRET")
+    if persist is not None:
+        if apps is not None:
+            raise UsageError(
+                "--apps and --persist are two files of apps.", hint="--persist FILE reads what --apps does"
+            )
+        apps = made_when_missing(persist, host, state_dir, secret)
     if apps is None:
         credentials = credentials_for(host, state_dir, secret)
     else:
         credentials = credentials_of(host, state_dir, secret, apps)
         keep_secret(*credentials.hidden_secrets)
 
+    files = _certificate(host, state_dir, announce or ()) if tls else None
+    trust = trusting(files, os.environ) if files is not None else {}
+
     def discoverable(ready: "ServerReady") -> "AbstractContextManager[object]":
         return config.announce_server(
             state_dir, ready, app_secret=credentials.app_secret, turn_key_token=credentials.turn_key_token
         )
+
+    async def around(ready: "ServerReady") -> int:
+        from rtcctl.cli.around import run_command
+        from rtcctl.config import environment
+
+        settings = {
+            "api_base": ready.base_url,
+            "app_id": credentials.app_id,
+            "app_secret": credentials.app_secret,
+            "turn_key_id": credentials.turn_key_id,
+            "turn_key_token": credentials.turn_key_token,
+        }
+        return await run_command(command_line or (), {**os.environ, **environment.for_command(settings), **trust})
 
     request = DevRequest(
         credentials,
@@ -98,10 +169,41 @@ def dev(
         media_hosts=tuple(media_host or ()),
         announce=tuple(announce or ()),
         time_scale=time_scale,
+        faults=tuple(fault or ()),
+        ledger=ledger,
+        seed=seed,
+        tls=files,
+        on_change=None if persist is None else partial(keep, persist),
+        trust=tuple(trust.items()),
         discoverable=discoverable,
+        around=around if command_line else None,
     )
-    face = Face(name="dev", announce=(ServerReady,), is_daemon=True, needs_profile=False)
+    face = Face(
+        name="dev",
+        announce=(ServerReady,),
+        is_daemon=not command_line,
+        needs_profile=False,
+        around=command_line or (),
+    )
     return run(_dev, request, common, face)
+
+
+def _certificate(host: str, state_dir: Path, announce: "Sequence[str]") -> "TlsFiles":
+    """For the name and address that it listens on, and those by which others reach it."""
+    from datetime import UTC, datetime
+    from ipaddress import ip_address
+
+    from rtcctl.config.tls import kept_certificate
+    from rtcctl.server import addresses
+
+    address = addresses.resolve(host, "--host")
+    names = {host, address, *(addresses.checked_announcement(text) for text in announce)}
+    # `--host 0.0.0.0` is no name of anything.
+    return kept_certificate(
+        state_dir,
+        [name for name in names if name != address or not ip_address(address).is_unspecified],
+        datetime.now(UTC),
+    )
 
 
 async def _dev(request: "DevRequest", env: "Env") -> "Dev":

@@ -49,6 +49,30 @@ def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -
     )
 
 
+def made_when_missing(path: Path, host: str, state_dir: Path, secret: str | None) -> Path:
+    """The file of `--persist`, which is like that of `--apps`: made with the usual credentials, never written over."""
+    from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
+    from rtcctl.config.folders import is_there
+
+    if not is_there(path):
+        usual = credentials_for(host, state_dir, secret)
+        AppsFile(
+            apps=[ServedApp(id=usual.app_id, secret=usual.app_secret)],
+            turn_keys=[ServedTurnKey(id=usual.turn_key_id, token=usual.turn_key_token)],
+        ).save(path)
+    return path
+
+
+def keep(path: Path, added: AppSecret | TurnKeyToken) -> None:
+    """Put what was added to the running server into the file of `--persist`."""
+    from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
+
+    if isinstance(added, AppSecret):
+        AppsFile.add(path, ServedApp(id=added.app_id, secret=added.secret, name=added.name))
+    else:
+        AppsFile.add(path, ServedTurnKey(id=added.key_id, token=added.token))
+
+
 def _check_exposure(host: str, path: Path, file: AppsFile) -> None:
     """The development secrets are public: whoever reaches the server could use them."""
     from rtcctl.config.apps import entry_name

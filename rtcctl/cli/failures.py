@@ -10,7 +10,9 @@ from typing import Any
 from rtcctl.cli.output import mask
 from rtcctl.errors import ApiError, ExitStatus, NetworkError, ParseError, RtcctlError, UsageError
 
-EXTRA_MODULES = frozenset({"aiortc", "aioice", "av", "OpenSSL", "pylibsrtp", "starlette", "uvicorn", "httptools"})
+EXTRA_MODULES = frozenset(
+    {"aiortc", "aioice", "av", "OpenSSL", "cryptography", "pylibsrtp", "starlette", "uvicorn", "httptools"}
+)
 "What only `rtcctl[probe]` installs."
 
 RETRYABLE_STATUSES = frozenset({425, 429})
@@ -96,6 +98,9 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether the command line asks for JSON; looked up by hand, since it may be what could not be parsed."""
     for index, argument in enumerate(arguments):
+        if argument == "--":
+            # What follows is a command's own.
+            return False
         name, _, value = argument.partition("=")
         if name in ("--output", "-o"):
             following = arguments[index + 1] if index + 1 < len(arguments) else ""

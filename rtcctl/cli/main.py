@@ -13,6 +13,7 @@ from rtcctl.errors import ExitStatus, UsageError
 NOUNS = {
     "smoke": "Check the whole path: API, session, media, content, quality.",
     "dev": "Run an embedded Realtime server until interrupted.",
+    "fault": "Faults in a running embedded server, and the ledger of what they did.",
     "session": "Create, read, close and list sessions.",
     "track": "Publish, subscribe, list, close and wait for tracks.",
     "turn": "Short-lived TURN credentials.",

@@ -6,9 +6,10 @@ One class per `--output`, with the same two verbs: an event happened, the result
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rtcctl.errors import UsageError
@@ -244,6 +245,26 @@ class DocumentOutput:
     def result(self, result: Result, exit_status: int) -> None:
         if not self.announce:
             self.streams.out(self.render(result, exit_status))
+
+
+class CommandOutput:
+    """stdout belongs to a command that is run: one line on stderr says what it is run against."""
+
+    def __init__(self, streams: Streams, command: Sequence[str]) -> None:
+        self.streams = streams
+        self.command = command
+
+    def event(self, event: Event) -> None:
+        from rtcctl.results.dev import ServerReady
+
+        if isinstance(event, ServerReady):
+            # A script may be many lines; this is one.
+            self.streams.err(f"serving {event.base_url} for: {' '.join(shlex.join(self.command).split())}")
+        else:
+            self.streams.say(event)
+
+    def result(self, result: Result, exit_status: int) -> None:
+        """Its result is what the command has written."""
 
 
 class LinesOutput:

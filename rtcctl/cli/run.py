@@ -53,6 +53,8 @@ class Face(NamedTuple):
     "It speaks to a Realtime."
     resolution: Resolution | None = None
     "Its profile, in place of the one that `--profile` names."
+    around: Sequence[str] = ()
+    "The command that it runs: stdout is that command's, whatever `--output`."
     yes: bool = False
     "Do not ask before ending something foreign."
 
@@ -72,7 +74,7 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     An expected error is raised, after what was measured until then is rendered.
     """
-    from rtcctl.cli.output import keep_secret, open_output
+    from rtcctl.cli.output import CommandOutput, keep_secret, open_output
 
     profile, warnings = _profile(common.profile, face)
     keep_secret(*profile.secrets)
@@ -90,18 +92,22 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     reports.check(common.reports)
     journal = Journal.open(config.state_dir(os.environ))
-    if journal.unavailable and not face.is_daemon:
+    if journal.unavailable and face.needs_profile:
         streams.warn(f"the journal cannot be used: {journal.unavailable}")
     env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
-    output = open_output(
-        common.output,
-        streams,
-        env.target if face.needs_profile else None,
-        text=face.text,
-        announce=face.announce,
-        is_daemon=face.is_daemon,
-    )
-    if common.output == "table":
+    output: Output
+    if face.around:
+        output = CommandOutput(streams, face.around)
+    else:
+        output = open_output(
+            common.output,
+            streams,
+            env.target if face.needs_profile else None,
+            text=face.text,
+            announce=face.announce,
+            is_daemon=face.is_daemon,
+        )
+    if common.output == "table" and not face.around:
         streams.start_live()
     ending = Ending()
     try:

@@ -23,13 +23,26 @@ def script(shell: str) -> str:
 
 
 def _valued(nodes: Sequence[Node]) -> dict[tuple[str, ...], Values]:
-    """Options that take a value, by their names: the same name takes the same value everywhere."""
+    """Options that take a value, as patterns of "path name": `*` is any path.
+
+    The same name mostly takes the same value everywhere; what differs is named with its command.
+    """
+    everywhere: dict[tuple[str, ...], set[Values]] = {}
+    for node in nodes:
+        for option in node.options:
+            if option.values is not None:
+                everywhere.setdefault(option.names, set()).add(option.values)
     valued: dict[tuple[str, ...], Values] = {}
     for node in nodes:
         for option in node.options:
             if option.values is not None:
-                assert valued.setdefault(option.names, option.values) == option.values, option.names
+                path = "*" if len(everywhere[option.names]) == 1 else "".join(f" {word}" for word in node.path)
+                valued[tuple(_pattern(path, name) for name in option.names)] = option.values
     return valued
+
+
+def _pattern(path: str, name: str) -> str:
+    return f"*' {name}'" if path == "*" else f"'{path} {name}'"
 
 
 _HEAD = """\
@@ -106,7 +119,7 @@ _rtcctl() {
     esac
     ((i++))
   done
-  case "$prev" in
+  case "$path $prev" in
 @VALUES@
   esac
   case "$path" in
@@ -205,7 +218,7 @@ _rtcctl() {
     esac
     ((i++))
   done
-  case $previous in
+  case "$typed $previous" in
 @VALUES@
   esac
   case $typed in
@@ -324,7 +337,7 @@ function __rtcctl
         end
     end
     set -l values
-    switch $previous
+    switch "$path $previous"
 @VALUES@
     end
     if set -q values[1]
@@ -345,10 +358,15 @@ complete -c rtcctl -f -k -a '(__rtcctl)'
 """
 
 
+def _globs(patterns: Sequence[str]) -> list[str]:
+    """fish has globs in quotes."""
+    return ["'" + pattern.replace("'", "") + "'" for pattern in patterns]
+
+
 def _fish(nodes: Sequence[Node]) -> str:
     paths = " ".join(f"' {' '.join(node.path)}'" for node in nodes if node.path)
     values = [
-        f"        case {' '.join(names)}\n            set values {_words((value.kind or 'none', *value.words))}"
+        f"        case {' '.join(_globs(names))}\n            set values {_words((value.kind or 'none', *value.words))}"
         for names, value in _valued(nodes).items()
     ]
     helps = {node.path: node.help for node in nodes}

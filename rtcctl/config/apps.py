@@ -1,4 +1,4 @@
-"""The file of `rtcctl dev --apps`: the apps and TURN keys that an embedded server has, with their secrets."""
+"""The file of `rtcctl dev --apps` and `--persist`: the apps and TURN keys of an embedded server, with their secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from rtcctl.config.folders import require_private
+from rtcctl.config import toml
+from rtcctl.config.folders import require_private, unwritable, write_private
 from rtcctl.config.rules import MIN_SECRET, is_fit_secret
 from rtcctl.errors import UsageError
 
@@ -76,7 +77,9 @@ class AppsFile(BaseModel):
             with path.open("rb") as stream:
                 data = tomllib.load(stream)
         except OSError as exc:
-            raise UsageError(f"{path} cannot be read: {exc.strerror}.", hint="Check the file of --apps") from None
+            raise UsageError(
+                f"{path} cannot be read: {exc.strerror}.", hint="Check the file and its permissions"
+            ) from None
         except (ValueError, RecursionError) as exc:
             # The decoder's message holds the position, never the text.
             reason = "not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
@@ -89,16 +92,59 @@ class AppsFile(BaseModel):
             _refuse(path, data, exc)
         if not file.apps:
             raise UsageError(f"{path}: there is no app in it.", hint=f"It looks like this: {_EXAMPLE}")
-        _check_distinct(path, "apps", "id", (app.id for app in file.apps))
-        _check_distinct(path, "turn_keys", "id", (key.id for key in file.turn_keys))
+        file.check(path)
+        return file
+
+    def check(self, path: Path) -> None:
+        """Raises `UsageError` where two entries are not to be told apart."""
+        _check_distinct(path, "apps", "id", (app.id for app in self.apps))
+        _check_distinct(path, "turn_keys", "id", (key.id for key in self.turn_keys))
         # Whoever has one secret must not have two things with it, or the apps would not be isolated.
-        _check_distinct(path, "apps", "secret", (app.secret for app in file.apps))
-        secrets = {app.secret for app in file.apps}
-        for number, key in enumerate(file.turn_keys, 1):
+        _check_distinct(path, "apps", "secret", (app.secret for app in self.apps))
+        secrets = {app.secret for app in self.apps}
+        for number, key in enumerate(self.turn_keys, 1):
             if key.token in secrets:
                 raise UsageError(f"{path}: [[turn_keys]] {number} ({key.id}): its token is the secret of an app.")
-        _check_distinct(path, "turn_keys", "token", (key.token for key in file.turn_keys))
-        return file
+        _check_distinct(path, "turn_keys", "token", (key.token for key in self.turn_keys))
+
+    def save(self, path: Path) -> None:
+        """Write it as a whole, readable by its owner alone. Raises `UsageError`."""
+        _write(path, "\n".join((*map(_text, self.apps), *map(_text, self.turn_keys))))
+
+    @classmethod
+    def add(cls, path: Path, entry: ServedApp | ServedTurnKey) -> None:
+        """Put one more entry into a file, which is read anew: what was written into it meanwhile stays, comments too.
+
+        Raises `UsageError`, and then the file is as it was.
+        """
+        file = cls.load(path)
+        if isinstance(entry, ServedApp):
+            file = file.model_copy(update={"apps": [*file.apps, entry]})
+        else:
+            file = file.model_copy(update={"turn_keys": [*file.turn_keys, entry]})
+        file.check(path)
+        text = f"{path.read_text('utf-8').rstrip()}\n\n{_text(entry)}"
+        try:
+            says_so = cls.model_validate(tomllib.loads(text)) == file
+        except ValueError:
+            # An array that was written as one cannot be appended to.
+            says_so = False
+        if says_so:
+            _write(path, text)
+        else:
+            file.save(path)
+
+
+def _text(entry: ServedApp | ServedTurnKey) -> str:
+    table = "apps" if isinstance(entry, ServedApp) else "turn_keys"
+    return f"[[{table}]]\n{toml.dump(entry.model_dump(exclude_defaults=True))}"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_private(path, text)
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
 
 
 def entry_name(table: str, number: int, identifier: str) -> str:

@@ -28,6 +28,8 @@ class RunningServer:
     pid: int
     path: Path
     "Where it announces itself."
+    ca_file: str = ""
+    "The authority of its certificate, where it speaks HTTPS."
 
 
 def running_servers(state_dir: Path) -> tuple[RunningServer, ...]:
@@ -53,6 +55,7 @@ def _read(path: Path) -> RunningServer | None:
             turn_key_token=str(data["turn_key_token"]),
             pid=int(data["pid"]),
             path=path,
+            ca_file=str(data.get("ca_file") or ""),
         )
         mark = str(data.get("process", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -77,6 +80,7 @@ def announce_server(
         "turn_key_id": ready.turn_key_id,
         "turn_key_token": ready.turn_key_token or turn_key_token,
         "pid": ready.pid,
+        "ca_file": ready.ca_file,
         "process": start_mark(ready.pid),
     }
     try:

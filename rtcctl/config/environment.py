@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rtcctl.config.rules import ENV
 from rtcctl.errors import UsageError
 
 PROFILE = "RTCCTL_PROFILE"
@@ -81,6 +82,15 @@ def choose(families: tuple[Family, ...], values: Mapping[str, str]) -> Family | 
             )
         return family
     return None
+
+
+def for_command(settings: Mapping[str, str]) -> dict[str, str]:
+    """An app and a TURN key under every name by which a tool looks for them, and the word that rtcctl uses them."""
+    families = (*APP, *TURN)
+    return {
+        PROFILE: ENV,
+        **{name: settings[setting] for family in families for setting, name in family.variables.items()},
+    }
 
 
 def _listed(names: list[str]) -> str:

@@ -30,7 +30,8 @@ from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_
 
 DEVELOPMENT_API_BASE = f"http://127.0.0.1:{DEVELOPMENT_PORT}/v1"
 
-SETTINGS = tuple(f.name for f in fields(Profile) if f.name not in ("name", "is_embedded"))
+SETTINGS = tuple(f.name for f in fields(Profile) if f.name not in ("name", "is_embedded", "ca_file"))
+"What a file can set."
 
 DEFAULT = "default"
 "Origin of a value that nobody set."
@@ -119,7 +120,14 @@ def _from_environment(environ: Mapping[str, str], origin: str) -> Resolution:
             hint="Set RTCCTL_APP_ID and RTCCTL_APP_SECRET.",
         )
     settings = {setting: (values[name], f"environment {name}") for setting, name in used.items()}
-    ignored = tuple(name for name in values if name not in used.values())
+    # What says the same under another tool's name is not lost.
+    same = {
+        name
+        for family in (*environment.APP, *environment.TURN, *environment.ACCOUNT)
+        for setting, name in family.variables.items()
+        if setting in settings and values.get(name) == settings[setting][0]
+    }
+    ignored = tuple(name for name in values if name not in same)
     return _resolution(ENV, origin, settings, ignored)
 
 
@@ -136,6 +144,7 @@ def _local(origin: str, environ: Mapping[str, str], ignored: tuple[str, ...]) ->
                 ("app_secret", server.app_secret),
                 ("turn_key_id", server.turn_key_id),
                 ("turn_key_token", server.turn_key_token),
+                ("ca_file", server.ca_file),
             )
         }
     else:

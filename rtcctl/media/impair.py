@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 REORDER_S = 0.025
 "How much longer an overtaken packet is held: the next packet of 20 ms of audio passes it, and no second one."
+_MIN_RATE_BPS = 1000.0
+"Below, a handshake takes minutes."
 QUEUE_S = 0.2
 "What a rate limit lets wait; beyond it, packets are dropped, as by a router with a short buffer."
 _MAX_DELAY_S = 60.0
@@ -60,7 +62,7 @@ class Impairment:
             jitter_s=_parsed(given, "jitter", _duration) or 0.0,
             reorder=_parsed(given, "reorder", Ratio.parse) or 0.0,
             duplicate=_parsed(given, "dup", Ratio.parse) or 0.0,
-            rate_bps=_parsed(given, "rate", BitRate.parse),
+            rate_bps=_parsed(given, "rate", _rate),
             seed=None if seed is None else int(seed),
         )
 
@@ -78,6 +80,8 @@ class Fate:
     "When its copies go on, on the clock of `decide`; none when it is dropped."
     reason: str = ""
     "`loss` or `rate` when it is dropped, `reorder` when others overtake it, `dup` when there are two of it."
+    late_s: float = 0.0
+    "How much longer it is held at the end of its whole way, where nothing puts it in order again."
 
 
 class Impairer:
@@ -104,9 +108,9 @@ class Impairer:
                 return Fate((), "rate")
             self._free_at = release = begins + size * 8 / impairment.rate_bps
         release += max(0.0, impairment.delay_s + (2 * spread - 1) * impairment.jitter_s)
-        if overtaken < impairment.reorder:
-            return Fate((release + REORDER_S,), "reorder")
         release = self._last_release = max(release, self._last_release)
+        if overtaken < impairment.reorder:
+            return Fate((release,), "reorder", REORDER_S)
         return Fate((release, release), "dup") if twice < impairment.duplicate else Fate((release,))
 
 
@@ -153,6 +157,13 @@ def _duration(text: str) -> float:
     if seconds > _MAX_DELAY_S:
         raise SpellingError(f"at most {_MAX_DELAY_S:.0f}s, not {text}")
     return seconds
+
+
+def _rate(text: str) -> float:
+    rate = BitRate.parse(text)
+    if rate < _MIN_RATE_BPS:
+        raise SpellingError(f"at least {BitRate(_MIN_RATE_BPS)}, not {text}")
+    return rate
 
 
 def _seed(text: str) -> int:

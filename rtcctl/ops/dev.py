@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
+from rtcctl.realtime.development import DEVELOPMENT_PORT
 from rtcctl.results.dev import Dev, ServedApp, ServerReady
+
+if TYPE_CHECKING:
+    from rtcctl.server.faults.ledger import Ledger
+    from rtcctl.server.server import RealtimeServer
+    from rtcctl.transport.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,8 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class DevRequest:
-    """`port` 0 takes any free one; `udp_port` `None` takes the number of the TCP port.
+    """`port` 0 takes any free one, `None` the usual one, and any free one where a command is told which.
+    `udp_port` `None` takes the number of the TCP port.
 
     `media_hosts`: addresses for media, of this machine. `announce`: addresses that browsers elsewhere reach it by, for
     containers and NAT. `time_scale`: what the service's timers are multiplied by.
@@ -76,13 +94,27 @@ class DevRequest:
 
     credentials: Credentials
     host: str = "127.0.0.1"
-    port: int = 8610
+    port: int | None = None
     udp_port: int | None = None
     media_hosts: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     time_scale: float = 1.0
+    faults: tuple[str, ...] = ()
+    "Set from the start (`server/faults/grammar.py`)."
+    ledger: Path | None = None
+    "Where the ledger is written when the server ends."
+    seed: int | None = None
+    "Of session ids and names of discovered tracks."
+    tls: TlsFiles | None = None
+    "For HTTPS."
+    trust: tuple[tuple[str, str], ...] = ()
+    "Variables by which other programs trust its certificate."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
+    on_change: Callable[[AppSecret | TurnKeyToken], None] | None = None
+    "Called with what is added while it runs, before that is served."
+    around: Callable[[ServerReady], Awaitable[int]] | None = None
+    "Runs a command, whose exit status it returns; its end is the server's."
 
 
 def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str], ...]:
@@ -99,25 +131,59 @@ def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str
     )
 
 
+@contextmanager
+def _ledger(path: Path | None, ledger: Ledger) -> Iterator[None]:
+    """Write the ledger when the body ends. That it can be written is found out at the start."""
+    if path is None:
+        yield
+        return
+    try:
+        with path.open("x" if not path.exists() else "r+", encoding="utf-8"):
+            pass
+    except OSError as exc:
+        raise UsageError(f"--ledger {path} cannot be written: {exc.strerror}.") from exc
+    try:
+        yield
+    finally:
+        path.write_text(json.dumps(ledger.document()) + "\n", "utf-8")
+
+
 async def dev(request: DevRequest, env: Env) -> Dev:
-    """Serve until cancelled. Raises `UsageError` when a port is in use or the address is not to be served."""
+    """Serve until cancelled, or until the command ends that is run around it.
+
+    Raises `UsageError` when a port is in use or the address is not to be served.
+    """
     from rtcctl.server.limits import Limits
     from rtcctl.server.registry import App, TurnKey
     from rtcctl.server.server import RealtimeServer
 
     credentials = request.credentials
     app_secret, turn_key_token = credentials.shown_secrets
-    async with RealtimeServer.run(
-        request.host,
-        request.port,
-        udp_port=request.udp_port,
-        media_hosts=request.media_hosts,
-        announce=request.announce,
-        credentials=credentials,
-        apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
-        turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
-        limits=Limits().scaled(request.time_scale),
-    ) as server:
+
+    def serving(port: int) -> AbstractAsyncContextManager[RealtimeServer]:
+        return RealtimeServer.run(
+            request.host,
+            port,
+            udp_port=request.udp_port,
+            media_hosts=request.media_hosts,
+            announce=request.announce,
+            credentials=credentials,
+            apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
+            turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
+            limits=Limits().scaled(request.time_scale),
+            faults=request.faults,
+            tls=request.tls,
+            seed=request.seed,
+        )
+
+    async with AsyncExitStack() as stack:
+        server = await _first_that_starts(stack, serving, _ports(request))
+        if (on_change := request.on_change) is not None:
+            server.registry.on_change = lambda added: on_change(
+                AppSecret(added.app_id, added.secret)
+                if isinstance(added, App)
+                else TurnKeyToken(added.key_id, added.token)
+            )
         started = env.clock()
         first = ServedApp(credentials.app_id, credentials.app_name)
         ready = ServerReady(
@@ -131,17 +197,42 @@ async def dev(request: DevRequest, env: Env) -> Dev:
                 f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.candidates
             ),
             development_credentials=credentials.are_development,
-            environment=environment(server.base_url, credentials),
+            environment=(*environment(server.base_url, credentials), *request.trust),
             apps=(first, *(ServedApp(app.app_id, app.name) for app in credentials.more_apps)),
             apps_file=credentials.apps_file,
             time_scale=request.time_scale,
+            seed=request.seed,
+            ca_file=None if request.tls is None else str(request.tls.authority),
         )
         # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
         # (a quarter of what setting up a session costs).
         gc.collect()
         gc.freeze()
-        with request.discoverable(ready):
+        with _ledger(request.ledger, server.ledger), request.discoverable(ready):
             env.emit(ready)
+            status: int | None = None
             with env.keeping(lambda: Dev(base_url=server.base_url, served_s=env.clock() - started)):
-                await server.wait_closed()
-        return Dev(base_url=server.base_url, served_s=env.clock() - started)
+                if request.around is None:
+                    await server.wait_closed()
+                else:
+                    status = await request.around(ready)
+        return Dev(base_url=server.base_url, served_s=env.clock() - started, command_status=status)
+
+
+def _ports(request: DevRequest) -> Sequence[int]:
+    """TCP ports to try: a command is told which one it is, a person has it in a browser's bookmarks."""
+    if request.port is not None:
+        return (request.port,)
+    return (DEVELOPMENT_PORT,) if request.around is None else (DEVELOPMENT_PORT, 0)
+
+
+async def _first_that_starts(
+    stack: AsyncExitStack,
+    serving: Callable[[int], AbstractAsyncContextManager[RealtimeServer]],
+    ports: Sequence[int],
+) -> RealtimeServer:
+    for port in ports[:-1]:
+        with suppress(UsageError):
+            return await stack.enter_async_context(serving(port))
+    # What is not the port's fault is raised here.
+    return await stack.enter_async_context(serving(ports[-1]))

@@ -7,9 +7,10 @@ import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from rtcctl.errors import UsageError
+from rtcctl.realtime.development import ADMIN_PREFIX
 from rtcctl.realtime.profile import Profile
 
 PLACEHOLDERS = ("$SESSION_ID", "$PUBLISHER_SESSION_ID", "$MID", "$OFFER_SDP", "$ANSWER_SDP")
@@ -22,7 +23,8 @@ _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDER
 class ApiCall:
     """`path` is below the app (`sessions/new`), or below the API base when it starts with `/`.
 
-    `body`: decoded JSON, `None` for no body at all. `secret`: the variable that holds the secret the call needs.
+    What is below `ADMIN_PREFIX` is beside the API base. `body`: decoded JSON, `None` for no body at all. `secret`: the
+    variable that holds the secret the call needs; empty for none.
     """
 
     method: str
@@ -38,17 +40,27 @@ class ApiCall:
                 hint="Paths are below the app (sessions/new), or below the API base with a leading / (/turn/keys/…).",
             )
         path = quote(self.path, safe="/?&=%$:@+,;~!*'()")
+        if path.startswith(f"{ADMIN_PREFIX}/"):
+            return admin_base(profile.api_base) + path.removeprefix(ADMIN_PREFIX)
         if path.startswith("/"):
             return profile.api_base + path
         return f"{profile.api_base}/apps/{quote(profile.app_id, safe='')}/{path}"
+
+
+def admin_base(api_base: str) -> str:
+    """Where the admin API of an embedded server is, without a trailing slash."""
+    url = urlsplit(api_base)
+    return f"{url.scheme}://{url.netloc}{ADMIN_PREFIX}"
 
 
 def curl_command(call: ApiCall, profile: Profile) -> str:
     """The call for a POSIX shell, one option a line."""
     words = [
         f"curl --silent --show-error --request {call.method} {_quoted(call.url(profile))}",
-        f'--header "Authorization: Bearer ${call.secret}"',
+        *([f'--header "Authorization: Bearer ${call.secret}"'] if call.secret else []),
     ]
+    if profile.ca_file:
+        words.append(f"--cacert {shlex.quote(profile.ca_file)}")
     if call.body is not None:
         words.append("--header 'Content-Type: application/json'")
         words.append(f"--data-raw {_quoted(json.dumps(call.body, ensure_ascii=False))}")

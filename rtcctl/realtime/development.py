@@ -8,6 +8,9 @@ from __future__ import annotations
 DEVELOPMENT_PORT = 8610
 "HTTP (TCP) and media (UDP) port of `rtcctl dev`."
 
+ADMIN_PREFIX = "/rtcctl"
+"Path of the admin API, beside `/v1`."
+
 DEVELOPMENT_APP_ID = "dev00000000000000000000000000000"
 DEVELOPMENT_APP_SECRET = "dev-secret-only-for-loopback-00000000000000000000000000000000000"
 DEVELOPMENT_TURN_KEY_ID = "devturn0000000000000000000000000"

@@ -144,7 +144,7 @@ class HttpApi:
         self._endpoint = Endpoint.of(profile.api_base)
         self._http = httpx.AsyncClient(
             # A CA bundle takes longer to load than a request to loopback takes. Without one, https (to a proxy) fails.
-            verify=httpx.create_ssl_context() if self._endpoint.is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=_tls_context(profile) if self._endpoint.is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             # A proxy of the environment is for the world outside.
             trust_env=not self._endpoint.is_loopback,
             transport=transport,
@@ -173,16 +173,16 @@ class HttpApi:
         url: str,
         body: Any = None,
         *,
-        secret: SecretKind,
+        secret: SecretKind | None,
         read_timeout_s: float = READ_TIMEOUT_S,
         item_failures: int | None = None,
     ) -> ApiAnswer:
-        """Send until there is an answer that is one. `body` `None` sends no body at all.
+        """Send until there is an answer that is one. `body` `None` sends no body at all, `secret` `None` no secret.
 
         `item_failures`: a status whose body is an answer nevertheless when it has items (503 of the adapters, §2.11).
         Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`.
         """
-        headers = {"Authorization": f"Bearer {self._usable_secret(secret)}"}
+        headers = {} if secret is None else {"Authorization": f"Bearer {self._usable_secret(secret)}"}
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -316,7 +316,9 @@ class HttpApi:
             after_s=self._deadline_s,
         )
 
-    def _judge(self, response: _Response, request: str, secret: SecretKind, item_failures: int | None) -> ApiAnswer:
+    def _judge(
+        self, response: _Response, request: str, secret: SecretKind | None, item_failures: int | None
+    ) -> ApiAnswer:
         """The answer, or the error it is. A 2xx with an `errorCode` at the top is a failure."""
         status, ray = response.status, response.headers.get("cf-ray")
         body, is_json = _decoded(response.content)
@@ -335,7 +337,7 @@ class HttpApi:
         subcode = presentable(subcode, secrets) if subcode else None
         message = f"{request}: {status}" + (f" {code}" if code else "") + (f": {said}" if said else "")
         if status in (401, 403):
-            hint = self._auth_hint(secret) or hint_for(status, code)
+            hint = (self._auth_hint(secret) if secret is not None else "") or hint_for(status, code)
             raise AuthError(message, hint=hint, status=status, code=code, ray=ray)
         if not is_json and 200 <= status < 300:
             message = f"{request}: the answer ({status}) is no JSON: {said}"
@@ -415,6 +417,19 @@ class Client:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._api.__aexit__(exc_type, exc, traceback)
+
+
+def _tls_context(profile: Profile) -> ssl.SSLContext:
+    """Trusts the profile's own authority alone, if it has one."""
+    if not profile.ca_file:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=profile.ca_file)
+    except OSError as exc:
+        raise UsageError(
+            f"The certificate authority of profile {profile.name} cannot be used: {profile.ca_file}: {exc.strerror}.",
+            hint="rtcctl dev --tls makes it anew",
+        ) from exc
 
 
 def parse_retry_after(value: str | None, date: str | None) -> float | None:

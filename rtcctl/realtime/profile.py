@@ -31,6 +31,9 @@ class Profile:
     is_embedded: bool = False
     "True when the other end is rtcctl's own server."
 
+    ca_file: str = ""
+    "The authority that alone is trusted for the API base, in place of the usual ones."
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret of the profile that is set, for masking."""

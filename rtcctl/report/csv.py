@@ -27,6 +27,10 @@ _ITEMS = {
     "rtcctl.config.check/1": "secrets",
     "rtcctl.config.show/1": "settings",
     "rtcctl.config.list/1": "profiles",
+    "rtcctl.fault.set/1": "faults",
+    "rtcctl.fault.list/1": "faults",
+    "rtcctl.fault.clear/1": "faults",
+    "rtcctl.fault.ledger/1": "streams",
 }
 "Results that are lists, and the field that holds the items."
 

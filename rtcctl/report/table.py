@@ -28,7 +28,7 @@ STYLES = {
     CheckStatus.INCONCLUSIVE: "yellow",
 }
 
-_NOUNS = frozenset({"smoke", "session", "track", "turn", "stats", "config"})
+_NOUNS = frozenset({"smoke", "session", "track", "turn", "stats", "config", "fault"})
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
 _OPENINGS = {"published": "track", "session_created": "session", "server_ready": "dev"}

@@ -102,6 +102,8 @@ class ConfigEnv(Result):
 
     profile: str
     variables: tuple[Variable, ...]
+    names: str = "rtcctl"
+    "Whose: `rtcctl`, `examples` or `meet`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,10 @@ class ServerReady(Event):
     "Where their secrets are, when they are the user's own."
     time_scale: float = 1.0
     "What the timers of the service are multiplied by."
+    seed: int | None = None
+    "Of session ids and names of discovered tracks."
+    ca_file: str | None = None
+    "The authority to trust, where it speaks HTTPS."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +58,10 @@ class Dev(Result):
 
     base_url: str
     served_s: float
+    command_status: int | None = None
+    "Of the command that it was run around; 128 + n when signal n ended that."
+
+    @property
+    def exit_status(self) -> int:
+        """That of the command, where the server did not fail."""
+        return self.failure.exit_status if self.failure is not None else self.command_status or 0

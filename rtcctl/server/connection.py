@@ -112,10 +112,13 @@ class Connection(DtlsTransport):
         found = self._incoming.look_up(ssrc, packet)
         return None if found is None else found[0].track
 
-    def is_rtx(self, packet: bytes, ssrc: int) -> bool:
-        """Whether a packet, of either way, carries another one again (RFC 4588)."""
-        if (sender := self._sender_with(ssrc)) is not None:
-            return ssrc == sender.rtx_ssrc
+    def is_rtx_to(self, ssrc: int) -> bool:
+        """Whether packets to the peer under this SSRC carry other ones again (RFC 4588)."""
+        sender = self._sender_with(ssrc)
+        return sender is not None and ssrc == sender.rtx_ssrc
+
+    def is_rtx_from(self, ssrc: int, packet: bytes) -> bool:
+        """The same of a packet of the peer."""
         found = self._incoming.look_up(ssrc, packet)
         return found is not None and found[1] == found[0].receive_rtx
 

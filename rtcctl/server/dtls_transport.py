@@ -208,10 +208,10 @@ class DtlsTransport(ABC):
     def impair(self, path: ImpairedPath | None) -> None:
         """All packets, both ways, go through `path` from now on; `None`: straight."""
         before, self.impaired = self.impaired, path
-        if before is not None:
-            before.release_all()
         if self._agent.selected is not None and self._name is not None:
             self._use_address(self._agent.selected)
+        if before is not None:
+            before.release_all()  # last: nothing that is said to it goes the old way again
 
     def send_data(self, data: bytes) -> None:
         """Send a piece of application data; dropped while there is no association (SCTP sends again)."""

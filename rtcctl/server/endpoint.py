@@ -221,11 +221,11 @@ class Endpoint:
         """Seconds since the epoch."""
         return self._clock() + self._clock_offset_s
 
-    def call_at(self, at: float, callback: Callable[[], None]) -> None:
+    def call_at(self, at: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back at that time, not before."""
         assert self._loop is not None
         # uvloop rounds to the nearest millisecond.
-        self._loop.call_later(max(0.0, at - self._clock()) + 0.0005, callback)
+        return self._loop.call_later(max(0.0, at - self._clock()) + 0.0005, callback)
 
     def deliver(self, connection: DtlsTransport, data: bytes, path: Address) -> None:
         """A datagram that came some time ago, for the connection that it was for then."""

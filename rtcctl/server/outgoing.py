@@ -386,6 +386,9 @@ class OutgoingTrack:
         group = next((group for group in layer.groups if group.fits(*key)), None)
         if group is None:
             numbering = Numbering(self._offset, self._lowest)
+            if self._has_sent:
+                # The same stretch, by another path: what was sent of it was sent.
+                numbering.highest_out = max(numbering.highest_out, self._last[0])
             group = ForwardingGroup(layer, udp, self.header, self._payload_types, numbering, *offsets)
         self._group = group
         layer.join(self, group)
@@ -408,7 +411,7 @@ class OutgoingTrack:
             # What came may have been late, from before this stretch.
             self._last = max(self._last[0], numbering.highest_out), timestamp, layer.last_packet_at or 0.0
             self._last_picture = layer.newest_picture and layer.newest_picture.shifted(group.picture_shift)
-            self._offset = numbering.offset
+            self._offset, self._lowest = numbering.offset, lowest
         layer.leave(self, group)
         self._group = None
 

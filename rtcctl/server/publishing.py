@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from uuid import uuid4
 
 from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import TrackObject, TrackResult, TracksResponse
 from rtcctl.server import codecs, negotiation
+from rtcctl.server.ids import Ids
 from rtcctl.server.negotiation import unacceptable
 from rtcctl.server.signalling import Signalling
 from rtcctl.server.tracks import Publication, Transceiver
@@ -22,12 +22,13 @@ logger = logging.getLogger(__name__)
 class Publishing:
     """The publications of one session."""
 
-    def __init__(self, session_id: str, signalling: Signalling, clock: Callable[[], float]) -> None:
+    def __init__(self, session_id: str, signalling: Signalling, clock: Callable[[], float], ids: Ids) -> None:
         self.publications: dict[str, Publication] = {}
         "By track name, the newest of each; none that is closed, or that the client has yet to agree to."
         self._session_id = session_id
         self._signalling = signalling
         self._clock = clock
+        self._ids = ids
 
     def check(self, tracks: Sequence[TrackObject], offer: Sdp) -> None:
         """Whether the client's offer has what the tracks need; raises `Refusal`."""
@@ -57,7 +58,7 @@ class Publishing:
         if auto_discover:
             for transceiver in transceivers:
                 if transceiver.client_sends and not transceiver.active_publication and transceiver.mid not in known:
-                    result = self._start(transceiver, self._announce(transceiver, str(uuid4())))
+                    result = self._start(transceiver, self._announce(transceiver, self._ids.track_name()))
                     result.kind = transceiver.kind
                     results.append(result)
         return TracksResponse(requires_immediate_renegotiation=False, tracks=results, session_description=description)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtcctl.errors import UsageError
 from rtcctl.server import passing
 from rtcctl.server.faults.faults import Faults
 from rtcctl.server.faults.ledger import Ledger
+from rtcctl.server.ids import Ids
 from rtcctl.server.session import Session, gone
 from rtcctl.web.refusal import Refusal
 
@@ -57,10 +58,13 @@ class Registry:
         turn_keys: Iterable[TurnKey] = (),
         limits: Limits,
         clock: Callable[[], float],
+        ids: Ids | None = None,
     ) -> None:
         self.limits = limits
         self.bugs = 0
         "Sessions that were closed by an unexpected error. Anything but 0 is ours to mend."
+        self.on_change: Callable[[App | TurnKey], None] | None = None
+        "Called with each app and TURN key that is added; what it raises keeps that from being added."
         self._endpoint = endpoint
         self._candidates = candidates
         self._apps = {app.app_id: app for app in apps}
@@ -69,6 +73,7 @@ class Registry:
         self._passed_s = 0.0
         "On demand."
         self.faults = Faults(endpoint, self._connections, Ledger())
+        self._ids = ids or Ids()
         endpoint.on_error = self._on_error
 
     def now(self) -> float:
@@ -91,12 +96,28 @@ class Registry:
         self.look_at_timers()
 
     def add_app(self, app: App) -> None:
-        """One more app, from now on."""
+        """Serve one more app from now on. Raises `UsageError` where its id or secret is another's."""
+        self._check_new(app.app_id, app.secret, self._apps)
+        self._note(app)
         self._apps[app.app_id] = app
 
     def add_turn_key(self, key: TurnKey) -> None:
-        """One more TURN key, from now on."""
+        """Serve one more TURN key from now on. Raises `UsageError` where its id or token is another's."""
+        self._check_new(key.key_id, key.token, self._turn_keys)
+        self._note(key)
         self._turn_keys[key.key_id] = key
+
+    def _check_new(self, identifier: str, secret: str, others: Mapping[str, object]) -> None:
+        if identifier in others:
+            raise UsageError(f"The id {identifier} is in use.")
+        # Whoever has one secret must not have two things with it, or the apps would not be isolated.
+        known = {app.secret for app in self._apps.values()} | {key.token for key in self._turn_keys.values()}
+        if secret in known:
+            raise UsageError(f"The secret of {identifier} is in use.")
+
+    def _note(self, added: App | TurnKey) -> None:
+        if self.on_change is not None:
+            self.on_change(added)
 
     def remove_app(self, app_id: str) -> None:
         """End an app, its sessions, and the TURN keys that were made for it."""
@@ -125,7 +146,7 @@ class Registry:
 
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
-        session_id = secrets.token_hex(16)
+        session_id = self._ids.session_id()
         session = Session(
             session_id,
             endpoint=self._endpoint,
@@ -133,6 +154,7 @@ class Registry:
             limits=self.limits,
             clock=self.now,
             find=app.sessions.get,
+            ids=self._ids,
             is_third_party=is_third_party,
             correlation_id=correlation_id,
             on_open=lambda connection: self.faults.attach(connection, app.app_id, session_id),
@@ -160,7 +182,7 @@ class Registry:
 
     def look_at_timers(self) -> None:
         """Of all sessions, once."""
-        for app in self._apps.values():
+        for app in list(self._apps.values()):
             for session in list(app.sessions.values()):
                 with suppress(Refusal), session.boundary(self.count_bug):
                     session.look_at_timers()

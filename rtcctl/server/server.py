@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from ipaddress import ip_address
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,9 +23,13 @@ from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.faults.admin import Admin
 from rtcctl.server.faults.requests import ABORT
+from rtcctl.server.ids import Ids
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.units import SpellingError
+
+if TYPE_CHECKING:
+    from rtcctl.transport.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +78,8 @@ class RealtimeServer:
         limits: Limits,
         keep_bodies: bool,
         clock: Callable[[], float],
+        seed: int | None,
+        tls: TlsFiles | None,
     ) -> None:
         self.app_id = credentials.app_id
         self.app_secret = credentials.app_secret
@@ -86,7 +92,10 @@ class RealtimeServer:
         self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
         "Where media can be sent: address and UDP port of each ICE candidate, best first."
         self.limits = limits
-        self.base_url = f"http://{_url_host(address)}:{port}/v1"
+        self.seed = seed
+        "Of session ids and names of discovered tracks; `None`: they are unpredictable."
+        self._tls = tls
+        self.base_url = f"{'http' if tls is None else 'https'}://{_url_host(address)}:{port}/v1"
         self.registry = Registry(
             endpoint=endpoint,
             candidates=self.candidates,
@@ -94,6 +103,7 @@ class RealtimeServer:
             turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
             limits=limits,
             clock=clock,
+            ids=Ids(seed),
         )
         self.faults = self.registry.faults
         self.ledger = self.faults.ledger
@@ -125,13 +135,17 @@ class RealtimeServer:
         faults: Sequence[str] = (),
         keep_bodies: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        seed: int | None = None,
+        tls: TlsFiles | None = None,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
         `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
         of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
         served besides those of `credentials`. `faults` are set from the start (`faults/grammar.py`). `keep_bodies`: the
-        ledger has what requests and answers said, too. `clock` is that of the service's timers, in seconds.
+        ledger has what requests and answers said, too. `clock` is that of the service's timers, in seconds. `seed`
+        makes session ids and names of discovered tracks reproducible, and nothing that protects (`ids.py`). With `tls`,
+        HTTPS alone is spoken.
 
         Raises `UsageError` when a port is in use, an address is not ours, a fault is none, or a development secret
         would be served beyond loopback.
@@ -159,6 +173,8 @@ class RealtimeServer:
                     limits=limits or Limits(),
                     keep_bodies=keep_bodies,
                     clock=clock,
+                    seed=seed,
+                    tls=tls,
                 )
                 server._set(faults)
                 async with server._serving(listener):
@@ -189,6 +205,7 @@ class RealtimeServer:
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_S,
+                ssl_certfile=None if self._tls is None else self._tls.server,
             )
         )
         try:

@@ -51,6 +51,7 @@ from rtcctl.realtime.schema import (
 from rtcctl.server import negotiation, track_requests
 from rtcctl.server.datachannels import SERVER_EVENTS, DataChannels
 from rtcctl.server.dtls_transport import ConnectionState
+from rtcctl.server.ids import Ids
 from rtcctl.server.item_errors import NOT_OPEN
 from rtcctl.server.negotiation import unacceptable
 from rtcctl.server.publishing import Publishing
@@ -90,6 +91,7 @@ class Session:
         limits: Limits,
         clock: Callable[[], float],
         find: Callable[[str], Session | None],
+        ids: Ids,
         is_third_party: bool = False,
         correlation_id: str | None = None,
         on_open: Callable[[Connection], None] | None = None,
@@ -114,7 +116,7 @@ class Session:
             clock=clock,
             on_open=on_open,
         )
-        self._publishing = Publishing(session_id, self._signalling, clock)
+        self._publishing = Publishing(session_id, self._signalling, clock, ids)
         self._subscribing = Subscribing(
             session_id, self._signalling, limits, find=find, publications=self._publishing.publications
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -154,6 +155,26 @@ def http_of(ready: dict[str, Any]) -> httpx.Client:
         timeout=15,
         trust_env=False,
     )
+
+
+def test_a_seed(home: Home):
+    """Session ids are those of the run before, ICE credentials and keys are not; it is announced."""
+    offer = offer_of(section("0", Direction.SENDONLY)).to_wire()
+    runs = []
+    for seed in ("7", "7", "8"):
+        with home.dev("--seed", seed) as server, http_of(server.ready) as http:
+            assert server.ready["seed"] == int(seed)
+            created = [http.post("sessions/new", json={"sessionDescription": offer}).json() for _ in range(3)]
+        ids = [session["sessionId"] for session in created]
+        secrets = re.findall(
+            r"a=(?:ice-ufrag|ice-pwd|fingerprint):.*", "".join(s["sessionDescription"]["sdp"] for s in created)
+        )
+        runs.append((ids, secrets))
+    (first, drawn), (second, drawn_again), (third, _) = runs
+    assert first == second
+    assert not set(first) & set(third)
+    assert drawn
+    assert not set(drawn) & set(drawn_again)
 
 
 def test_the_usual_time_is_not_mentioned(home: Home):

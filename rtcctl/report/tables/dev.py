@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rtcctl.report.layout import Line, Styled, facts, line
 from rtcctl.report.table import BLANK
 from rtcctl.results.dev import ServerReady
@@ -16,6 +18,7 @@ def opening(event: ServerReady) -> list[Line]:
     return [
         *facts(
             ("API base", event.base_url),
+            ("authority", event.ca_file),
             ("media", f"UDP {first}"),
             *(("", f"UDP {address}") for address in rest),
             ("App ID", event.app_id + names.get(event.app_id, "")),
@@ -24,9 +27,10 @@ def opening(event: ServerReady) -> list[Line]:
             ("TURN key", event.turn_key_id),
             ("TURN token", f"in {event.apps_file}" if event.turn_key_token is None else event.turn_key_token),
             ("time scale", None if event.time_scale == 1 else f"× {event.time_scale:g}, timers of the service only"),
+            ("seed", None if event.seed is None else f"{event.seed}, of session ids and names of discovered tracks"),
         ),
         BLANK,
-        *(line(f"export {name}={value}") for name, value in event.environment),
+        *(line(f"export {name}={shlex.quote(value)}") for name, value in event.environment),
         *((BLANK,) if event.environment else ()),
         line(Styled("Ctrl-C ends it. In another terminal: rtcctl smoke", "dim")),
     ]

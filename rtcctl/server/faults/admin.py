@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rtcctl.realtime.development import ADMIN_PREFIX as PREFIX
 from rtcctl.server.faults.faults import Faults
 from rtcctl.units import SpellingError
 from rtcctl.web.answer import ERROR_HANDLERS, error_answer, json_answer
 from rtcctl.web.body import read_body
 from rtcctl.web.refusal import Refusal
 
-PREFIX = "/rtcctl"
 _BODY_BYTES = 1 << 16
 _PROXY_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"cf-connecting-ip", b"via"})
 
@@ -101,6 +101,17 @@ class Admin:
 
     async def _ledger(self, request: Request) -> Response:
         asked = request.query_params
-        return json_answer(
-            self._faults.ledger.document(app_id=asked.get("app", ""), session_id=asked.get("session", ""))
+        packets_from, requests_from = (_index(asked.get(name, "0")) for name in ("packets_from", "requests_from"))
+        page = self._faults.ledger.page(
+            packets_from=packets_from,
+            requests_from=requests_from,
+            app_id=asked.get("app", ""),
+            session_id=asked.get("session", ""),
         )
+        return json_answer(page)
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise Refusal(400, "invalid_params", "packets_from and requests_from are whole numbers")
+    return int(text)

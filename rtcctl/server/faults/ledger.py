@@ -6,13 +6,18 @@ kept. Requests are written down always. Nothing here is a secret: no body, no SD
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
+
+Row = TypeVar("Row", "PacketRow", "RequestRow")
 
 PACKETS_KEPT = 200_000
 "About an hour of one tone."
 REQUESTS_KEPT = 10_000
+PAGE = 10_000
+"Rows of each kind that are given out at once: some megabytes of JSON."
 
 
 @dataclass(slots=True)
@@ -38,6 +43,10 @@ class PacketRow:
     "`loss` or `rate` of what was dropped, `reorder` of what was overtaken, `dup` of what was sent twice."
     held_s: float | None = None
     "From its arrival to its departure, as it really was; None when there was none."
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in PacketRow.__slots__}
 
 
 @dataclass(slots=True)
@@ -69,6 +78,10 @@ class RequestRow:
     "What was sent and answered, for those who hold the server in their hands; never written out."
     answer: bytes = field(default=b"", repr=False)
 
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in RequestRow.__slots__ if name not in ("body", "answer")}
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -91,42 +104,43 @@ class Ledger:
         self.requests_seen += 1
         return row
 
-    def document(self, *, app_id: str = "", session_id: str = "") -> dict[str, Any]:
-        """All of it as JSON, or what concerns an app or a session. `…_forgotten`: older rows that are not kept."""
+    def page(
+        self, *, packets_from: int = 0, requests_from: int = 0, app_id: str = "", session_id: str = ""
+    ) -> dict[str, Any]:
+        """Rows from a number on, in order, as JSON: of everybody, or of an app or a session.
+
+        Rows are numbered from 0 for the life of the server, and the oldest are forgotten. `packets_next` and
+        `requests_next` are where the next page begins; the last one is a page without rows.
+        """
 
         def concerns(row: PacketRow | RequestRow) -> bool:
             return app_id in ("", row.app_id) and session_id in ("", row.session_id)
 
-        packets = [row for row in self.packets if concerns(row)]
+        packets, packets_next = _from(self.packets, self.packets_seen, packets_from)
+        requests, requests_next = _from(self.requests, self.requests_seen, requests_from)
+        return {
+            "packets_forgotten": self.packets_seen - len(self.packets),
+            "requests_forgotten": self.requests_seen - len(self.requests),
+            "packets_next": packets_next,
+            "requests_next": requests_next,
+            "packets": [row.document() for row in packets if concerns(row)],
+            "requests": [row.document() for row in requests if concerns(row)],
+        }
+
+    def document(self) -> dict[str, Any]:
+        """All that is kept."""
         return {
             "schema": "rtcctl.ledger/1",
             "packets_forgotten": self.packets_seen - len(self.packets),
             "requests_forgotten": self.requests_seen - len(self.requests),
-            "streams": _streams(packets),
-            "packets": [{name: getattr(row, name) for name in PacketRow.__slots__} for row in packets],
-            "requests": [
-                {name: getattr(row, name) for name in RequestRow.__slots__ if name not in ("body", "answer")}
-                for row in self.requests
-                if concerns(row)
-            ],
+            "packets": [row.document() for row in self.packets],
+            "requests": [row.document() for row in self.requests],
         }
 
 
-def _streams(packets: list[PacketRow]) -> list[dict[str, Any]]:
-    """The rows of each stream added up."""
-    found: dict[tuple[Any, ...], Counter[str]] = {}
-    for row in packets:
-        if row.ssrc is not None and row.sequence_number is not None:
-            key = (row.app_id, row.session_id, row.direction, row.track, row.ssrc)
-            counts = found.setdefault(key, Counter())
-            counts[f"{row.kind} {row.fate}"] += 1
-    return [
-        {
-            **dict(zip(("app_id", "session_id", "direction", "track", "ssrc"), key, strict=True)),
-            "originals": sum(n for name, n in counts.items() if name.startswith("original")),
-            "originals_dropped": counts["original dropped"],
-            "retransmissions": sum(n for name, n in counts.items() if name.startswith(("retransmission", "rtx"))),
-            "retransmissions_dropped": counts["retransmission dropped"] + counts["rtx dropped"],
-        }
-        for key, counts in found.items()
-    ]
+def _from(rows: deque[Row], seen: int, wanted: int) -> tuple[list[Row], int]:
+    """A page of rows from the one numbered `wanted`, and the number of the one after it."""
+    oldest = seen - len(rows)
+    first = max(wanted, oldest)
+    page = list(islice(rows, first - oldest, first - oldest + PAGE))
+    return page, first + len(page)

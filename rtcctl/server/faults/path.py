@@ -12,6 +12,7 @@ Several faults are one behind the other, in the order in which they were set.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from rtcctl.media.impair import DelayLine, Impairer
+from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.grammar import MediaFault
 from rtcctl.server.faults.ledger import Ledger, PacketRow
 from rtcctl.transport.tap import Tap
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 4096
 "Numbers of each stream, to tell a retransmission from a packet that is late."
+_STREAMS = 256
+"Of which numbers are remembered: those that were there last. Anybody at a verified address may make SSRCs up."
 
 
 @dataclass(slots=True)
@@ -84,7 +88,8 @@ class ImpairedPath:
         self._seen: dict[tuple[str, int], _Seen] = {}
         self._taps: dict[int, Tap] = {}
         self._due: float | None = None
-        "When the timer that is set fires."
+        "When the timer that is set fires; there is never more than one."
+        self._timer: asyncio.TimerHandle | None = None
         self.set(faults)
 
     def set(self, faults: Sequence[MediaFault]) -> None:
@@ -122,15 +127,21 @@ class ImpairedPath:
 
     def release_all(self) -> None:
         """No fault concerns this path any more: what is held goes on at once."""
-        for line in self._lines.values():
-            for held in line.clear():
+        for way in ("down", "up"):  # what the connection says to the latter comes after the former
+            for held in self._lines[way].clear():
                 self._pass_on(held)
+        self._arm()
 
     def close(self) -> None:
-        """The connection has ended: what is held belongs to nobody."""
-        for line in self._lines.values():
-            for held in line.clear():
-                held.row.fate = "discarded"
+        """The connection has ended: what is held belongs to nobody, but for what DTLS has said to the peer before it
+        says goodbye, which is not understood without it.
+        """
+        for held in (*self._lines["up"].clear(), *self._lines["down"].clear()):
+            if held.row.kind == "dtls" and not held.is_up:
+                self._pass_on(held)
+            else:
+                self._discard(held)
+        self._arm()
 
     # The way of a packet
 
@@ -151,44 +162,54 @@ class ImpairedPath:
         if not faults:
             self._pass_on(_Held(data, path, row, now, is_up))
             return
-        releases: tuple[float, ...] = (now,)
+        copies = [(now, 0.0)]
         reasons = []
         for _, impairer in faults:
-            after: tuple[float, ...] = ()
-            for release in releases:
-                fate = impairer.decide(len(data), release, may_drop=kind in ("rtp", "rtcp"))
-                after += fate.releases
+            after = []
+            for at, late_s in copies:
+                fate = impairer.decide(len(data), at, may_drop=kind in ("rtp", "rtcp"))
+                after += [(release, late_s + fate.late_s) for release in fate.releases]
                 if fate.reason:
                     reasons.append(fate.reason)
-            releases = after
+            copies = after
         row.reason = "+".join(dict.fromkeys(reasons))
         self._ledger.packet(row)
-        if not releases:
+        if not copies:
             row.fate = "dropped"
             return
-        for release in releases:
-            held = _Held(data, path, row, now, is_up)
-            if release <= now and not len(self._lines[way]):
-                self._pass_on(held)
-            else:
-                self._lines[way].push(release, held)
+        for release, late_s in copies:
+            self._lines[way].push(release + late_s, _Held(data, path, row, now, is_up))
+        self._let_go(way)
         self._arm()
 
     def _arm(self) -> None:
         due = min((at for line in self._lines.values() if (at := line.get_timer()) is not None), default=None)
-        if due is not None and (self._due is None or due < self._due):
+        if due != self._due:
+            if self._timer is not None:
+                self._timer.cancel()
             self._due = due
-            self._endpoint.call_at(due, self._release)
+            self._timer = None if due is None else self._endpoint.call_at(due, self._release)
 
     def _release(self) -> None:
-        """Let go what has been held long enough."""
-        self._due = None
-        for line in self._lines.values():
-            while (held := line.pop(self._endpoint.now())) is not None:
-                self._pass_on(held)
+        """The timer has fired."""
+        self._due = self._timer = None
+        for way in self._lines:
+            self._let_go(way)
         self._arm()
 
+    def _let_go(self, way: str) -> None:
+        """Pass on what has been held long enough, in order."""
+        while (held := self._lines[way].pop(self._endpoint.now())) is not None:
+            self._pass_on(held)
+
+    def _discard(self, held: _Held) -> None:
+        if held.row.fate != "sent":  # the other one of two
+            held.row.fate = "discarded"
+
     def _pass_on(self, held: _Held) -> None:
+        if self._connection.state is ConnectionState.CLOSED:
+            self._discard(held)  # what went before it has ended the connection
+            return
         row = held.row
         if row.fate != "sent":
             row.fate = "sent"
@@ -206,9 +227,8 @@ class ImpairedPath:
         if kind == "rtp":
             ssrc, sequence_number = int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big")
             track = self._track(data, way)[1] or ""
-            seen = self._seen.setdefault((way, ssrc), _Seen())
-            is_again = seen.has(sequence_number)
-            kind = "rtx" if self._connection.is_rtx(data, ssrc) else "retransmission" if is_again else "original"
+            is_again = self._has_seen(way, ssrc, sequence_number)
+            kind = "rtx" if self._is_rtx(data, ssrc, way) else "retransmission" if is_again else "original"
         elif kind == "rtcp" and len(data) >= 8:
             ssrc = int.from_bytes(data[4:8], "big")
         return PacketRow(
@@ -222,6 +242,16 @@ class ImpairedPath:
             sequence_number=sequence_number,
             size_bytes=len(data),
         )
+
+    def _has_seen(self, way: str, ssrc: int, sequence_number: int) -> bool:
+        key = way, ssrc
+        seen = self._seen[key] = self._seen.pop(key) if key in self._seen else _Seen()
+        if len(self._seen) > _STREAMS:
+            del self._seen[next(iter(self._seen))]
+        return seen.has(sequence_number)
+
+    def _is_rtx(self, data: bytes, ssrc: int, way: str) -> bool:
+        return self._connection.is_rtx_to(ssrc) if way == "down" else self._connection.is_rtx_from(ssrc, data)
 
     def _track(self, data: bytes, way: str) -> tuple[str | None, str | None]:
         """Session of the publisher, and name; None for a packet of no track."""

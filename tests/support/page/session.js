@@ -79,5 +79,6 @@ async function transport() {
     remoteUfrag: connection.currentRemoteDescription.sdp.match(/a=ice-ufrag:(\S+)/)[1],
     localPort: local ? local.port : null,
     remoteAddress: remote ? remote.address : null,
+    roundTripTime: pair ? pair.currentRoundTripTime : null,
   };
 }

@@ -145,6 +145,7 @@ def test_the_tree_is_whole() -> None:
         (["rtcctl", "smoke", "--report", "j"], ["junit:", "json:"]),
         (["rtcctl", "smoke", "--for", ""], []),
         (["rtcctl", "turn", "creds", "--as", ""], ["ice-servers", "env", "coturn", "js"]),
+        (["rtcctl", "config", "env", "--as", ""], ["shell", "dotenv", "json"]),
         (["rtcctl", "api", "P"], ["POST", "PUT"]),
         (["rtcctl", "completion", ""], ["bash", "zsh", "fish"]),
         (["rtcctl", "nonsense", ""], None),

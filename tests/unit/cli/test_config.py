@@ -119,6 +119,32 @@ def test_env_prints_secrets_only_when_asked(
     assert f"::add-mask::{SECRET}" in err
 
 
+@pytest.mark.parametrize(
+    ("whose", "names"),
+    [
+        ("rtcctl", ("RTCCTL_APP_ID", "RTCCTL_APP_SECRET", "RTCCTL_API_BASE", "RTCCTL_TURN_KEY_ID")),
+        ("examples", ("REALTIME_SFU_APP_ID", "REALTIME_SFU_BEARER_TOKEN", "SFU_API_BASE", "TURN_KEY_ID")),
+        ("meet", ("CALLS_APP_ID", "CALLS_APP_SECRET", "CALLS_API_URL", "TURN_SERVICE_ID")),
+    ],
+)
+def test_env_in_the_words_of_other_tools(
+    whose: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON is name to value; a secret that was not asked for is absent. The document has what it had."""
+    for name, value in (("APP_ID", "app1"), ("APP_SECRET", SECRET), ("TURN_KEY_ID", "key"), ("TURN_KEY_TOKEN", "tok")):
+        monkeypatch.setenv(f"RTCCTL_{name}", value)
+    assert main(["config", "env", "--as", "json", "--names", whose, "--with-secrets"]) == 0
+    given = json.loads(capsys.readouterr().out)
+    assert [given[name] for name in names] == ["app1", SECRET, "https://rtc.live.cloudflare.com/v1", "key"]
+    assert len(given) == 5
+    assert main(["config", "env", "--as", "json", "--names", whose]) == 0
+    assert list(json.loads(capsys.readouterr().out).values()).count("app1") == 1
+    assert main(["config", "env", "--names", whose, "--output", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["profile"], document["names"]) == ("rtcctl.config.env/1", "env", whose)
+    assert {"name": names[1], "value": None} in document["variables"]
+
+
 def test_a_secret_from_standard_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtcctl.config.apps import AppsFile
+from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
 from rtcctl.errors import UsageError
 from tests.unit.config.conftest import write
 
@@ -107,3 +107,47 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     for path, said in ((folder, "cannot be read"), (tmp_path / "none", "cannot be read"), (binary, "not UTF-8")):
         with pytest.raises(UsageError, match=said):
             AppsFile.load(path)
+
+
+# --- writing
+
+
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+    """By the same grammar, quotes and all; the file is private."""
+    path = tmp_path / "kept.toml"
+    kept = AppsFile(
+        apps=[ServedApp(id="one", secret=f'{SECRET}"#\\'), ServedApp(id="two", secret=f"{SECRET}2", name='Zwei "⚗"')],
+        turn_keys=[ServedTurnKey(id="key", token=f"{SECRET}3")],
+    )
+    kept.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert AppsFile.load(path) == kept
+
+
+@pytest.mark.parametrize("before", [f"# mine\n{APP}# end", f'apps = [{{ id = "one", secret = "{SECRET}" }}]\n'])
+def test_an_entry_is_added_to_what_is_there(tmp_path: Path, before: str) -> None:
+    """Comments stay where the file can be appended to; where it cannot, what it says stays."""
+    path = file(tmp_path, before)
+    AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}2"))
+    AppsFile.add(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
+    loaded = AppsFile.load(path)
+    assert [app.id for app in loaded.apps] == ["one", "two"]
+    assert [key.id for key in loaded.turn_keys] == ["key"]
+    assert path.read_text().startswith("# mine\n") == before.startswith("# mine\n")
+
+
+@pytest.mark.parametrize("text", [f"{APP}broken", "", f'{APP}[[apps]]\nid = "two"\nsecret = "{SECRET}2"\n'])
+def test_what_cannot_be_added_to_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    """A file that was broken meanwhile, or has the id already, is the user's to mend."""
+    path = file(tmp_path, text)
+    with pytest.raises(UsageError):
+        AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}9"))
+    assert path.read_text() == text
+    assert [each.name for each in tmp_path.iterdir()] == ["apps.toml"]
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """It names the file."""
+    (tmp_path / "folder").write_text("")
+    with pytest.raises(UsageError, match=r"kept\.toml cannot be written"):
+        AppsFile(apps=[ServedApp(id="one", secret=SECRET)]).save(tmp_path / "folder" / "kept.toml")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from rtcctl.config import resolve
-from rtcctl.config.environment import ACCOUNT, APP, CREDENTIALS, TURN, Family
+from rtcctl.config.environment import ACCOUNT, APP, CREDENTIALS, TURN, Family, for_command
 from rtcctl.errors import UsageError
 from rtcctl.realtime.development import DEVELOPMENT_APP_ID, DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
 from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
@@ -356,3 +356,13 @@ def test_the_process_environment_is_the_default(user: User, monkeypatch: pytest.
     for name, value in {**user.environ, **OURS}.items():
         monkeypatch.setenv(name, value)
     assert resolve(cwd=user.project).profile.app_id == "env-app"
+
+
+def test_the_same_under_other_names_is_not_said_to_be_ignored(user: User):
+    """`dev -- COMMAND` sets every name there is; only what differs is worth a word."""
+    settings = {"api_base": "http://127.0.0.1:1/v1", "app_id": "a", "app_secret": "s" * 16}
+    settings |= {"turn_key_id": "k", "turn_key_token": "t" * 16}
+    given = for_command(settings)
+    resolution = user.resolve(**given)
+    assert (resolution.profile.name, resolution.ignored) == ("env", ())
+    assert user.resolve(**{**given, "CALLS_APP_ID": "other"}).ignored == ("CALLS_APP_ID",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,9 @@ def test_any_text_survives_the_shell(text: str):
     command = curl_command(ApiCall("POST", "sessions/s/tracks/new", {"trackName": text}), PROFILE)
     words = shlex.split(command.replace(" \\\n", " "))
     assert json.loads(words[words.index("--data-raw") + 1]) == {"trackName": text}
+
+
+def test_a_profile_with_an_authority_of_its_own() -> None:
+    """curl is told whom to trust, too."""
+    profile = replace(PROFILE, ca_file="/a folder/ca.pem")
+    assert "--cacert '/a folder/ca.pem'" in curl_command(ApiCall("POST", "sessions/new"), profile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import httpx
@@ -432,3 +433,15 @@ def test_retry_after_of_anything(value: str, date: str):
     """A wait, or nothing."""
     seconds = parse_retry_after(value, date)
     assert seconds is None or 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize("text", [None, "nonsense"])
+def test_an_authority_that_cannot_be_used_is_named(tmp_path: Path, text: str | None):
+    """The profile says whom to trust; nobody else is trusted instead."""
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=r"certificate authority .*ca\.pem"):
+        HttpApi(
+            replace(PROFILE, api_base="https://127.0.0.1:1/v1", ca_file=str(path)), clock=Time().clock, random=Random(1)
+        )

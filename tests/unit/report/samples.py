@@ -3,6 +3,7 @@
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServedApp, ServerReady
+from rtcctl.results.fault import Fault, FaultClear, FaultLedger, FaultList, Stream
 from rtcctl.results.result import Failure, Percentiles, Result
 from rtcctl.results.session import (
     DataChannelState,
@@ -170,6 +171,23 @@ TRACKS = (
 )
 FAILURE = Failure(exit_status=6, message="The connection was lost.", hint="Is the server still running?", phase="media")
 
+REQUEST = {
+    "at": EPOCH,
+    "client": "127.0.0.1:40404",
+    "user_agent": "rtcctl/0.1",
+    "method": "POST",
+    "path": "/v1/apps/dev0/sessions/aaaa/tracks/new",
+    "operation": "tracks/new",
+    "app_id": "dev0",
+    "session_id": "aaaa",
+    "status": 425,
+    "error_code": "session_error",
+    "item_codes": [],
+    "fault": "tracks/new=425,times=3",
+    "turn_ttl_s": None,
+    "duration_ms": 1.5,
+}
+
 RESULTS: dict[str, Result] = {
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
@@ -281,6 +299,46 @@ RESULTS: dict[str, Result] = {
         ttl_s=60,
         expires_at=EPOCH,
         relays=False,
+    ),
+    "fault-list": FaultList(
+        target=LOCAL,
+        faults=(
+            Fault(id=1, fault="tracks/new=425,times=3", met=2, times=3),
+            Fault(id=2, fault="sessions/get=hang", met=0),
+            Fault(id=5, fault="loss=5%,delay=40ms,direction=down,seed=7", met=None),
+        ),
+    ),
+    "fault-clear": FaultClear(target=LOCAL, faults=()),
+    "fault-ledger": FaultLedger(
+        target=LOCAL,
+        packets_forgotten=12_000,
+        requests_forgotten=0,
+        streams=(
+            Stream(
+                session_id="aaaa",
+                direction="down",
+                track="mic",
+                ssrc=305_419_896,
+                originals=1503,
+                originals_dropped=74,
+                retransmissions=3,
+                retransmissions_dropped=1,
+                held_ms=40.21,
+            ),
+            Stream(
+                session_id="bbbb",
+                direction="up",
+                track="",
+                ssrc=7,
+                originals=2,
+                originals_dropped=2,
+                retransmissions=0,
+                retransmissions_dropped=0,
+                held_ms=None,
+            ),
+        ),
+        packets=(),
+        requests=(REQUEST, REQUEST | {"status": None, "error_code": "", "fault": "tracks/new=hang", "operation": ""}),
     ),
     "stats-session": SessionStats(
         target=TARGET,

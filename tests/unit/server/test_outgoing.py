@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
@@ -72,7 +73,7 @@ def numbers(link: Link) -> list[int]:
 
 def is_contiguous(link: Link) -> bool:
     sent = numbers(link)
-    return [(number - sent[0]) & 0xFFFF for number in sent] == list(range(len(sent)))
+    return all((b - a) & 0xFFFF == 1 for a, b in pairwise(sent))
 
 
 def tags(link: Link) -> list[int]:
@@ -148,6 +149,33 @@ def test_an_interruption_in_which_nothing_was_sent(world: World) -> None:
     assert is_contiguous(link)
     assert len(other.sent) == 2
     assert len(quarter.layer.groups) == 1
+
+
+@pytest.mark.parametrize("frames", [10, 0x4000, 0x10000 + 500])
+def test_another_path_after_a_long_stretch(world: World, frames: int) -> None:
+    """Numbers go on where they were, however many packets ago the stretch began; each is used for one packet."""
+    (link, _), outgoing, (_, quarter, _) = world.links, world.outgoing[0], world.encodings
+    for _ in range(frames):
+        quarter.frame()
+    link.name = object()
+    outgoing.update()
+    quarter.frame(3)
+    assert len(link.sent) == frames + 5
+    assert is_contiguous(link)
+
+
+def test_another_path_after_packets_that_were_not_for_all(world: World) -> None:
+    """What is late, from before packets that were left out, has a number that belongs to another packet by now."""
+    (link, _), outgoing, (_, quarter, _) = world.links, world.outgoing[0], world.encodings
+    quarter.number += 1
+    quarter.frame(3)
+    quarter.frame(payload_type=98)
+    quarter.frame(3)
+    link.name = object()
+    outgoing.update()
+    quarter.receive(quarter.number - 8, quarter.payload())
+    quarter.frame(3)
+    assert [number - numbers(link)[0] for number in numbers(link)] == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_an_interruption_while_another_layer_is_awaited(world: World) -> None:

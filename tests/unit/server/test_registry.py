@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rtcctl.errors import UsageError
 from rtcctl.media.sdp import Direction, Setup
 from rtcctl.realtime.schema import TrackObject, TracksRequest
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.limits import Limits
-from rtcctl.server.registry import App, Registry
+from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.session import Session
 from rtcctl.web.refusal import Refusal
 from tests.support.data_path import members, until
@@ -108,6 +109,37 @@ async def test_apps_find_their_own_sessions_only() -> None:
         with pytest.raises(Refusal) as caught:
             running.app(app_id, f"Bearer {secret}")
         assert caught.value.status == status
+
+
+async def test_what_is_added_is_served_once_it_is_noted() -> None:
+    """Whoever keeps the list hears of it first, and what cannot be kept is not served either."""
+    clock = Clock()
+    endpoint = Endpoint(random=random.Random(5), clock=clock)
+    apps, keys = [App("one", "secret-of-one")], [TurnKey("key", "token-of-key")]
+    running = Registry(endpoint=endpoint, candidates=(), apps=apps, turn_keys=keys, limits=Limits(), clock=clock)
+    running.add_app(App("two", "secret-of-two"))
+    noted: list[object] = []
+    running.on_change = noted.append
+    running.add_app(app := App("three", "secret-of-three"))
+    running.add_turn_key(key := TurnKey("more", "token-of-more"))
+    assert noted == [app, key]
+    assert running.app("three", "Bearer secret-of-three") is app
+    assert running.turn_key("more", "Bearer token-of-more") is key
+    for taken in (App("one", "secret-of-another"), App("four", "secret-of-one"), App("four", "token-of-key")):
+        with pytest.raises(UsageError, match="in use") as caught:
+            running.add_app(taken)
+        assert taken.secret not in caught.value.message
+    with pytest.raises(UsageError, match="in use"):
+        running.add_turn_key(TurnKey("key", "token-of-another"))
+
+    def refuse(added: object) -> None:
+        raise UsageError("the disk is full")
+
+    running.on_change = refuse
+    with pytest.raises(UsageError, match="disk"):
+        running.add_app(App("five", "secret-of-five"))
+    with pytest.raises(Refusal):
+        running.app("five", "Bearer secret-of-five")
 
 
 async def test_a_bug_found_while_a_request_is_admitted() -> None:

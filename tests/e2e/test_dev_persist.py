@@ -1,0 +1,105 @@
+"""`rtcctl dev --persist FILE`: apps and TURN keys outlive the server."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from rtcctl.cli.dev_credentials import keep
+from rtcctl.ops.dev import AppSecret
+from rtcctl.realtime.development import DEVELOPMENT_APP_ID, DEVELOPMENT_APP_SECRET
+from tests.support.command import Home
+
+SECRET = "secret-of-another-0123"
+APPS = f'[[apps]]\nid = "mine"\nsecret = "{SECRET}"\n'
+
+
+def kept(home: Home, text: str | None = None, mode: int = 0o600) -> Path:
+    path = home.folder / "kept.toml"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(mode)
+    return path
+
+
+def test_the_file_is_made_with_the_usual_credentials(home: Home):
+    """Private, and read by --apps too; its secrets are shown nowhere else."""
+    path = kept(home)
+    with home.dev("--persist", "kept.toml") as server:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert (server.ready["app_id"], server.ready["app_secret"]) == (DEVELOPMENT_APP_ID, None)
+        assert server.ready["apps_file"] == "kept.toml"
+        assert home.run("session", "create").status == 0
+    written = path.read_text()
+    assert tomllib.loads(written)["apps"] == [{"id": DEVELOPMENT_APP_ID, "secret": DEVELOPMENT_APP_SECRET}]
+    for option in ("--apps", "--persist"):
+        with home.dev(option, "kept.toml"):
+            assert home.run("session", "create").status == 0
+    assert path.read_text() == written
+
+
+def test_what_was_added_is_there_in_the_next_run(home: Home):
+    """As the running server adds it."""
+    path = kept(home, f"# my apps\n{APPS}")
+    keep(path, AppSecret("two", f"{SECRET}2"))
+    assert path.read_text().startswith("# my apps\n")
+    with home.dev("--persist", "kept.toml") as server:
+        assert [app["app_id"] for app in server.ready["apps"]] == ["mine", "two"]
+
+
+def test_a_command_has_the_first_app(home: Home):
+    """From the file, in the second run as in the first."""
+    code = ("--", sys.executable, "-c", "import os; print(os.environ['RTCCTL_APP_ID'])")
+    for _ in range(2):
+        done = home.run("dev", "--port", "0", "--persist", "kept.toml", *code)
+        assert (done.status, done.stdout) == (0, f"{DEVELOPMENT_APP_ID}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ("nonsense", 0o600, "kept.toml is not TOML"),
+        ("", 0o600, "kept.toml is empty"),
+        ("[[apps]]\nid = 1\n", 0o600, "kept.toml: [[apps]] 1"),
+        (APPS, 0o644, "kept.toml holds secrets and can be read by others"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_2_and_stays(home: Home, text: str, mode: int, said: str):
+    """What is wrong and what to do; not a byte of it is changed."""
+    path = kept(home, text, mode)
+    done = home.run("dev", "--port", "0", "--persist", "kept.toml")
+    assert (done.status, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (text, mode)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--persist", "kept.toml", "--apps", "kept.toml"), "--apps and --persist"),
+        (("--persist", "file/kept.toml"), "cannot be"),
+        (("--persist", "."), "error: "),
+    ],
+)
+def test_what_cannot_be_is_2(home: Home, arguments: tuple[str, ...], said: str):
+    """Two files of apps, a folder that is none, a folder in place of a file."""
+    (home.folder / "file").write_text("")
+    done = home.run("dev", "--port", "0", *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_development_secrets_stay_on_loopback(home: Home):
+    """A file made on loopback is not served elsewhere; one that is made elsewhere has secrets of its own."""
+    with home.dev("--persist", "kept.toml"):
+        pass
+    done = home.run("dev", "--port", "0", "--host", "0.0.0.0", "--persist", "kept.toml")
+    assert done.status == 2
+    assert "development secret" in done.stderr
+    with home.dev("--host", "0.0.0.0", "--persist", "elsewhere.toml"):
+        (app,) = tomllib.loads((home.folder / "elsewhere.toml").read_text())["apps"]
+        assert app["secret"] != DEVELOPMENT_APP_SECRET

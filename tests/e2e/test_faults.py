@@ -1,0 +1,303 @@
+"""Each fault of the API as rtcctl's own client and commands meet it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
+from rtcctl.journal import Journal
+from rtcctl.ops import media
+from rtcctl.ops.env import Env
+from rtcctl.probe.sources import ToneSource
+from rtcctl.realtime.client import RealtimeClient
+from rtcctl.realtime.profile import Profile
+from rtcctl.realtime.schema import TrackObject
+from rtcctl.realtime.turn import TurnClient
+from rtcctl.server.server import RealtimeServer
+from tests.support.command import Home
+
+
+@dataclass
+class Met:
+    """A client whose waits take no time, and a server with a session that publishes a tone."""
+
+    client: RealtimeClient
+    server: RealtimeServer
+    profile: Profile
+    waits_s: list[float]
+    publisher: str
+    subscriber: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+    async def pull(self) -> Any:
+        """Ask for the tone; the one item of the answer, or the error."""
+        track = TrackObject(location="remote", session_id=self.publisher, track_name="tone")
+        answer = await self.client.new_tracks(self.subscriber, [track])
+        (item,) = answer.tracks or ()
+        item.raise_for_error("tone")
+        return item
+
+    @property
+    def statuses(self) -> list[int | None]:
+        """Of all answers to `tracks/new` of the subscriber."""
+        rows = self.server.ledger.requests
+        return [r.status for r in rows if (r.operation, r.session_id) == ("tracks/new", self.subscriber)]
+
+
+@asynccontextmanager
+async def meeting(folder: Path) -> AsyncIterator[Met]:
+    """See `Met`."""
+    waits_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits_s.append(seconds)
+
+    async with RealtimeServer.run("127.0.0.1", 0) as server:
+        profile = Profile(
+            name="test",
+            api_base=server.base_url,
+            app_id=server.app_id,
+            app_secret=server.app_secret,
+            turn_key_id=server.turn_key_id,
+            turn_key_token=server.turn_key_token,
+            is_embedded=True,
+        )
+        env = Env(profile=profile, journal=Journal.open(folder))
+        try:
+            async with (
+                RealtimeClient(profile, clock=env.clock, random=Random(1), deadline_s=60, sleep=sleep) as client,
+                media.open_peer(env) as peer,
+            ):
+                publisher = (await client.new_session()).session_id
+                await media.publish(client, env, peer, publisher, ToneSource(440.0), "tone")
+                subscriber = (await client.new_session()).session_id
+                # Until it is there: what follows is about the fault alone.
+                other = (await client.new_session()).session_id
+                await media.pull(client, env, other, publisher, "tone", wait_s=5)
+                yield Met(client, server, profile, waits_s, publisher, subscriber)
+                assert server.registry.bugs == 0
+        finally:
+            env.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "statuses", "waits"),
+    [
+        ("tracks/new=425,times=3", [425, 425, 425, 200], 3),
+        ("tracks/new=429,times=1", [429, 200], 1),
+        ("tracks/new=503,times=2", [503, 503, 200], 2),
+        ("tracks/new=502,times=1", [502, 200], 1),
+        ("tracks/new=406,times=2", [406, 406, 200], 2),
+        ("*=500,times=1", [500, 200], 1),
+        ("tracks/new=425,skip=1", [200], 0),
+        ("tracks/new=425,track=another", [200], 0),
+        ("tracks/update=425", [200], 0),
+    ],
+)
+async def test_what_passes_is_outlived(tmp_path: Path, fault: str, statuses: list[int], waits: int):
+    """The client tries again, as often as it takes, and the pull succeeds; each answer is in the ledger."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set(fault)
+        item = await at.pull()
+        assert item.mid
+        assert at.statuses == statuses
+        assert len(at.waits_s) == waits
+
+
+async def test_retry_after_is_obeyed(tmp_path: Path):
+    """With the header the client waits exactly that long, without it by its own schedule."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("tracks/new=429,retry-after=7s,times=1")
+        at.server.faults.set("tracks/new=429,times=1")
+        await at.pull()
+        assert at.waits_s[0] == 7
+        assert 0.7 < at.waits_s[1] < 2.6
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code", "subcode"),
+    [
+        ("tracks/new=410", 410, "session_error", None),
+        ("tracks/new=406,code=invalid_params", 406, "invalid_params", None),
+        ("tracks/new=400", 400, "decoding_error", None),
+        ("tracks/new=413", 413, "payload_too_large", None),
+        ("tracks/new=not_found_track_error", 200, "not_found_track_error", None),
+        ("tracks/new=empty_track_error,track=tone", 200, "empty_track_error", None),
+        ("tracks/new=200,code=something_new_error", 200, "something_new_error", None),
+        ("tracks/new=503", 503, "temporarily_unavailable_error", None),
+        ("tracks/new=502", 502, None, None),
+        ("tracks/new=expire", 410, "session_error", None),
+    ],
+)
+async def test_what_stays_is_an_error_that_says_so(
+    tmp_path: Path, fault: str, status: int, code: str | None, subcode: str | None
+):
+    """With status and code of the service; what is no JSON has neither code nor traceback."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set(fault)
+        with pytest.raises(ApiError) as caught:
+            await at.pull()
+        assert (caught.value.status, caught.value.code, caught.value.subcode) == (status, code, subcode)
+        at.server.faults.clear()
+        if status == 410 and fault.endswith("expire"):
+            with pytest.raises(ApiError, match="410"):
+                await at.pull()  # it is gone for good
+        else:
+            assert (await at.pull()).mid
+
+
+async def test_a_pull_that_is_lost_was_done(tmp_path: Path):
+    """The connection breaks after the work: the client does not know, and the session has the subscription."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("tracks/new=lost,times=1")
+        with pytest.raises(NetworkError, match="lost before the answer"):
+            await at.pull()
+        state = await at.client.get_session(at.subscriber)
+        assert [track.track_name for track in state.tracks or ()] == ["tone"]
+        assert at.statuses == [None]
+
+
+async def test_a_request_that_hangs_is_given_up(tmp_path: Path):
+    """The client's own time limit ends it."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("sessions/get=hang")
+        profile = at.profile
+        async with RealtimeClient(
+            profile, clock=Env(profile, Journal.open(tmp_path)).clock, random=Random(1), deadline_s=0.4
+        ) as client:
+            with pytest.raises(DeadlineError):
+                await client.get_session(at.subscriber)
+        # It goes on as soon as the fault is cleared.
+        asked = asyncio.ensure_future(at.client.get_session(at.subscriber))
+        await asyncio.sleep(0.05)
+        at.server.faults.clear()
+        with pytest.raises(RtcctlError):
+            await asked
+
+
+async def test_a_slow_pull_comes_late(tmp_path: Path):
+    """It is done, after the time."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("tracks/new=slow,for=300ms")
+        started = asyncio.get_running_loop().time()
+        assert (await at.pull()).mid
+        assert asyncio.get_running_loop().time() - started > 0.3
+
+
+async def test_an_empty_mid(tmp_path: Path):
+    """As the service has answered at times: it succeeded, and there is nothing to close it by."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("tracks/new=empty-mid")
+        assert (await at.pull()).mid == ""
+
+
+async def test_sessions_that_expire(tmp_path: Path):
+    """After the time that was set from their creation on, whether or not they are used; others live on."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("sessions/new=expire,after=300ms,times=1")
+        short, long = (await at.client.new_session()).session_id, (await at.client.new_session()).session_id
+        await at.client.get_session(short)
+        await asyncio.sleep(0.4)
+        with pytest.raises(ApiError, match="410"):
+            await at.client.get_session(short)
+        await at.client.get_session(long)
+
+
+async def test_short_turn_lifetimes(tmp_path: Path):
+    """What is granted is shorter than what was asked for; the ledger says how long."""
+    async with meeting(tmp_path) as at:
+        at.server.faults.set("turn/generate-ice-servers=short-ttl,ttl=10s")
+        async with TurnClient(
+            at.profile, clock=Env(at.profile, Journal.open(tmp_path)).clock, random=Random(1)
+        ) as turn:
+            assert await turn.generate_ice_servers(3600)
+        (row,) = [row for row in at.server.ledger.requests if row.operation.startswith("turn/")]
+        assert row.turn_ttl_s == 10
+
+
+def test_the_commands(home: Home):
+    """`dev --fault` meets a command of another process; set, list, clear and the ledger; the ledger file at the end."""
+    file = home.folder / "ledger.json"
+    with home.dev("--fault", "sessions/new=503,times=1", "--ledger", str(file)) as server:
+        assert home.run("session", "create").status == 0
+        listed = home.run("fault", "list", "--output", "json").document
+        assert [(f["id"], f["fault"], f["met"], f["times"]) for f in listed["faults"]] == [
+            (1, "sessions/new=503,times=1", 1, 1)
+        ]
+        added = home.run("fault", "set", "sessions/new=403", "loss=5%", "--output", "json").document
+        assert [fault["id"] for fault in added["faults"]] == [2, 3]
+        refused = home.run("session", "create")
+        assert refused.status == 4
+        assert "fault 2" in refused.stderr.lower()
+        assert home.run("fault", "clear", "3").status == 0
+        assert home.run("fault", "clear").stdout.count("sessions/new") == 2
+        assert home.run("session", "create").status == 0
+        ledger = home.run("fault", "ledger", "--output", "json").document
+        assert [row["status"] for row in ledger["requests"]] == [503, 201, 403, 201]
+        assert server.ready["app_secret"] not in str(ledger)
+        server.stop()
+    assert '"rtcctl.ledger/1"' in file.read_text()
+
+
+BAD: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("set", "loss=5"), "loss: a ratio needs its unit: 5%"),
+    (("set", "delay=40"), "delay: a duration needs its unit: 40s"),
+    (("set", "rate=2"), "rate: a bit rate needs its unit"),
+    (("set", "tracks/nwe=425"), "'tracks/nwe' is no operation"),
+    (("set", "tracks/new=hagn"), "'hagn' is neither a status, nor an error code that is known"),
+    (("set", "loss=5%,times=3"), "'times' is nothing that can be done to media"),
+    (("set", "tracks/new=425,loss=5%"), "'loss' does not go with tracks/new=425"),
+    (("set", "loss=5%", "loss=x"), "'loss=x'"),
+    (("set", ""), "is not KEY=VALUE"),
+    (("set", "loss=5%,loss=6%"), "loss is there twice"),
+    (("set",), "FAULT"),
+    (("clear", "7"), "There is no fault 7"),
+    (("clear", "x"), "x"),
+    (("ledger", "--session", "/"), "is not a session id"),
+)
+
+
+def test_bad_faults_are_2_and_named(home: Home):
+    """Nothing is set, also of the good ones among them."""
+    with home.dev():
+        for arguments, said in BAD:
+            done = home.run("fault", *arguments)
+            assert (done.status, done.stdout) == (2, "")
+            assert said in done.stderr
+        assert home.run("fault", "list", "--output", "json").document["faults"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--fault", "loss=5"), "--fault 'loss=5': loss: a ratio needs its unit: 5%"),
+        (("--ledger", "none/ledger.json"), "--ledger none/ledger.json cannot be written: No such file or directory"),
+        (("--ledger", "."), "--ledger . cannot be written: Is a directory"),
+    ],
+)
+def test_a_server_that_cannot_do_it_does_not_start(home: Home, arguments: tuple[str, ...], said: str):
+    """Exit 2, and a line that says why, before anything is served."""
+    done = home.run("dev", "--port", "0", *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_faults_are_of_an_embedded_server(home: Home):
+    """Another profile is refused before anything is sent; a server of something else is recognised."""
+    elsewhere = {
+        "RTCCTL_API_BASE": "https://rtc.live.cloudflare.com/v1",
+        "RTCCTL_APP_ID": "a" * 32,
+        "RTCCTL_APP_SECRET": "b" * 64,
+    }
+    done = home.run("fault", "set", "loss=5%", environment=elsewhere)
+    assert done.status == 2
+    assert "--profile local" in done.stderr
+    assert home.run("fault", "list").status == 6  # nothing runs
