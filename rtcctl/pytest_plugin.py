@@ -49,8 +49,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """What was said to the API is part of the report of a test that failed."""
     report = yield
     app: Realtime | None = getattr(item, "funcargs", {}).get("realtime")
-    if report.failed and app is not None and hasattr(app, "told"):
-        told = app.told()
-        if told not in report.longreprtext:
-            report.sections.append((_SECTION, told))
+    if report.failed and app is not None and hasattr(app, "told") and f"{_SECTION}:" not in report.longreprtext:
+        report.sections.append((_SECTION, app.told()))
     return report

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from rtcctl.config import environment
 from rtcctl.errors import UsageError
+from rtcctl.realtime.profile import Profile
 from rtcctl.testing.faults import Faults
 from rtcctl.testing.peer import AsyncPeer, Core, Peer
 from rtcctl.testing.requests import ApiRequest, told
@@ -193,6 +194,24 @@ class Realtime:
         families = (*environment.APP, *environment.TURN)
         return {name: settings[setting] for family in families for setting, name in family.variables.items()}
 
+    @property
+    def profile(self) -> Profile:
+        """As rtcctl's own operations take it."""
+        return Profile(
+            "test",
+            self.base_url,
+            self.app_id,
+            self.app_secret,
+            self.turn_key_id,
+            self.turn_key_token,
+            is_embedded=True,
+        )
+
+    @property
+    def bugs(self) -> int:
+        """How often an unexpected error has ended a session of the server: anything but 0 is rtcctl's to mend."""
+        return self._server.registry.bugs
+
     def __repr__(self) -> str:
         return f"<Realtime {self.base_url} app {self.app_id}>"
 
@@ -262,7 +281,7 @@ class Realtime:
     def publish(self, peer: AsyncPeer, track_name: str, *, tone_hz: float = ...) -> Awaitable[str]: ...
     def publish(self, peer: Peer | AsyncPeer, track_name: str, *, tone_hz: float = 440.0) -> str | Awaitable[str]:
         """Publish a tone without a backend, in the one session of this peer; the id of the session."""
-        return peer.do(peer.core.publish(self._profile(), track_name, tone_hz))
+        return peer.do(peer.core.publish(self.profile, track_name, tone_hz))
 
     @overload
     def subscribe(self, peer: Peer, session_id: str, track_name: str) -> str: ...
@@ -270,9 +289,4 @@ class Realtime:
     def subscribe(self, peer: AsyncPeer, session_id: str, track_name: str) -> Awaitable[str]: ...
     def subscribe(self, peer: Peer | AsyncPeer, session_id: str, track_name: str) -> str | Awaitable[str]:
         """Subscribe to a track without a backend, in the one session of this peer; its mid there."""
-        return peer.do(peer.core.subscribe(self._profile(), session_id, track_name))
-
-    def _profile(self) -> Any:
-        from rtcctl.realtime.profile import Profile
-
-        return Profile("test", self.base_url, self.app_id, self.app_secret, is_embedded=True)
+        return peer.do(peer.core.subscribe(self.profile, session_id, track_name))

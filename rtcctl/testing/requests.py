@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rtcctl.realtime.explain.errors import hint_for
@@ -73,9 +74,10 @@ def told(requests: Sequence[ApiRequest], app_id: str) -> str:
     if not requests:
         return "The API was not called."
     lines = [f"({len(requests) - SHOWN} earlier calls)"] if len(requests) > SHOWN else []
-    for request in requests[-SHOWN:]:
-        lines.append(str(request).replace(f"/v1/apps/{app_id}/", "…/"))
-        lines += [f"       {finding}" for finding in request.findings]
+    for (line, findings), same in groupby(requests[-SHOWN:], lambda request: (str(request), request.findings)):
+        count = len(list(same))
+        lines.append(line.replace(f"/v1/apps/{app_id}/", "…/") + (f" ({count} times)" if count > 1 else ""))
+        lines += [f"       {finding}" for finding in findings]
     return "\n".join(lines)
 
 

@@ -10,9 +10,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from tests.support.plugin import PLUGIN, WITH_PLUGIN, is_installed, without
+
 pytest_plugins = ["pytester"]
 
-PLUGIN = "rtcctl.pytest_plugin"
 HEAVY = ("aioice", "aiortc", "asyncio", "av", "httpx", "OpenSSL", "pydantic", "rich", "starlette", "typer", "uvicorn")
 
 CALL = """
@@ -24,18 +25,10 @@ CALL = """
 """
 
 
-def is_installed() -> bool:
-    return any(point.value == PLUGIN for point in entry_points(group="pytest11"))
-
-
-def run(pytester: pytest.Pytester, source: str, *arguments: str, without: tuple[str, ...] = ()) -> pytest.RunResult:
-    """Run these tests with warnings as errors, without some of the plugins that are there."""
+def run(pytester: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:
+    """Run these tests with warnings as errors."""
     pytester.makepyfile(textwrap.dedent(source))
-    excluded = [
-        option for name in ("schemathesis", "hypothesispytest", "timeout", *without) for option in ("-p", f"no:{name}")
-    ]
-    registered = [] if is_installed() else ["-p", PLUGIN]
-    return pytester.runpytest_subprocess("-W", "error", *registered, *excluded, *arguments, timeout=60)
+    return pytester.runpytest_subprocess("-W", "error", *options, timeout=60)
 
 
 def test_the_entry_point_is_there() -> None:
@@ -63,7 +56,7 @@ def test_without_any_other_plugin(pytester: pytest.Pytester) -> None:
         assert realtime.requests == []
     """
     )
-    run(pytester, source, without=("asyncio", "anyio", "xdist")).assert_outcomes(passed=3)
+    run(pytester, source, *WITH_PLUGIN).assert_outcomes(passed=3)
 
 
 def test_with_pytest_asyncio(pytester: pytest.Pytester) -> None:
@@ -79,7 +72,7 @@ def test_with_pytest_asyncio(pytester: pytest.Pytester) -> None:
             await bob.assert_tone(440)
     """
     options = "-o", "asyncio_default_fixture_loop_scope=function"
-    run(pytester, source, *options, without=("anyio", "xdist")).assert_outcomes(passed=1)
+    run(pytester, source, *options, *without("anyio", "xdist")).assert_outcomes(passed=1)
 
 
 def test_with_anyio(pytester: pytest.Pytester) -> None:
@@ -95,7 +88,7 @@ def test_with_anyio(pytester: pytest.Pytester) -> None:
             await realtime.subscribe(bob, session_id, "mic")
             await bob.assert_tone(440)
     """
-    run(pytester, source, without=("asyncio", "xdist")).assert_outcomes(passed=2)
+    run(pytester, source, *without("asyncio", "xdist")).assert_outcomes(passed=2)
 
 
 def test_under_xdist(pytester: pytest.Pytester) -> None:
@@ -110,7 +103,7 @@ def test_under_xdist(pytester: pytest.Pytester) -> None:
         worker = os.environ["PYTEST_XDIST_WORKER"]
         pathlib.Path(__file__).with_name(f"{worker}-{number}.txt").write_text(realtime.base_url)
     """
-    run(pytester, source, "-n", "2", "--dist", "each", without=("asyncio", "anyio")).assert_outcomes(passed=8)
+    run(pytester, source, "-n", "2", "--dist", "each", *without("asyncio", "anyio")).assert_outcomes(passed=8)
     urls = {file.name.partition("-")[0]: file.read_text() for file in pytester.path.glob("gw*.txt")}
     assert len(urls) == len(set(urls.values())) == 2
 
@@ -124,8 +117,10 @@ FAILING = """
         with httpx.Client(headers=headers) as http:
             assert http.post(url, json={}).status_code == 201
 
-    def test_another(realtime):
-        assert realtime.requests
+    def test_a_wrong_tone(realtime):
+        with realtime.peer() as alice, realtime.peer() as bob:
+            realtime.subscribe(bob, realtime.publish(alice, "mic"), "mic")
+            bob.assert_tone(880, within=0.3)
 
     def test_silence(realtime):
         with realtime.peer() as peer:
@@ -138,23 +133,24 @@ FAILING = """
 
 def test_what_was_said_is_in_the_report(pytester: pytest.Pytester) -> None:
     """A test that fails shows its own calls and what is wrong with them, once, and no secret."""
-    result = run(pytester, FAILING, without=("asyncio", "anyio", "xdist"))
+    result = run(pytester, FAILING, *WITH_PLUGIN)
     result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(
         [
             "*- Realtime API calls -*",
             "POST …/sessions/new  400 decoding_error",
             "*sessionDescription*",
-            "*- Realtime API calls -*",
-            "The API was not called.",
+            "E*another tone: 440.? Hz instead of 880 Hz*",
+            "E*Realtime API calls:*",
+            "E*…/sessions/*/tracks/new  200",
             "E*No tone of 440 Hz within 0.1 s:*",
             "E*Realtime API calls:*",
             "E*The API was not called.*",
         ]
     )
     text = result.stdout.str()
-    assert text.count("- Realtime API calls -") == 2, "not where there is nothing to say, nor where it is said already"
-    assert text.count("…/sessions/new") == 1
+    assert text.count("- Realtime API calls -") == 1, "not where there is nothing to say, nor where it is said already"
+    assert text.count("…/sessions/new") == 3
     assert "rtcctl/testing/" not in text, "what is ours is no part of the traceback"
 
 
@@ -172,7 +168,7 @@ def test_options_of_the_server(pytester: pytest.Pytester) -> None:
             realtime.publish(peer, "mic")
         assert realtime.requests[0].fault == "sessions/new=400"
     """
-    run(pytester, source, without=("asyncio", "anyio", "xdist")).assert_outcomes(passed=1)
+    run(pytester, source, *WITH_PLUGIN).assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("missing", ["uvicorn", "aiortc"])
@@ -186,7 +182,7 @@ def test_without_the_extra(pytester: pytest.Pytester, missing: str) -> None:
     def test_it(realtime):
         realtime.peer()
     """
-    result = run(pytester, source, without=("asyncio", "anyio", "xdist"))
+    result = run(pytester, source, *WITH_PLUGIN)
     outcomes = result.parseoutcomes()
     assert outcomes.get("passed") == 1
     assert outcomes.get("failed", 0) + outcomes.get("errors", 0) == 1
