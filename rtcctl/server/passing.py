@@ -10,7 +10,8 @@ the silence of a peer or of a track, spans are compared and never moments.
 Whoever is there at that moment is taken to have gone on meanwhile; who is not, to have been silent all the time. Who
 that is a *roll call* tells: a track is there that brings a packet, a peer that sends anything. A peer without media may
 be silent for seconds (RFC 7675 §5.1), so it is asked by a Binding request, which every full ICE agent answers
-(RFC 8445 §7.3). When all are there it takes some milliseconds, else the patience that there is.
+(RFC 8445 §7.3). When all are there it takes some milliseconds, else the patience that there is; who has been silent for
+longer than anybody who lives is not waited for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rtcctl.server.dtls_transport import ConnectionState
+from rtcctl.server.limits import SHORTEST_DISCONNECTED_S
 
 if TYPE_CHECKING:
     from rtcctl.server.connection import Connection
@@ -39,25 +41,26 @@ async def absent(
     """Peers and tracks that are silent. `media_now` and `now`: the clock of the media, and of the service."""
     await asyncio.sleep(_STEP_S)  # what has come already, and waits to be read, is no sign of life
     since = media_now()
-    connections = {
+    peers = {
         session.connection
         for session in sessions
         if session.connection is not None
         and session.connection.state in (ConnectionState.CONNECTED, ConnectionState.DISCONNECTED)
     }
+    asked = {peer for peer in peers if peer.silent_s < SHORTEST_DISCONNECTED_S}
     publications = {p for session in sessions for p in session.publications.values() if p.incoming is not None}
     silent = {p for p in publications if p.idle_s(now()) >= patience_s}
     missing = publications - silent
     for step in range(max(1, round(patience_s / _STEP_S))):
-        connections = {c for c in connections if c.last_packet_at < since}
+        asked = {peer for peer in asked if peer.last_packet_at < since}
         missing = {p for p in missing if not _has_come(p, since)}
-        if not connections and not missing:
+        if not asked and not missing:
             break
         if step % _STEPS_PER_QUESTION == 0:
-            for connection in connections:
-                connection.ask()
+            for peer in asked:
+                peer.ask()
         await asyncio.sleep(_STEP_S)
-    return [*(c for c in connections if c.last_packet_at < since), *_tracks(silent | missing, since)]
+    return [*(peer for peer in peers if peer.last_packet_at < since), *_tracks(silent | missing, since)]
 
 
 def _has_come(publication: Publication, since: float) -> bool:
