@@ -256,7 +256,8 @@ class Realtime:
 
         Sessions that are unused or not connected, peers that are gone, publications without packets and requests that
         are held are so much older. Who is connected is taken to have stayed, and what flows to have flowed; no packet
-        is late. It takes some milliseconds, or a second when it has to be found out that somebody is gone.
+        is late. It takes some milliseconds, or a second when it has to be found out that somebody is gone. Faults
+        (`slow`, `expire` with `after`) have the time of the wall.
         """
         self._thread.run(self._server.advance(seconds))
 

@@ -93,11 +93,9 @@ def _findings(row: RequestRow, answer: Any) -> Iterable[Finding]:
 
     # What was cut off here is not what was sent.
     found = explain_request(row.method, row.path, row.body) if len(row.body) < BODY_KEPT else []
-    if row.status is None or row.fault:
-        # What a fault refuses, it refuses for no reason.
-        yield from found
-        return
     yield from found
+    if row.status is None or row.fault:
+        return  # what a fault refuses, it refuses for no reason
     about = answer if isinstance(answer, dict) else {}
     if row.status >= 400:
         description = about.get("errorDescription")
