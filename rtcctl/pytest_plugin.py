@@ -5,7 +5,7 @@ Whoever has rtcctl installed loads this with every pytest, so it imports nothing
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,11 +31,15 @@ def _rtcctl_server(realtime_server_options: Mapping[str, Any]) -> Iterator[Realt
     from rtcctl.errors import UsageError
     from rtcctl.testing import realtime_server
 
-    try:
-        with realtime_server(**realtime_server_options) as server:
-            yield server
-    except UsageError as error:
-        pytest.fail(f"{error} {error.hint}", pytrace=False)
+    with ExitStack() as stack:
+        problem = ""
+        try:
+            server = stack.enter_context(realtime_server(**realtime_server_options))
+        except UsageError as error:
+            problem = f"{error} {error.hint}"
+        if problem:  # said outside, or what it comes from would be shown above it
+            pytest.fail(problem, pytrace=False)
+        yield server
 
 
 @pytest.fixture

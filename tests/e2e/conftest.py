@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import browser
+from tests.support import firefox as firefox_browser
 from tests.support.browser import OpenPage
 from tests.support.command import Home
 
@@ -22,4 +23,11 @@ def home(tmp_path: Path) -> Home:
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
     """Opens tabs of one Chromium."""
     with browser.chromium(tmp_path_factory.mktemp("chromium")) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
+    """Opens tabs of one Firefox."""
+    with firefox_browser.firefox(tmp_path_factory.mktemp("firefox") / "profile") as open_page:
         yield open_page

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support import firefox as browser
 from tests.support.browser import OpenPage
 from tests.support.command import Home, Running
 from tests.support.participant import IN_FLIGHT, Participant, call, camera, eventually, microphone
@@ -14,13 +11,6 @@ from tests.support.requirements import require
 
 TONE_HZ = 1000.0
 "Of Firefox's own fake microphone."
-
-
-@pytest.fixture(scope="module")
-def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenPage]:
-    """Opens tabs of one Firefox."""
-    with browser.firefox(tmp_path_factory.mktemp("firefox") / "profile") as open_page:
-        yield open_page
 
 
 def reachable(server: Running) -> None:
