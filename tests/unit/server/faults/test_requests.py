@@ -22,6 +22,7 @@ from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.turn import stun_url
+from tests.support.data_path import until
 from tests.support.fake_endpoint import Clock, FakeEndpoint
 from tests.support.sdp import answer_to, offer_of, section
 
@@ -427,8 +428,7 @@ async def test_slow_until_it_is_cleared(how: str) -> None:
     """A fault that is cleared holds nobody any more, and neither does a server that ends."""
     async with api("sessions/new=slow,for=1h") as at, asyncio.TaskGroup() as group:
         asked = [group.create_task(at.call("sessions/new")) for _ in range(3)]
-        while at.faults.active[0].requests < 3:
-            await asyncio.sleep(0)
+        await until(lambda: at.faults.active[0].requests == 3)
         assert [(row.status, row.app_id, row.operation) for row in at.faults.ledger.requests] == [
             (None, "app", "sessions/new")
         ] * 3
@@ -467,9 +467,7 @@ async def test_expire_later(content: str) -> None:
 
 async def gone(at: Api, session: str) -> None:
     """Wait for the end of a session, without a request to it that would be counted."""
-    async with asyncio.timeout(5):
-        while session in at.registry.app("app", SECRET["Authorization"]).sessions:
-            await asyncio.sleep(0)
+    await until(lambda: session not in at.registry.app("app", SECRET["Authorization"]).sessions)
     assert (await at.call("sessions/get", session)).status_code == 410
 
 
@@ -537,8 +535,7 @@ async def test_a_row_is_complete_before_the_answer() -> None:
     async with api("sessions/get=slow,for=1h") as at, asyncio.TaskGroup() as group:
         session = await at.session()
         task = group.create_task(at.call("sessions/get", session))
-        while not at.faults.active[0].requests:
-            await asyncio.sleep(0)
+        await until(lambda: at.faults.active[0].requests)
         assert (at.row.app_id, at.row.session_id, at.row.fault) == ("app", session, "sessions/get=slow,for=1h")
         assert (at.row.status, at.row.duration_ms) == (None, None)
         at.faults.clear()
