@@ -127,7 +127,8 @@ async def meet(
             return await work()
         case "lost":
             with suppress(Refusal):
-                row.session_id = row.session_id or _made_session(await work())
+                response = await work()
+                row.session_id = row.session_id or _made_session(response)
             return await _broken(request)
         case "empty-mid":
             return _without_mids(await work())
