@@ -96,6 +96,12 @@ class PeerConnection(RTCPeerConnection):
     def remote_candidates(self) -> Sequence[Candidate]:
         return [] if self.ice_connection is None else self.ice_connection.remote_candidates
 
+    def vanish(self) -> None:
+        """Send nothing and hear nothing any more; what is open stays so."""
+        for protocol in () if self.ice_connection is None else self.ice_connection._protocols:
+            protocol.transport = _Mute(protocol.transport)
+            protocol.datagram_received = lambda data, address: None
+
     async def close(self) -> None:
         """Close, and wait for the tasks that aiortc starts and forgets."""
         pump = None if self._transport is None else self._transport._task
@@ -127,6 +133,19 @@ class PeerConnection(RTCPeerConnection):
         transceiver = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
         _count_only(transceiver.receiver, self._listener)
         return transceiver
+
+
+class _Mute:
+    """A datagram transport that sends nothing."""
+
+    def __init__(self, transport: asyncio.DatagramTransport) -> None:
+        self._transport = transport
+
+    def sendto(self, data: bytes, address: object = None) -> None:
+        """Nowhere."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _count_only(receiver: Any, listener: Listener) -> None:

@@ -136,6 +136,11 @@ class Peer:
             raise _unusable("offer", error) from error
         return _terminated(connection.localDescription.sdp)
 
+    @property
+    def receivers(self) -> tuple[Receiver, ...]:
+        """All, in the order in which they came."""
+        return tuple(self._receivers)
+
     def receiver(self, mid: str) -> Receiver:
         """The receiver of an m-section. Raises `ApiError` when none was negotiated under that mid."""
         for receiver in self._receivers:
@@ -182,6 +187,19 @@ class Peer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await self._ended.wait()
+
+    def problem(self) -> str:
+        """Why there is no connection now, in a sentence; empty when there is one."""
+        if self._timing is not None:
+            return "the connection was closed by the other side." if self._ended.is_set() else ""
+        if self._checking_at is None:
+            return "there was no complete exchange of offer and answer."
+        return self._not_connected(0.0).message.replace(" within 0 s", "")
+
+    def vanish(self) -> None:
+        """Be gone without a goodbye, as by a crash: nothing is sent, and nothing is heard."""
+        if self._connection is not None:
+            self._connection.vanish()
 
     async def close(self) -> None:
         """Say goodbye (RTCP BYE, DTLS close_notify) and release everything; harmless the second time."""

@@ -105,7 +105,7 @@ class RealtimeApi:
         if app_id:
             self._registry.app(app_id, authorization)
         else:
-            self._registry.turn_key(parameters["key_id"], authorization)
+            app_id = self._registry.turn_key(parameters["key_id"], authorization).app_id
         body = await self._body(request)
         active = self._registry.faults.find(operation, app_id, session_id, named_tracks(body, session_id))
         if active is None:

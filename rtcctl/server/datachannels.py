@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from rtcctl.realtime.schema import DataChannelObject, DataChannelResult, DataChannelStateObject
 from rtcctl.server.channel import Channel, DeliveryPolicy, Publication, Subscription
+from rtcctl.server.waits import Waits
 from rtcctl.web.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -61,11 +62,13 @@ class DataChannels:
         find: Callable[[str], DataChannels | None],
         limits: Limits,
         clock: Callable[[], float],
+        waits: Waits | None = None,
     ) -> None:
         self.session_id = session_id
         self._find = find
         self._limits = limits
         self._clock = clock
+        self._waits = waits or Waits()
         self._channels: dict[int, Channel] = {}
         self._publications: dict[str, Publication] = {}
         self._last_id = 0
@@ -148,7 +151,7 @@ class DataChannels:
     async def _wait_connected(self) -> bool:
         """Wait until there is a transport and it is up, or the time of a request is over."""
         try:
-            async with asyncio.timeout(self._limits.connect_wait_s):
+            async with self._waits.timeout(self._limits.connect_wait_s):
                 await self._attached.wait()
                 if self._connection is None:
                     return False

@@ -46,7 +46,7 @@ from rtcctl.media.ice import (
     RemoteAddressSelected,
 )
 from rtcctl.media.ice_controlling import IceControllingAgent
-from rtcctl.media.stun import Message
+from rtcctl.media.stun import Attribute, Message, MessageClass, Method
 from rtcctl.transport.dtls import DtlsEndpoint, is_client_hello
 from rtcctl.transport.srtp import SrtpSession
 from rtcctl.transport.udp import Address, ReceiveBuffer
@@ -99,6 +99,8 @@ class DtlsTransport(ABC):
         "Monotonic seconds: the newest authenticated packet, or the start."
         self.may_begin_anew = False
         "The peer is about to replace its transport."
+        self.waits = endpoint.waits
+        "Requests that are held."
         self.impaired: ImpairedPath | None = None
         "Where all packets go first, while media faults concern this session."
         self.udp: UdpSocket | Tap = endpoint.shared
@@ -194,7 +196,7 @@ class DtlsTransport(ABC):
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait until CONNECTED; False when it is not in time, or closed."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with self.waits.timeout(timeout_s):
                 while self.state not in (ConnectionState.CONNECTED, ConnectionState.CLOSED):
                     waiter = asyncio.get_running_loop().create_future()
                     self._waiters.append(waiter)
@@ -253,6 +255,27 @@ class DtlsTransport(ABC):
         if at is not None and at < self.deadline:
             self.deadline = at
 
+    # What the passing of time uses (`passing.py`)
+
+    def age(self, seconds: float) -> None:
+        """The peer has been silent for so much longer."""
+        self.last_packet_at -= seconds
+
+    def ask(self) -> None:
+        """Ask the peer for a sign of life, if it is known where that is."""
+        if self._remote is None or self._agent.selected is None:
+            return
+        ufrag, pwd = self._remote
+        is_controlling = isinstance(self._agent, IceControllingAgent) and self._agent.is_controlling
+        attributes: dict[int, bytes] = {
+            Attribute.USERNAME: f"{ufrag}:{self.ice_ufrag}".encode(),
+            Attribute.PRIORITY: bytes(4),
+            Attribute.ICE_CONTROLLING if is_controlling else Attribute.ICE_CONTROLLED: bytes(8),
+        }
+        question = Message(Method.BINDING, MessageClass.REQUEST, self._random.randbytes(12), attributes)
+        self._endpoint.expect(question.transaction_id, self)
+        self._send(bytes(question.with_integrity(pwd.encode())), self._agent.selected)
+
     # What the endpoint brings
 
     def is_asked(self, transaction_id: bytes) -> bool:
@@ -261,6 +284,10 @@ class DtlsTransport(ABC):
 
     def receive_stun(self, message: Message, addr: Address, now: float) -> None:
         """A STUN message that names one of our user fragments, or answers a check of ours."""
+        if self._endpoint.is_expected(message.transaction_id):
+            if self._remote is not None and message.check_integrity(self._remote[1].encode()):
+                self._heard(now)
+            return
         if self._agent.receive_message(message, addr, now):
             self._heard(now)
         self._drain_agent(now)

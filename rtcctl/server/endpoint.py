@@ -24,6 +24,7 @@ from rtcctl.media.rewrite import HEADROOM
 from rtcctl.media.stun import Attribute, Message, MessageClass, Method
 from rtcctl.server.connection import Connection
 from rtcctl.server.dtls_transport import DtlsTransport
+from rtcctl.server.waits import Waits
 from rtcctl.transport.dtls import Certificate
 from rtcctl.transport.udp import DATAGRAM_SIZE_MAX, Address, ReceiveBuffer, UdpSocket, bind_udp
 
@@ -47,6 +48,8 @@ class Endpoint:
     def __init__(self, *, random: Random, clock: Callable[[], float] = time.monotonic) -> None:
         self.on_error: Callable[[DtlsTransport, BaseException], None] | None = None
         "Told after a connection was closed because the work for it failed."
+        self.waits = Waits()
+        "Requests that are held, on the service's time."
         self.errors = 0
         "Connections closed by an unexpected error. Anything but 0 is ours to mend."
         self.certificate = Certificate.generate()
@@ -69,6 +72,8 @@ class Endpoint:
         self._by_ufrag: dict[str, DtlsTransport] = {}
         self._controlling: dict[DtlsTransport, tuple[int, ...]] = {}
         "With the sockets of each."
+        self._expected: dict[bytes, DtlsTransport] = {}
+        "Who has asked for a sign of life (`passing.py`), by transaction."
 
     async def start(self, hosts: Sequence[str], port: int) -> None:
         """Bind one socket per address, all on one port, and listen; port 0 is any. UsageError when that cannot be."""
@@ -194,6 +199,18 @@ class Endpoint:
         for addr in addrs:
             self.unroute(addr, connection)
 
+    def expect(self, transaction_id: bytes, connection: DtlsTransport) -> None:
+        """The answer to a question will be `connection`'s."""
+        self._expected[transaction_id] = connection
+
+    def is_expected(self, transaction_id: bytes) -> bool:
+        """Whether a message answers such a question."""
+        return transaction_id in self._expected
+
+    def expect_no_more(self) -> None:
+        """Answers that have not come yet are too late."""
+        self._expected.clear()
+
     # What faults use (`faults/path.py`)
 
     def now(self) -> float:
@@ -300,6 +317,8 @@ class Endpoint:
     def _named(self, message: Message) -> DtlsTransport | None:
         """Whose STUN message this is: a request names our user fragment, an answer the transaction of our check."""
         if message.message_class in (MessageClass.SUCCESS, MessageClass.ERROR):
+            if (connection := self._expected.get(message.transaction_id)) is not None:
+                return connection
             return next((c for c in self._controlling if c.is_asked(message.transaction_id)), None)
         return self._by_ufrag.get(message.username.partition(":")[0])
 

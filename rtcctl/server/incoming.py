@@ -77,6 +77,16 @@ class IncomingTrack:
         for subscription in list(self.subscriptions):
             subscription.renew()
 
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the last packet; None before the first one."""
+        return None if self.last_packet_at is None else self._clock() - self.last_packet_at
+
+    def age(self, seconds: float) -> None:
+        """It has been silent for so much longer (`passing.py`)."""
+        if self.last_packet_at is not None:
+            self.last_packet_at -= seconds
+
     def has_media(self, now: float) -> bool:
         """Whether packets are coming."""
         return self.last_packet_at is not None and now - self.last_packet_at <= _LIVE_S
@@ -87,7 +97,7 @@ class IncomingTrack:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
-                async with asyncio.timeout(timeout_s):
+                async with self.connection.waits.timeout(timeout_s):
                     await waiter
             except TimeoutError:
                 return False

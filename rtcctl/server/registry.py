@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
+from rtcctl.server import passing
 from rtcctl.server.faults.faults import Faults
 from rtcctl.server.faults.ledger import Ledger
 from rtcctl.server.ids import Ids
@@ -41,6 +42,8 @@ class TurnKey:
 
     key_id: str
     token: str = field(repr=False)
+    app_id: str = ""
+    "Of the app that it was made for: faults and the ledger of that app are about this key as well."
 
 
 class Registry:
@@ -67,9 +70,30 @@ class Registry:
         self._apps = {app.app_id: app for app in apps}
         self._turn_keys = {key.key_id: key for key in turn_keys}
         self._clock = clock
+        self._passed_s = 0.0
+        "On demand."
         self.faults = Faults(endpoint, self._connections, Ledger())
         self._ids = ids or Ids()
         endpoint.on_error = self._on_error
+
+    def now(self) -> float:
+        """Seconds of the service: monotonic, and ahead of the media's by what has passed on demand."""
+        return self._clock() + self._passed_s
+
+    async def advance(self, seconds: float, *, patience_s: float = passing.PATIENCE_S) -> None:
+        """Let so much of the service's time pass at once (`passing.py`); its timers have been looked at then."""
+        if seconds < 0:
+            raise ValueError("time does not go back")
+        sessions = [session for app in self._apps.values() for session in app.sessions.values()]
+        try:
+            silent = await passing.absent(sessions, self._endpoint.now, self.now, patience_s)
+        finally:
+            self._endpoint.expect_no_more()
+        self._passed_s += seconds
+        for one in silent:
+            one.age(seconds)
+        self._endpoint.waits.advance(seconds)
+        self.look_at_timers()
 
     def add_app(self, app: App) -> None:
         """Serve one more app from now on. Raises `UsageError` where its id or secret is another's."""
@@ -95,6 +119,15 @@ class Registry:
         if self.on_change is not None:
             self.on_change(added)
 
+    def remove_app(self, app_id: str) -> None:
+        """End an app, its sessions, and the TURN keys that were made for it."""
+        app = self._apps.pop(app_id, None)
+        if app is not None:
+            for session in app.sessions.values():
+                session.close()
+            app.sessions.clear()
+        self._turn_keys = {key_id: key for key_id, key in self._turn_keys.items() if key.app_id != app_id}
+
     def app(self, app_id: str, authorization: str) -> App:
         """The app, if the header has its secret; raises `Refusal` with 404 or 401."""
         app = self._apps.get(app_id)
@@ -119,7 +152,7 @@ class Registry:
             endpoint=self._endpoint,
             candidates=self._candidates,
             limits=self.limits,
-            clock=self._clock,
+            clock=self.now,
             find=app.sessions.get,
             ids=self._ids,
             is_third_party=is_third_party,
@@ -145,12 +178,16 @@ class Registry:
         """Look at the timers of all sessions, for ever."""
         while True:
             await asyncio.sleep(self.limits.sweep_s)
-            for app in list(self._apps.values()):
-                for session in list(app.sessions.values()):
-                    with suppress(Refusal), session.boundary(self.count_bug):
-                        session.look_at_timers()
-                    if session.is_gone:
-                        del app.sessions[session.session_id]
+            self.look_at_timers()
+
+    def look_at_timers(self) -> None:
+        """Of all sessions, once."""
+        for app in list(self._apps.values()):
+            for session in list(app.sessions.values()):
+                with suppress(Refusal), session.boundary(self.count_bug):
+                    session.look_at_timers()
+                if session.is_gone:
+                    del app.sessions[session.session_id]
 
     def end_session(self, app_id: str, session_id: str) -> None:
         """End a session now, as if its time were over; one that is not there is none."""

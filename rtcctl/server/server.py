@@ -100,7 +100,7 @@ class RealtimeServer:
             endpoint=endpoint,
             candidates=self.candidates,
             apps=[App(credentials.app_id, credentials.app_secret), *apps],
-            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
+            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token, credentials.app_id), *turn_keys],
             limits=limits,
             clock=clock,
             ids=Ids(seed),
@@ -109,6 +109,10 @@ class RealtimeServer:
         self.ledger = self.faults.ledger
         self._keep_bodies = keep_bodies
         self._closed = asyncio.Event()
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much of the service's time pass at once; who is connected and sends is taken to have gone on."""
+        await self.registry.advance(seconds)
 
     async def wait_closed(self) -> None:
         """Until the server has ended."""

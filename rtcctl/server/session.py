@@ -104,6 +104,7 @@ class Session:
             find=lambda other_id: None if (other := find(other_id)) is None else other.data_channels,
             limits=limits,
             clock=clock,
+            waits=endpoint.waits,
         )
         self._signalling = Signalling(
             session_id,

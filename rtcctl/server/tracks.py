@@ -43,8 +43,9 @@ class Publication:
 
     def idle_s(self, now: float) -> float:
         """Seconds since its last packet, or since it was published."""
-        last_packet_at = self.incoming.last_packet_at if self.incoming else None
-        return now - max(self.published_at, last_packet_at or 0.0)
+        silent_s = self.incoming.silent_s if self.incoming else None
+        published_s = now - self.published_at
+        return published_s if silent_s is None else min(published_s, silent_s)
 
     def close(self) -> None:
         """End it for all its subscribers, whose subscriptions become inactive."""

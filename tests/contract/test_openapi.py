@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from rtcctl.server.limits import Limits
-from rtcctl.server.server import RealtimeServer
+from rtcctl.testing import Realtime, realtime_server
 from tests.support.hostile import remembered
 from tests.support.sdp import data, offer_of, section, video
 
@@ -52,50 +49,20 @@ unused: list[dict[str, int]] = []
 "What the endpoint of the server remembered before the first request."
 
 
-@contextmanager
-def server_in_a_thread() -> Iterator[RealtimeServer]:
-    """schemathesis is synchronous, so the server has a loop and a thread of its own."""
-    started = threading.Event()
-    running: list[RealtimeServer] = []
-    unused.clear()
-    loop = asyncio.new_event_loop()
-    ending = asyncio.Event()
-
-    async def serve() -> None:
-        limits = Limits(
-            connect_wait_s=0.01,
-            media_wait_s=0.01,
-            unused_s=LIFETIME_S,
-            disconnected_s=LIFETIME_S,
-            sweep_s=0.02,
-            requests_per_second=100_000,
-        )
-        async with RealtimeServer.run("127.0.0.1", 0, limits=limits) as server:
-            assert not any(app.sessions for app in server.registry._apps.values())
-            unused.append(remembered(server.registry._endpoint))
-            running.append(server)
-            started.set()
-            await ending.wait()
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        assert started.wait(10)
-        yield running[0]
-    finally:
-        loop.call_soon_threadsafe(ending.set)
-        thread.join(10)
-    assert running[0].registry.bugs == 0
+LIMITS = Limits(
+    connect_wait_s=0.01,
+    media_wait_s=0.01,
+    unused_s=LIFETIME_S,
+    disconnected_s=LIFETIME_S,
+    sweep_s=0.02,
+    requests_per_second=100_000,
+)
 
 
 class Client:
     """Keeps its connection, and its sessions for a moment, since new ones would take longer than the requests."""
 
-    def __init__(self, server: RealtimeServer, http: requests.Session) -> None:
+    def __init__(self, server: Realtime, http: requests.Session) -> None:
         self.server = server
         self.http = http
         self._sessions: dict[bool, tuple[str, float]] = {}
@@ -117,7 +84,8 @@ class Client:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """One server for all generated requests: what one leaves behind, the next meets."""
-    with server_in_a_thread() as running, requests.Session() as http:
+    with realtime_server(limits=LIMITS) as running, requests.Session() as http:
+        unused[:] = [remembered(running._server.registry._endpoint)]
         http.trust_env = False
         http.headers["Authorization"] = f"Bearer {running.app_secret}"
         yield Client(running, http)
@@ -147,7 +115,7 @@ def test_any_request_is_answered(case: schemathesis.Case, client: Client) -> Non
 def test_nothing_is_left_behind(client: Client) -> None:
     """After all these requests, when the sessions have expired: no session, no transport, no name of one."""
     deadline = time.monotonic() + 20
-    registry = client.server.registry
+    registry = client.server._server.registry
     while any(app.sessions for app in registry._apps.values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
-from rtcctl.journal import Journal
-from rtcctl.ops import media
-from rtcctl.ops.env import Env
-from rtcctl.probe.sources import ToneSource
 from rtcctl.realtime.client import RealtimeClient
-from rtcctl.realtime.profile import Profile
 from rtcctl.realtime.schema import TrackObject
 from rtcctl.realtime.turn import TurnClient
-from rtcctl.server.server import RealtimeServer
+from rtcctl.testing import Realtime, realtime_server
 from tests.support.command import Home
 
 
@@ -30,8 +25,7 @@ class Met:
     """A client whose waits take no time, and a server with a session that publishes a tone."""
 
     client: RealtimeClient
-    server: RealtimeServer
-    profile: Profile
+    realtime: Realtime
     waits_s: list[float]
     publisher: str
     subscriber: str
@@ -48,44 +42,28 @@ class Met:
     @property
     def statuses(self) -> list[int | None]:
         """Of all answers to `tracks/new` of the subscriber."""
-        rows = self.server.ledger.requests
+        rows = self.realtime.ledger.requests
         return [r.status for r in rows if (r.operation, r.session_id) == ("tracks/new", self.subscriber)]
 
 
 @asynccontextmanager
-async def meeting(folder: Path) -> AsyncIterator[Met]:
+async def meeting() -> AsyncIterator[Met]:
     """See `Met`."""
     waits_s: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waits_s.append(seconds)
 
-    async with RealtimeServer.run("127.0.0.1", 0) as server:
-        profile = Profile(
-            name="test",
-            api_base=server.base_url,
-            app_id=server.app_id,
-            app_secret=server.app_secret,
-            turn_key_id=server.turn_key_id,
-            turn_key_token=server.turn_key_token,
-            is_embedded=True,
-        )
-        env = Env(profile=profile, journal=Journal.open(folder))
-        try:
-            async with (
-                RealtimeClient(profile, clock=env.clock, random=Random(1), deadline_s=60, sleep=sleep) as client,
-                media.open_peer(env) as peer,
-            ):
-                publisher = (await client.new_session()).session_id
-                await media.publish(client, env, peer, publisher, ToneSource(440.0), "tone")
-                subscriber = (await client.new_session()).session_id
-                # Until it is there: what follows is about the fault alone.
-                other = (await client.new_session()).session_id
-                await media.pull(client, env, other, publisher, "tone", wait_s=5)
-                yield Met(client, server, profile, waits_s, publisher, subscriber)
-                assert server.registry.bugs == 0
-        finally:
-            env.journal.close()
+    with realtime_server() as realtime, realtime.peer() as peer, realtime.peer() as other:
+        publisher = realtime.publish(peer, "tone")
+        # Until it is there: what follows is about the fault alone.
+        realtime.subscribe(other, publisher, "tone")
+        async with RealtimeClient(
+            realtime.profile, clock=time.monotonic, random=Random(1), deadline_s=60, sleep=sleep
+        ) as client:
+            subscriber = (await client.new_session()).session_id
+            yield Met(client, realtime, waits_s, publisher, subscriber)
+            assert realtime.bugs == 0
 
 
 @pytest.mark.parametrize(
@@ -102,21 +80,21 @@ async def meeting(folder: Path) -> AsyncIterator[Met]:
         ("tracks/update=425", [200], 0),
     ],
 )
-async def test_what_passes_is_outlived(tmp_path: Path, fault: str, statuses: list[int], waits: int):
+async def test_what_passes_is_outlived(fault: str, statuses: list[int], waits: int):
     """The client tries again, as often as it takes, and the pull succeeds; each answer is in the ledger."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set(fault)
+    async with meeting() as at:
+        at.realtime.faults.set(fault)
         item = await at.pull()
         assert item.mid
         assert at.statuses == statuses
         assert len(at.waits_s) == waits
 
 
-async def test_retry_after_is_obeyed(tmp_path: Path):
+async def test_retry_after_is_obeyed():
     """With the header the client waits exactly that long, without it by its own schedule."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("tracks/new=429,retry-after=7s,times=1")
-        at.server.faults.set("tracks/new=429,times=1")
+    async with meeting() as at:
+        at.realtime.faults.set("tracks/new=429,retry-after=7s,times=1")
+        at.realtime.faults.set("tracks/new=429,times=1")
         await at.pull()
         assert at.waits_s[0] == 7
         assert 0.7 < at.waits_s[1] < 2.6
@@ -137,16 +115,14 @@ async def test_retry_after_is_obeyed(tmp_path: Path):
         ("tracks/new=expire", 410, "session_error", None),
     ],
 )
-async def test_what_stays_is_an_error_that_says_so(
-    tmp_path: Path, fault: str, status: int, code: str | None, subcode: str | None
-):
+async def test_what_stays_is_an_error_that_says_so(fault: str, status: int, code: str | None, subcode: str | None):
     """With status and code of the service; what is no JSON has neither code nor traceback."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set(fault)
+    async with meeting() as at:
+        at.realtime.faults.set(fault)
         with pytest.raises(ApiError) as caught:
             await at.pull()
         assert (caught.value.status, caught.value.code, caught.value.subcode) == (status, code, subcode)
-        at.server.faults.clear()
+        at.realtime.faults.clear()
         if status == 410 and fault.endswith("expire"):
             with pytest.raises(ApiError, match="410"):
                 await at.pull()  # it is gone for good
@@ -154,10 +130,10 @@ async def test_what_stays_is_an_error_that_says_so(
             assert (await at.pull()).mid
 
 
-async def test_a_pull_that_is_lost_was_done(tmp_path: Path):
+async def test_a_pull_that_is_lost_was_done():
     """The connection breaks after the work: the client does not know, and the session has the subscription."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("tracks/new=lost,times=1")
+    async with meeting() as at:
+        at.realtime.faults.set("tracks/new=lost,times=1")
         with pytest.raises(NetworkError, match="lost before the answer"):
             await at.pull()
         state = await at.client.get_session(at.subscriber)
@@ -165,44 +141,43 @@ async def test_a_pull_that_is_lost_was_done(tmp_path: Path):
         assert at.statuses == [None]
 
 
-async def test_a_request_that_hangs_is_given_up(tmp_path: Path):
+async def test_a_request_that_hangs_is_given_up():
     """The client's own time limit ends it."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("sessions/get=hang")
-        profile = at.profile
+    async with meeting() as at:
+        at.realtime.faults.set("sessions/get=hang")
         async with RealtimeClient(
-            profile, clock=Env(profile, Journal.open(tmp_path)).clock, random=Random(1), deadline_s=0.4
+            at.realtime.profile, clock=time.monotonic, random=Random(1), deadline_s=0.4
         ) as client:
             with pytest.raises(DeadlineError):
                 await client.get_session(at.subscriber)
         # It goes on as soon as the fault is cleared.
         asked = asyncio.ensure_future(at.client.get_session(at.subscriber))
         await asyncio.sleep(0.05)
-        at.server.faults.clear()
+        at.realtime.faults.clear()
         with pytest.raises(RtcctlError):
             await asked
 
 
-async def test_a_slow_pull_comes_late(tmp_path: Path):
+async def test_a_slow_pull_comes_late():
     """It is done, after the time."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("tracks/new=slow,for=300ms")
+    async with meeting() as at:
+        at.realtime.faults.set("tracks/new=slow,for=300ms")
         started = asyncio.get_running_loop().time()
         assert (await at.pull()).mid
         assert asyncio.get_running_loop().time() - started > 0.3
 
 
-async def test_an_empty_mid(tmp_path: Path):
+async def test_an_empty_mid():
     """As the service has answered at times: it succeeded, and there is nothing to close it by."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("tracks/new=empty-mid")
+    async with meeting() as at:
+        at.realtime.faults.set("tracks/new=empty-mid")
         assert (await at.pull()).mid == ""
 
 
-async def test_sessions_that_expire(tmp_path: Path):
+async def test_sessions_that_expire():
     """After the time that was set from their creation on, whether or not they are used; others live on."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("sessions/new=expire,after=300ms,times=1")
+    async with meeting() as at:
+        at.realtime.faults.set("sessions/new=expire,after=300ms,times=1")
         short, long = (await at.client.new_session()).session_id, (await at.client.new_session()).session_id
         await at.client.get_session(short)
         await asyncio.sleep(0.4)
@@ -211,15 +186,13 @@ async def test_sessions_that_expire(tmp_path: Path):
         await at.client.get_session(long)
 
 
-async def test_short_turn_lifetimes(tmp_path: Path):
+async def test_short_turn_lifetimes():
     """What is granted is shorter than what was asked for; the ledger says how long."""
-    async with meeting(tmp_path) as at:
-        at.server.faults.set("turn/generate-ice-servers=short-ttl,ttl=10s")
-        async with TurnClient(
-            at.profile, clock=Env(at.profile, Journal.open(tmp_path)).clock, random=Random(1)
-        ) as turn:
+    async with meeting() as at:
+        at.realtime.faults.set("turn/generate-ice-servers=short-ttl,ttl=10s")
+        async with TurnClient(at.realtime.profile, clock=time.monotonic, random=Random(1)) as turn:
             assert await turn.generate_ice_servers(3600)
-        (row,) = [row for row in at.server.ledger.requests if row.operation.startswith("turn/")]
+        (row,) = [row for row in at.realtime.ledger.requests if row.operation.startswith("turn/")]
         assert row.turn_ttl_s == 10
 
 

@@ -11,7 +11,10 @@ import pytest
 from rtcctl.cli.tree import walk
 from rtcctl.errors import ExitStatus
 from tests.support.command import Home
-from tests.support.readme import missing_lines, run_examples
+from tests.support.plugin import WITH_PLUGIN
+from tests.support.readme import missing_lines, python_blocks, run_examples
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -35,6 +38,15 @@ def test_examples(home: Home):
         ]
     assert not problems, "\n".join(problems)
     assert ran >= 15
+
+
+def test_python_examples(pytester: pytest.Pytester):
+    """Each block of Python is a file of tests, which passes as it stands."""
+    blocks = python_blocks(README)
+    pytester.makepyfile(**{f"test_block_{number}": block for number, block in enumerate(blocks)})
+    result = pytester.runpytest_subprocess("-W", "error", *WITH_PLUGIN, timeout=60)
+    assert result.ret == 0
+    assert result.parseoutcomes()["passed"] == sum(block.count("def test_") for block in blocks) > 0
 
 
 def test_every_command_has_an_example():

@@ -10,6 +10,7 @@ from rtcctl.media.codec import Codec
 from rtcctl.media.simulcast import LayerPreference
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.parameters import ReceiveParameters
+from rtcctl.server.waits import Waits
 
 
 class Clock:
@@ -53,6 +54,14 @@ class FakeIncoming:
         self.last_packet_at = self._clock()
         for outgoing in self.subscriptions:
             outgoing.has_media = True
+
+    @property
+    def silent_s(self) -> float | None:
+        return None if self.last_packet_at is None else self._clock() - self.last_packet_at
+
+    def age(self, seconds: float) -> None:
+        if self.last_packet_at is not None:
+            self.last_packet_at -= seconds
 
     async def wait_media(self, timeout_s: float) -> bool:
         self.waited_s.append(timeout_s)
@@ -135,16 +144,25 @@ class FakeConnection:
         self.hold: asyncio.Event | None = None
         "Set by a test: `wait_connected` waits for it."
         self._clock = clock
-        self._heard_at = clock()
+        self.last_packet_at = clock()
+        self.is_there = True
+        "Whether it answers when it is asked for a sign of life."
         self._number = number
 
     @property
     def silent_s(self) -> float:
-        return self._clock() - self._heard_at
+        return self._clock() - self.last_packet_at
+
+    def age(self, seconds: float) -> None:
+        self.last_packet_at -= seconds
+
+    def ask(self) -> None:
+        if self.is_there:
+            self.hear()
 
     def hear(self) -> None:
         """An authenticated packet arrives."""
-        self._heard_at = self._clock()
+        self.last_packet_at = self._clock()
 
     def enter(self, state: ConnectionState) -> None:
         self.state = state
@@ -189,6 +207,13 @@ class FakeEndpoint:
         self.connections: list[FakeConnection] = []
         self.on_error: Callable[[Any, BaseException], None] | None = None
         self._clock = clock
+        self.waits = Waits()
+
+    def now(self) -> float:
+        return self._clock()
+
+    def expect_no_more(self) -> None:
+        """Nobody answers later than at once."""
 
     def open(self, *, is_controlling: bool = False) -> FakeConnection:
         connection = FakeConnection(self._clock, len(self.connections) + 1, is_controlling=is_controlling)

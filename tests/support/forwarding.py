@@ -20,6 +20,7 @@ from rtcctl.server.incoming import IncomingTrack
 from rtcctl.server.layer import IncomingLayer
 from rtcctl.server.outgoing import OutgoingTrack
 from rtcctl.server.parameters import ReceiveParameters
+from rtcctl.server.waits import Waits
 from rtcctl.transport.udp import ReceiveBuffer
 
 FEEDBACK = ("nack", "nack pli")
@@ -115,6 +116,7 @@ class Link:
 
     def __init__(self, clock: Clock, udp: Wire) -> None:
         self.clock = clock
+        self.waits = Waits()
         self.udp = udp
         self.srtp_sender: Key | None = Key()
         self.name: object | None = object()

@@ -42,6 +42,11 @@ def console_blocks(markdown: str) -> Iterator[list[Example]]:
         yield examples
 
 
+def python_blocks(markdown: str) -> list[str]:
+    """The source of each ```` ```python ```` block."""
+    return re.findall(r"^```python\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+
+
 class Ids:
     """Which id of the text stands for which id of this run."""
 

@@ -227,8 +227,6 @@ def _check_concerned(operation: str, options: Mapping[str, str]) -> None:
         raise SpellingError(f"track: requests of {operation} name none")
     if "session" in options and (operation == "sessions/new" or operation.startswith("turn/")):
         raise SpellingError(f"session: requests of {operation} are of none")
-    if "app" in options and operation.startswith("turn/"):
-        raise SpellingError(f"app: requests of {operation} are of none")
 
 
 def _seconds_of(action: str, options: dict[str, str]) -> float:

@@ -24,7 +24,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 ABORT = "rtcctl.abort"
 "The ASGI extension that breaks the connection of a request."
 
-_BODY_KEPT = 1 << 16
+BODY_KEPT = 1 << 16
 _ITEMS = ("tracks", "dataChannels")
 _HTML = "<html><head><title>{status}</title></head><body><center><h1>error code: {status}</h1></center></body></html>\n"
 
@@ -62,8 +62,8 @@ class RequestLog:
             row.session_id = parameters.get("session_id", row.session_id)
             _note_answer(row, bytes(answer))
             if self._keep_bodies:
-                row.body = scope["state"].get("body", b"")[:_BODY_KEPT]
-                row.answer = bytes(answer[:_BODY_KEPT])
+                row.body = scope["state"].get("body", b"")[:BODY_KEPT]
+                row.answer = bytes(answer[:BODY_KEPT])
 
 
 def _row(scope: Scope) -> RequestRow:

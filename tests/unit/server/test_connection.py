@@ -17,6 +17,7 @@ from rtcctl.media.rtcp import GenericNack, ReceiverReport, ReportBlock, SenderRe
 from rtcctl.media.rtp import build_packet
 from rtcctl.server.dtls_transport import SILENCE_S, ConnectionState
 from tests.support.data_path import OPUS, members, settle, until
+from tests.support.fake_endpoint import Clock
 
 
 @pytest.mark.parametrize("is_dtls_server", [False, True])
@@ -110,6 +111,29 @@ async def test_a_closed_connection_calls_nobody():
         del listener
         gc.collect()
         assert reference() is None
+
+
+async def test_a_sign_of_life():
+    """A peer that is asked is heard; an answer that its password did not seal, or that comes too late, is none."""
+    clock = Clock()
+    async with members(clock=clock) as gathered:
+        unknown = gathered.join()
+        unknown.connection.ask()
+        member = await gathered.connect()
+        clock.pass_by(3)
+        member.connection.ask()
+        await until(lambda: member.connection.silent_s == 0)
+        clock.pass_by(3)
+        pwd, member.peer.pwd = member.peer.pwd, "somebody else's password"
+        member.connection.ask()
+        await settle()
+        member.peer.pwd = pwd
+        member.connection.ask()
+        gathered.endpoint.expect_no_more()
+        await settle()
+        assert member.connection.silent_s == 3
+        member.connection.age(10)
+        assert member.connection.silent_s == 13
 
 
 async def test_silence():

@@ -167,7 +167,6 @@ def test_what_can_be_written(text: str, fault: ApiFault | MediaFault) -> None:
         ("tracks/close=425,track=mic", "track: requests of tracks/close name none"),
         ("sessions/new=425,session=x", "session: requests of sessions/new are of none"),
         ("turn/generate=500,session=x", "session: requests of turn/generate are of none"),
-        ("turn/revoke=500,app=x", "app: requests of turn/revoke are of none"),
         ("times=3,tracks/new=425", "'times' is nothing that can be done to media; there are loss, .*, track"),
         ("loss=5%,for=3s", "'for' is nothing that can be done to media"),
         ("loss=5%,loss=5%", "loss is there twice"),

@@ -1,0 +1,64 @@
+"""An event loop in a thread of its own, for those who have none, or another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines in one loop until it is closed; those that are left then are cancelled."""
+
+    def __init__(self, name: str) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start it; cancelling the future cancels it."""
+        if self._loop is None or self._loop.is_closed():
+            work.close()
+            raise RuntimeError("The Realtime of this test has been closed.")
+        # In a context of its own: the caller's may say that it runs under trio.
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Its result; an interruption of this thread ends it as well."""
+        future = self.submit(work)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """What a plain function returns, called there."""
+
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
+
+    def close(self) -> None:
+        """End the loop and the thread; harmless the second time."""
+        if self._thread.is_alive() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _main(self) -> None:
+        # Sockets are watched by `add_reader`, which the default loop of Windows does not have.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            self._loop = runner.get_loop()
+            self._loop.call_soon(self._ready.set)
+            runner.run(self._wait())
+
+    async def _wait(self) -> None:
+        await self._stop.wait()
