@@ -28,6 +28,7 @@ from rtcctl.realtime.schema import (
     Wire,
 )
 from rtcctl.server import turn
+from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.faults.requests import Handler, RequestLog, meet, named_tracks, with_body
 from rtcctl.server.registry import App, Registry
 from rtcctl.server.session import Session, gone
@@ -88,7 +89,10 @@ class RealtimeApi:
         faults = self._registry.faults
 
         async def endpoint(request: Request) -> Response:
-            request.state.row.operation = operation
+            row: RequestRow = request.state.row
+            row.operation = operation
+            row.app_id = request.path_params.get("app_id", "")
+            row.session_id = request.path_params.get("session_id", "")
             return await (self._faulty(operation, request, handler) if faults.has_api_faults else handler(request))
 
         return Route(path, endpoint, methods=[method])
@@ -191,7 +195,9 @@ class RealtimeApi:
     async def _check_turn_request(self, request: Request) -> None:
         self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
         body = await self._body(request)
-        turn.check(_parse(TurnCredentialsRequest, body or b"{}"), self._registry.limits)
+        asked = _parse(TurnCredentialsRequest, body or b"{}")
+        turn.check(asked, self._registry.limits)
+        request.state.row.turn_ttl_s = asked.ttl
 
     # --- what all share
 

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rtcctl.errors import UsageError
 from rtcctl.realtime import development
@@ -100,7 +100,7 @@ class RealtimeServer:
             endpoint=endpoint,
             candidates=self.candidates,
             apps=[App(credentials.app_id, credentials.app_secret), *apps],
-            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token), *turn_keys],
+            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token, credentials.app_id), *turn_keys],
             limits=limits,
             clock=clock,
             ids=Ids(seed),
@@ -234,11 +234,29 @@ class RealtimeServer:
 
 
 class _HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, with one more extension in the scope: what breaks the connection (`faults/requests.py`)."""
+    """uvicorn's, with one more extension in the scope: what breaks the connection (`faults/requests.py`).
+
+    When a connection is lost, uvicorn tells the newest request, which with pipelining is not the one that waits.
+    """
+
+    _cycles: Sequence[RequestResponseCycle] = ()
+    "Requests without an answer yet."
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.cycle is not None:
+            self._cycles = [cycle for cycle in (*self._cycles, self.cycle) if not cycle.response_complete]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for cycle in self._cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
 
 class _HttpServer(uvicorn.Server):

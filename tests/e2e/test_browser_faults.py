@@ -123,6 +123,28 @@ def test_one_subscriber_suffers_and_the_other_does_not(home: Home, chromium: Ope
         assert json.loads(home.run("fault", "list", "--output", "json").stdout)["faults"] == []
 
 
+def test_messages_are_lost_or_sent_again_as_the_channel_says(home: Home, chromium: OpenPage):
+    """Of a channel without retransmissions some messages never come; of a reliable one all do."""
+    with home.dev() as server, call(server) as join:
+        alice, bob = join(chromium), join(chromium)
+        for one in (alice, bob):
+            one.establish_channels()
+        policies: dict[str, dict[str, Any]] = {"game": {"ordered": False, "maxRetransmits": 0}, "chat": {}}
+        for name, policy in policies.items():
+            alice.open_channel(name, **policy)
+            bob.open_channel(name, alice, **policy)
+            alice.say(name, "first")
+            bob.hears(name, "first")
+        set_faults(home, f"loss=30%,direction=down,session={bob.session_id},seed=7")
+        for number in range(40):
+            alice.say("game", f"{number}")
+            alice.say("chat", f"{number}")
+        eventually(lambda: bob.heard("chat"), lambda heard: "39" in heard, what="the last one is heard", timeout_s=30)
+        assert bob.heard("chat")[1:] == [str(number) for number in range(40)]
+        assert 1 < len(bob.heard("game")) < 41
+        assert [row for row in rows(home, bob.session_id) if (row["kind"], row["fate"]) == ("data", "dropped")]
+
+
 def test_signalling_faults_reach_the_page(home: Home, chromium: OpenPage):
     """Item errors, a status and an answer that is no JSON, each readable by the page (CORS), as from the service."""
     with home.dev() as server, call(server) as join:

@@ -1,4 +1,4 @@
-"""Durations, ratios and frequencies as they are typed."""
+"""Durations, ratios, rates and frequencies as they are typed."""
 
 from contextlib import suppress
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.units import Factor, Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+from rtcctl.units import BitRate, Factor, Hertz, PercentileLimit, Ratio, Seconds, SpellingError
 
-PARSERS = (Seconds, Ratio, Hertz, Factor, PercentileLimit)
+PARSERS = (Seconds, Ratio, BitRate, Hertz, Factor, PercentileLimit)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,51 @@ def test_ratios_that_could_be_misread(text: str, spelling: str) -> None:
         Ratio.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "bits_per_second"),
+    [
+        ("64kbps", 64_000),
+        ("2Mbps", 2_000_000),
+        ("1.5 Mbps", 1_500_000),
+        ("1Gbps", 10**9),
+        ("300bps", 300),
+        ("64kbit/s", 64_000),
+        ("0.5kbps", 500),
+    ],
+)
+def test_bit_rates(text: str, bits_per_second: float) -> None:
+    """Bits per second, by thousands."""
+    assert BitRate.parse(text) == bits_per_second
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [
+        ("64", "needs its unit: 64kbps or 64Mbps"),
+        ("0kbps", "above zero"),
+        ("0.0Mbps", "above zero"),
+        ("64kBps", "for example 64kbps"),
+        ("64KBPS", "for example 64kbps"),
+        ("64mbps", "for example 64kbps"),
+        ("64k", "for example 64kbps"),
+        ("-1kbps", "for example 64kbps"),
+        ("", "for example 64kbps"),
+        ("64kbps\n", "for example 64kbps"),
+    ],
+)
+def test_bit_rates_that_could_be_misread(text: str, spelling: str) -> None:
+    """A bare number, bytes, a thousandth of a bit, or no rate at all."""
+    with pytest.raises(SpellingError, match=spelling):
+        BitRate.parse(text)
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["bps", "kbps", "Mbps", "Gbps"]))
+def test_bit_rates_round_trip(number: int, unit: str) -> None:
+    """Parsing what was printed gives the same rate, to the digits that are printed."""
+    value = BitRate.parse(f"{number}{unit}")
+    assert BitRate.parse(str(value)) == pytest.approx(value, rel=1e-5)
+
+
 @pytest.mark.parametrize(("text", "hertz"), [("440", 440), ("440Hz", 440), ("1kHz", 1000), ("1.5 khz", 1500)])
 def test_frequencies(text: str, hertz: float) -> None:
     """A frequency needs no unit: it cannot be misread."""
@@ -77,9 +122,13 @@ def test_no_limits_of_percentiles(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [Seconds(30), Seconds(0.5), Seconds(300), Seconds(7200), Seconds(90), Seconds(0), Ratio(0.02), Hertz(440)]
+    "value",
+    [
+        *(Seconds(30), Seconds(0.5), Seconds(300), Seconds(7200), Seconds(90), Seconds(0), Ratio(0.02), Hertz(440)),
+        *(BitRate(64_000), BitRate(2_500_000), BitRate(300), BitRate(1e9)),
+    ],
 )
-def test_prints_as_it_is_typed(value: Seconds | Ratio | Hertz) -> None:
+def test_prints_as_it_is_typed(value: Seconds | Ratio | Hertz | BitRate) -> None:
     """A default in `--help` can be typed."""
     assert type(value).parse(str(value)) == value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from ipaddress import ip_address
 
 from starlette.applications import Starlette
@@ -25,7 +26,9 @@ from rtcctl.web.body import read_body
 from rtcctl.web.refusal import Refusal
 
 _BODY_BYTES = 1 << 16
-_PROXY_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"cf-connecting-ip", b"via"})
+_PROXY_HEADERS = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"cf-connecting-ip", b"via")
+"Beginnings of names."
+_ID = re.compile(r"[0-9]{1,15}")
 
 
 class Admin:
@@ -35,17 +38,19 @@ class Admin:
         self._app = app
         self._faults = faults
         scheme, _, rest = base_url.partition("://")
-        port = rest.partition("/")[0].rpartition(":")[2]
-        self._hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        own = rest.partition("/")[0]
+        port = own.rpartition(":")[2]
+        self._hosts = frozenset((own, *(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))))
         self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts)
         routes = [
             Route(f"{PREFIX}/faults", self._list, methods=["GET"]),
             Route(f"{PREFIX}/faults", self._set, methods=["POST"]),
             Route(f"{PREFIX}/faults", self._clear, methods=["DELETE"]),
-            Route(f"{PREFIX}/faults/{{fault_id:int}}", self._clear, methods=["DELETE"]),
+            Route(f"{PREFIX}/faults/{{fault_id}}", self._clear, methods=["DELETE"]),
             Route(f"{PREFIX}/ledger", self._ledger, methods=["GET"]),
         ]
         self._admin = Starlette(routes=routes, exception_handlers=dict(ERROR_HANDLERS))
+        self._admin.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -68,9 +73,10 @@ class Admin:
         headers = dict(scope["headers"])
         if names.count(b"host") != 1 or headers[b"host"].decode("latin-1").lower() not in self._hosts:
             return "The admin API answers to its own Host only"
-        if b"origin" in headers and headers[b"origin"].decode("latin-1").lower() not in self._origins:
+        origins = {value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"origin"}
+        if not origins <= self._origins:
             return "The admin API answers to its own Origin only"
-        if _PROXY_HEADERS.intersection(names):
+        if any(name.startswith(_PROXY_HEADERS) for name in names):
             return "The admin API does not answer through a proxy"
         return ""
 
@@ -78,14 +84,13 @@ class Admin:
         return json_answer({"faults": [active.document() for active in self._faults.active]})
 
     async def _set(self, request: Request) -> Response:
-
         body = await read_body(request, _BODY_BYTES, asyncio.timeout(5))
         try:
             document = json.loads(body)
             text = document["fault"]
             if not isinstance(text, str):
                 raise TypeError
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Refusal(400, "decoding_error", 'Send {"fault": "tracks/new=425,times=3"}') from None
         try:
             return json_answer(self._faults.set(text).document(), 201)
@@ -93,10 +98,11 @@ class Admin:
             raise Refusal(400, "invalid_fault", str(error)) from None
 
     async def _clear(self, request: Request) -> Response:
-        fault_id: int | None = request.path_params.get("fault_id")
-        cleared = self._faults.clear(fault_id)
-        if fault_id is not None and not cleared:
-            raise Refusal(404, "not_found", f"There is no fault {fault_id}")
+        named: str | None = request.path_params.get("fault_id")
+        if named is None:
+            cleared = self._faults.clear()
+        elif not _ID.fullmatch(named) or not (cleared := self._faults.clear(int(named))):
+            raise Refusal(404, "not_found", f"There is no fault {named[:20]}")
         return json_answer({"faults": [active.document() for active in cleared]})
 
     async def _ledger(self, request: Request) -> Response:

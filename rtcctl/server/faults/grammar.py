@@ -9,6 +9,7 @@ Both take `app=`, `session=` and `track=`, which say whom it concerns; without t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rtcctl.media.impair import KEYS, Impairment
@@ -42,6 +43,7 @@ _DEFAULT_SLOW_S = 3.0
 _DEFAULT_TTL_S = 10.0
 _CODE = re.compile(r"[a-z0-9][a-z0-9_]{0,79}")
 "What error codes look like, as an open set (Realtime docs: Error codes)."
+_STATUS = re.compile(r"[0-9]{1,15}")
 _NAME = re.compile(r"[\x21-\x2b\x2d-\x7e][\x20-\x2b\x2d-\x7e]{0,255}")
 "An id or a track name, without commas."
 _CODES = {
@@ -71,6 +73,8 @@ _OPTIONS = {
 }
 "Options of the actions, besides those that all have."
 _COMMON = ("times", "skip", "app", "session", "track")
+_NAMING = frozenset({"tracks/new", "tracks/update", "datachannels/new", "datachannels/update", ANY})
+"Operations whose requests name tracks, or data channels."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ def _media_fault(options: dict[str, str]) -> MediaFault:
 
 def _api_fault(operation: str, options: dict[str, str]) -> ApiFault:
     what = options.pop(operation)
-    if what.isascii() and what.isdigit():
+    if _STATUS.fullmatch(what):
         action, status, code = "status", int(what), ""
         if not (400 <= status <= 599 or status == 200):
             raise SpellingError(f"{what} is no status of a fault: 400 to 599, or 200 with code=")
@@ -182,9 +186,13 @@ def _api_fault(operation: str, options: dict[str, str]) -> ApiFault:
         code = _matched(options, "code", _CODE) or _CODES.get(status, "backend_error" if status >= 500 else "")
         if status == 200:
             action = "code"
+            for key in ("retry-after", "body"):
+                if key in options:
+                    raise SpellingError(f"{key!r} does not go with {operation}=200, whose items fail")
         if not code:
             raise SpellingError(f"code: what the service says with {status} is not known; add code=")
     _check_fits(operation, action, what)
+    _check_concerned(operation, options)
     form = options.get("body", "html" if status in _EDGE else "json")
     if form not in ("json", "html"):
         raise SpellingError(f"body: {form!r} is neither json nor html")
@@ -211,6 +219,14 @@ def _check_fits(operation: str, action: str, what: str) -> None:
         raise SpellingError(f"{what} is about tracks: tracks/new={what}")
     if action == "expire" and operation.startswith("turn/"):
         raise SpellingError(f"{what} is about sessions: sessions/new={what}")
+
+
+def _check_concerned(operation: str, options: Mapping[str, str]) -> None:
+    """What a request does not say, it cannot be chosen by: such a fault would meet none."""
+    if "track" in options and operation not in _NAMING:
+        raise SpellingError(f"track: requests of {operation} name none")
+    if "session" in options and (operation == "sessions/new" or operation.startswith("turn/")):
+        raise SpellingError(f"session: requests of {operation} are of none")
 
 
 def _seconds_of(action: str, options: dict[str, str]) -> float:

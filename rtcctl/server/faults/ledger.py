@@ -33,7 +33,8 @@ class PacketRow:
     track: str
     "Name of the track; empty for what belongs to none."
     kind: str
-    "`original`, `retransmission` (the same packet again), `rtx` (RFC 4588), `rtcp`, `dtls` or `stun`."
+    """`original`, `retransmission` (the same packet again), `rtx` (RFC 4588), `rtcp`, `data` (of data channels), `dtls`
+    or `stun`."""
     ssrc: int | None
     sequence_number: int | None
     size_bytes: int

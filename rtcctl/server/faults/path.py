@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 The faults stand between the network and the server's sockets: what is lost on the way up was never decrypted, what is
-lost on the way down was encrypted and counted as sent. RTP and RTCP meet everything that a fault says. STUN and DTLS
-are held as media is, so that round trips are those of one network, but never dropped: sessions can always be set up.
+lost on the way down was encrypted and counted as sent. RTP, RTCP and the packets of data channels meet everything that
+a fault says. STUN and the rest of DTLS are held as media is, so that round trips are those of one network, but never
+dropped: sessions can always be set up.
 A fault of one track concerns the RTP of that track, and nothing else.
 
 Several faults are one behind the other, in the order in which they were set.
@@ -43,6 +44,11 @@ class _Held:
     row: PacketRow
     arrived_at: float
     is_up: bool
+
+
+_APPLICATION_DATA = 23
+"Content type of a DTLS record (RFC 6347 §4.1): SCTP, which sends again what is lost, or does not, as it was told."
+_DROPPED = frozenset({"rtp", "rtcp", "data"})
 
 
 class _Seen:
@@ -137,7 +143,7 @@ class ImpairedPath:
         says goodbye, which is not understood without it.
         """
         for held in (*self._lines["up"].clear(), *self._lines["down"].clear()):
-            if held.row.kind == "dtls" and not held.is_up:
+            if held.row.kind in ("dtls", "data") and not held.is_up:
                 self._pass_on(held)
             else:
                 self._discard(held)
@@ -167,7 +173,7 @@ class ImpairedPath:
         for _, impairer in faults:
             after = []
             for at, late_s in copies:
-                fate = impairer.decide(len(data), at, may_drop=kind in ("rtp", "rtcp"))
+                fate = impairer.decide(len(data), at, may_drop=kind in _DROPPED)
                 after += [(release, late_s + fate.late_s) for release in fate.releases]
                 if fate.reason:
                     reasons.append(fate.reason)
@@ -264,6 +270,8 @@ def _kind(data: bytes) -> str:
     """By the first bytes (RFC 7983 §7, RFC 5761 §4)."""
     if data[0] < 4:
         return "stun"
+    if data[0] == _APPLICATION_DATA:
+        return "data"
     if data[0] < 128 or len(data) < 12:
         return "dtls"
     return "rtcp" if 192 <= data[1] <= 223 else "rtp"

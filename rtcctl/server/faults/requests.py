@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -48,7 +49,7 @@ class RequestLog:
         async def note(message: Message) -> None:
             if message["type"] == "http.response.start":
                 row.status = message["status"]
-            elif len(answer) < BODY_KEPT:
+            else:
                 answer.extend(message.get("body", b""))
             await send(message)
 
@@ -56,13 +57,13 @@ class RequestLog:
             await self._app(scope, receive, note)
         finally:
             row.duration_ms = round((time.perf_counter() - started) * 1000, 3)
-            parameters = scope.get("path_params", {})
+            parameters = scope.get("path_params", {})  # of a wrong method, too
             row.app_id = parameters.get("app_id", "")
             row.session_id = parameters.get("session_id", row.session_id)
             _note_answer(row, bytes(answer))
             if self._keep_bodies:
                 row.body = scope["state"].get("body", b"")[:BODY_KEPT]
-                row.answer = bytes(answer)
+                row.answer = bytes(answer[:BODY_KEPT])
 
 
 def _row(scope: Scope) -> RequestRow:
@@ -106,7 +107,10 @@ async def meet(
     row.fault = active.text
 
     async def work(content: bytes = body) -> Response:
-        return await handler(with_body(request, content))
+        try:
+            return await handler(with_body(request, content))
+        finally:
+            request.state.body = body  # what the client sent, whatever the handler was given
 
     match fault.action:
         case "status":
@@ -122,21 +126,22 @@ async def meet(
                     await active.cleared.wait()
             return await work()
         case "lost":
-            await work()
+            with suppress(Refusal):
+                response = await work()
+                row.session_id = row.session_id or _made_session(response)
             return await _broken(request)
         case "empty-mid":
             return _without_mids(await work())
         case "expire":
             return await _expiring(fault, request, work, end_session)
         case _:
-            asked = _decoded(body)
-            ttl = min(float(asked.get("ttl") or fault.seconds), fault.seconds)
-            row.turn_ttl_s = ttl
-            return await work(json.dumps({**asked, "ttl": max(1, round(ttl))}).encode())
+            response = await work()
+            row.turn_ttl_s = min(row.turn_ttl_s or fault.seconds, fault.seconds)
+            return response
 
 
 def _refused(active: ActiveFault, fault: ApiFault) -> Response:
-    headers = {} if fault.retry_after_s is None else {"Retry-After": f"{fault.retry_after_s:.0f}"}
+    headers = {} if fault.retry_after_s is None else {"Retry-After": str(math.ceil(fault.retry_after_s))}
     if not fault.is_json:
         return Response(_HTML.format(status=fault.status), fault.status, headers, media_type="text/html")
     raise Refusal(fault.status, fault.code, _description(active), subcode=fault.subcode or None, headers=headers)
@@ -151,6 +156,7 @@ async def _with_item_errors(
 ) -> Response:
     """Items fail inside a 200, and the others are done; where there are no items, the whole is a 200 that failed."""
     failure = {"errorCode": fault.code, "errorDescription": _description(active)}
+    failure |= {"errorSubcode": fault.subcode} if fault.subcode else {}
     asked = _decoded(body)
     name = next((name for name in _ITEMS if isinstance(asked.get(name), list)), None)
     if name is None or not has_items(row.operation):
@@ -163,7 +169,7 @@ async def _with_item_errors(
             failed[index] = {**({"mid": ""} if is_pull else {}), **_echo(item), **failure}
         else:
             rest.append(item)
-    if rest:
+    if rest or not failed:
         response = await work(json.dumps({**asked, name: rest}).encode())
         document = json.loads(bytes(response.body))
         if response.status_code >= 400 or name not in document:
@@ -189,12 +195,18 @@ async def _expiring(
     if session_id is not None and not fault.seconds:
         end_session(session_id)
         return await work()
-    response = await work()
-    with suppress(ValueError, AttributeError):
-        session_id = session_id or json.loads(bytes(response.body)).get("sessionId")
-    if session_id is not None:
-        asyncio.get_running_loop().call_later(fault.seconds, end_session, session_id)
+    try:
+        response = await work()
+        session_id = session_id or _made_session(response)
+    finally:
+        if session_id:
+            asyncio.get_running_loop().call_later(fault.seconds, end_session, session_id)
     return response
+
+
+def _made_session(response: Response) -> str:
+    """The id in an answer to `sessions/new`; empty in others."""
+    return str(_decoded(bytes(response.body)).get("sessionId", ""))
 
 
 def _without_mids(response: Response) -> Response:
@@ -247,7 +259,7 @@ def with_body(request: Request, body: bytes) -> Request:
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body) if body else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

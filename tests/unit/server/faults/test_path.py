@@ -285,6 +285,7 @@ def test_goodbyes_are_understood() -> None:
     [
         (b"\x00", "stun"),
         (b"\x14", "dtls"),
+        (b"\x17", "data"),
         (b"\x80", "dtls"),
         (bytes(3), "stun"),
         (b"\x80\xc8" + bytes(9), "dtls"),

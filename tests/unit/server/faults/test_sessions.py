@@ -119,6 +119,32 @@ async def test_one_of_a_group() -> None:
         assert last.sequence_number - first.sequence_number == 6, "what was lost was sent, and has its numbers"
 
 
+async def test_video_goes_on() -> None:
+    """No key frame is awaited when a fault is set or cleared: nothing was missed, and the numbers go on."""
+    async with world() as at:
+        alice, bob = [await at.members.connect() for _ in range(2)]
+        bob.subscribe(video(alice), codecs=SUBSCRIBER_VP8)
+        number = 0
+
+        async def frames(count: int, payload: bytes = DELTA) -> None:
+            nonlocal number
+            for _ in range(count):
+                number += 1
+                content = payload + b"%d" % number
+                alice.peer.send_rtp(content, number, number * 3000, payload_type=96, extensions={4: b"0"})
+            await until(lambda: len(bob.packets) == number)
+
+        await frames(1, KEY)
+        await frames(4)
+        for text in ("delay=2ms", "delay=1ms,jitter=1ms,session=1"):
+            at.set(text)
+            await frames(5)
+            at.faults.clear()
+            await frames(5)
+        assert are_contiguous(bob)
+        assert [int(payload[2:]) for payload in bob.payloads] == list(range(1, number + 1))
+
+
 async def test_loss_on_the_way_up_is_no_arrival() -> None:
     """The server never sees what is lost there: subscribers miss it, and the publisher is asked for it again."""
     async with world() as at:
