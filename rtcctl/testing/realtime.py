@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 
 from rtcctl.config import environment
@@ -59,6 +60,7 @@ class _Running:
         "Of all apps and TURN keys that there have ever been."
         self.thread = LoopThread("rtcctl server")
         self._peers: LoopThread | None = None
+        self._beginning = Lock()
         ready: Future[tuple[RealtimeServer, asyncio.Event]] = Future()
 
         async def serve() -> None:
@@ -86,9 +88,10 @@ class _Running:
     @property
     def peers(self) -> LoopThread:
         """Where peers live; begun when there is one."""
-        if self._peers is None:
-            self._peers = LoopThread("rtcctl peers")
-        return self._peers
+        with self._beginning:
+            if self._peers is None:
+                self._peers = LoopThread("rtcctl peers")
+            return self._peers
 
     def close(self) -> None:
         if self._peers is not None:
@@ -164,11 +167,13 @@ class Realtime:
         """End the app, its sessions, its faults and the peers that were made here; harmless the second time."""
         if self._final is None:
             cores, self._cores = self._cores, []
-            for core in cores:
-                self._running.peers.run(core.close())
-            self.faults.clear()
-            self._thread.call(lambda: self._server.registry.remove_app(self.app_id))
-            self._final = self._rows()
+            try:
+                for core in cores:
+                    self._running.peers.run(core.close())
+            finally:
+                self.faults.clear()
+                self._thread.call(lambda: self._server.registry.remove_app(self.app_id))
+                self._final = self._rows()
 
     def app(self) -> Realtime:
         """Another app of the same server, with requests, faults and ledger of its own. Close it, or use `with`."""
