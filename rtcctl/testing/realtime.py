@@ -174,6 +174,7 @@ class Realtime:
                 self.faults.clear()
                 self._thread.call(lambda: self._server.registry.remove_app(self.app_id))
                 self._final = self._rows()
+            self._thread.call(self._forget_bodies)
 
     def app(self) -> Realtime:
         """Another app of the same server, with requests, faults and ledger of its own. Close it, or use `with`."""
@@ -245,6 +246,12 @@ class Realtime:
         rows, seen = self._thread.call(lambda: (list(ledger.requests), ledger.requests_seen))
         new = rows[max(0, self._requests_before - (seen - len(rows))) :]
         return tuple(replace(row) for row in new if self._concerns(row))
+
+    def _forget_bodies(self) -> None:
+        """They are kept here; a server that lives for a thousand tests needs to keep none."""
+        for row in self._server.ledger.requests:
+            if self._concerns(row):
+                row.body = row.answer = b""
 
     def _concerns(self, row: RequestRow) -> bool:
         parts = set(row.path.split("/"))

@@ -45,6 +45,12 @@ class Listening:
             if (row.session_id, row.direction, row.track) == (session_id, direction, "tone")
         ]
 
+    async def measured(self, for_s: float) -> ReceivedStatistics:
+        """What arrives from now on."""
+        self.receiver.start_measuring(self.env.clock())
+        await asyncio.sleep(for_s)
+        return self.receiver.statistics(self.env.clock())
+
     async def cut(self, direction: str) -> tuple[ReceivedStatistics, list[PacketRow]]:
         """Stop the flow and let what is on its way arrive: the figures, and the ledger up to the last that arrived."""
         before = len(self.ledger(direction=direction))
@@ -92,14 +98,14 @@ async def test_loss_equals_the_ledger_exactly(tmp_path: Path, loss: str, directi
     other = "down" if direction == "up" else "up"
     faults = f"loss={loss},seed=7,direction={direction}", f"loss=0%,direction={other}"
     async with listening(tmp_path, *faults) as at:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(2.5 if loss != "0%" else 1.5)
         statistics, ledger = await at.cut(direction)
         forwarded = at.ledger()
     arrived = [index for index, row in enumerate(ledger) if row.fate == "sent"]
     # What went up before somebody subscribed was not for him.
     counted = ledger[arrived[0] if direction == "down" else arrived[-len(forwarded)] :]
     assert {row.kind for row in ledger} == {"original"}
-    assert statistics.packets_received > 70
+    assert statistics.packets_received > 50
     assert (statistics.packets_lost > 0) == (loss != "0%")
     assert statistics.packets_lost == sum(row.fate == "dropped" for row in counted)
     assert statistics.packets_received == sum(row.fate == "sent" for row in counted)
@@ -177,33 +183,31 @@ async def test_a_rate_limit_drops_what_does_not_fit(tmp_path: Path):
     assert 0.1 < max(row.held_s or 0 for row in sent) < 0.4
 
 
-@pytest.mark.parametrize(
-    ("selector", "is_met"),
-    [
-        ("track=tone", True),
-        ("track=another", False),
-        ("track={publisher}/tone", True),
-        ("track={subscriber}/tone", False),
-        ("session={subscriber}", True),
-        ("session={publisher}", False),
-        ("app={app}", True),
-        ("app=another", False),
-    ],
-)
-async def test_only_what_is_named_is_met(tmp_path: Path, selector: str, is_met: bool):
+SELECTORS = {
+    "track=tone": True,
+    "track=another": False,
+    "track={publisher}/tone": True,
+    "track={subscriber}/tone": False,
+    "session={subscriber}": True,
+    "session={publisher}": False,
+    "app={app}": True,
+    "app=another": False,
+}
+"Whom a fault concerns, and whether the tone on its way down is among them."
+
+
+async def test_only_what_is_named_is_met(tmp_path: Path):
     """By track, also with its publisher, by the session whose path it is, by app; cleared, all is as before."""
     async with listening(tmp_path) as at:
         names = {"publisher": at.publisher_session_id, "subscriber": at.session_id, "app": at.server.app_id}
-        active = at.server.faults.set(f"loss=50%,seed=7,direction=down,{selector.format(**names)}")
-        at.receiver.start_measuring(at.env.clock())
-        await asyncio.sleep(0.6)
-        met = at.receiver.statistics(at.env.clock())
-        at.server.faults.clear(active.fault_id)
-        await asyncio.sleep(0.1)
-        at.receiver.start_measuring(at.env.clock())
-        await asyncio.sleep(0.4)
-        after = at.receiver.statistics(at.env.clock())
-    assert (met.packets_lost > 0) == is_met
-    assert bool(at.ledger()) == is_met
+        for selector, is_met in SELECTORS.items():
+            before = len(at.ledger())
+            active = at.server.faults.set(f"loss=60%,seed=7,direction=down,{selector.format(**names)}")
+            met = await at.measured(0.3)
+            at.server.faults.clear(active.fault_id)
+            assert (met.packets_lost > 0) == is_met, selector
+            assert (len(at.ledger()) > before) == is_met, selector
+        await at.measured(0.1)
+        after = await at.measured(0.5)
     assert after.packets_received > 10
     assert after.packets_lost == 0
