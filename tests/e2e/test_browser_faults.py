@@ -63,7 +63,7 @@ def test_lost_video_is_repaired(home: Home, chromium: OpenPage):
         (mid,) = bob.pull(alice, "camera")
         bob.received(mid)
         set_faults(home, "loss=5%,direction=down,track=camera,seed=7")
-        bob.received(mid, 60)
+        bob.received(mid, 40)
         report = cut(home, bob, mid, "down")
         ledger = rows(home, bob.session_id)
         kinds = {kind: [row for row in ledger if row["kind"] == kind] for kind in ("original", "rtx", "retransmission")}
@@ -82,7 +82,7 @@ def test_loss_on_the_way_up_is_asked_for_again(home: Home, chromium: OpenPage):
         (mid,) = bob.pull(alice, "camera")
         bob.received(mid)
         set_faults(home, f"loss=5%,direction=up,session={alice.session_id},seed=7")
-        bob.received(mid, 60)
+        bob.received(mid, 40)
         outbound = alice.outbound(published["camera"])[None]
         ledger = rows(home, alice.session_id)
         assert outbound["nackCount"] > 0

@@ -162,6 +162,7 @@ def test_a_command_that_does_not_end_is_killed(home: Home):
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.skipif(not os.environ.get("RTCCTL_SLOW"), reason="waits for 5 s; RTCCTL_SLOW=1 runs it")
 def test_patience_with_a_command_has_an_end(home: Home):
     """One SIGTERM suffices in the end."""
     with home.running("dev", "--port", "0", *python(STUBBORN)) as server:

@@ -28,6 +28,8 @@ COMMANDS = (
     ("config", "check"),
     ("config", "env"),
     ("api", "GET", "sessions/nobody"),
+    ("fault", "set", "sessions/new=503,times=1", "loss=1%", "--verbose"),
+    ("fault", "ledger", "--output=json"),
 )
 
 
@@ -44,7 +46,8 @@ def test_secrets_are_nowhere(home: Home, accepted: bool):
     }
     # The server's own secret is made the one we look for, so that an accepted secret is looked for too.
     home.environment["RTCCTL_DEV_SECRET"] = APP_SECRET if accepted else "another-secret-0123456789abcdef"
-    with home.dev() as server:
+    ledger = home.folder / "ledger.json"
+    with home.dev("--ledger", str(ledger)) as server:
         environment |= {"RTCCTL_API_BASE": server.ready["base_url"], "RTCCTL_APP_ID": server.ready["app_id"]}
         announced = {path for path in home.state.rglob("*") if path.is_file()}
         said = {" ".join(command): home.run(*command, environment=environment) for command in COMMANDS}
@@ -53,6 +56,8 @@ def test_secrets_are_nowhere(home: Home, accepted: bool):
     for path in home.state.rglob("*"):
         if path.is_file() and path not in announced:
             texts[str(path)] = path.read_bytes().decode("latin-1")
+    texts["the ledger"] = ledger.read_text("utf-8")
+    assert '"requests": [{' in texts["the ledger"]
     found = [
         (secret[:10], name)
         for secret in (APP_SECRET, TURN_TOKEN, ACCOUNT_TOKEN)

@@ -90,8 +90,7 @@ async def listening(folder: Path, *faults: str) -> AsyncIterator[Listening]:
             env.journal.close()
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("loss", ["0%", "5%", "20%"])
+@pytest.mark.parametrize(("loss", "direction"), [("0%", "down"), ("5%", "up"), ("20%", "up"), ("20%", "down")])
 async def test_loss_equals_the_ledger_exactly(tmp_path: Path, loss: str, direction: str):
     """Over the counted range, from the first packet received to the last, every dropped packet is counted once."""
     # A loss of nothing has what passes written down.
@@ -123,7 +122,7 @@ async def test_latency_equals_the_hold(tmp_path: Path, direction: str):
         await asyncio.sleep(0.3)
         at.receiver.start_measuring(at.env.clock())
         measured_from = at.env.wallclock()
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.2)
         statistics, ledger = await at.cut(direction)
     assert baseline is not None
     assert statistics.latency_ms is not None
