@@ -66,11 +66,6 @@ class Impairment:
             seed=None if seed is None else int(seed),
         )
 
-    @property
-    def does_nothing(self) -> bool:
-        """Whether all packets pass as they come; it may be set to have them written down."""
-        return not (self.loss or self.delay_s or self.jitter_s or self.reorder or self.duplicate or self.rate_bps)
-
 
 @dataclass(frozen=True, slots=True)
 class Fate:

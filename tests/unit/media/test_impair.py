@@ -86,16 +86,6 @@ def test_errors_name_the_key(text: str) -> None:
         taken(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "does_nothing"),
-    [("loss=0%", True), ("seed=7", True), ("delay=0s,jitter=0s,dup=0%", True)]
-    + [(text, False) for text in ("loss=1%", "delay=1ms", "jitter=1ms", "reorder=1%", "dup=1%", "rate=1Mbps")],
-)
-def test_whether_anything_is_done(text: str, does_nothing: bool) -> None:
-    """A loss of nothing has packets written down, and nothing else."""
-    assert taken(text).does_nothing is does_nothing
-
-
 # --- the fate of a packet
 
 
