@@ -52,12 +52,16 @@ class Faults:
         self, endpoint: Endpoint, connections: Callable[[], Iterable[tuple[Connection, str, str]]], ledger: Ledger
     ) -> None:
         self.active: list[ActiveFault] = []
-        self.has_api_faults = False
         self.ledger = ledger
         self._endpoint = endpoint
         self._connections = connections
         self._random: Random = SystemRandom()
         self._last_id = 0
+
+    @property
+    def has_api_faults(self) -> bool:
+        """Whether requests have to be looked at."""
+        return any(isinstance(active.fault, ApiFault) for active in self.active)
 
     def set(self, text: str) -> ActiveFault:
         """Add a fault. Raises `SpellingError`."""
@@ -76,10 +80,6 @@ class Faults:
             active.cleared.set()
         self._changed()
         return gone
-
-    def close(self) -> None:
-        """The server ends: requests that hang are let go."""
-        self.clear()
 
     def attach(self, connection: Connection, app_id: str, session_id: str) -> None:
         """Put what concerns a session on its path; nothing, when nothing does."""
@@ -127,6 +127,5 @@ class Faults:
         return None
 
     def _changed(self) -> None:
-        self.has_api_faults = any(isinstance(active.fault, ApiFault) for active in self.active)
         for connection, app_id, session_id in self._connections():
             self.attach(connection, app_id, session_id)
