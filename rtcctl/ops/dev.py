@@ -137,15 +137,19 @@ def _ledger(path: Path | None, ledger: Ledger) -> Iterator[None]:
     if path is None:
         yield
         return
-    try:
-        with path.open("x" if not path.exists() else "r+", encoding="utf-8"):
-            pass
-    except OSError as exc:
-        raise UsageError(f"--ledger {path} cannot be written: {exc.strerror}.") from exc
+    _write(path, "a", "")
     try:
         yield
     finally:
-        path.write_text(json.dumps(ledger.document()) + "\n", "utf-8")
+        _write(path, "w", json.dumps(ledger.document()) + "\n")
+
+
+def _write(path: Path, mode: str, text: str) -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        raise UsageError(f"--ledger {path} cannot be written: {exc.strerror}.", hint="Choose another file") from exc
 
 
 async def dev(request: DevRequest, env: Env) -> Dev:

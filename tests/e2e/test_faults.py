@@ -267,6 +267,17 @@ def test_a_server_that_cannot_do_it_does_not_start(home: Home, arguments: tuple[
     assert said in done.stderr
 
 
+def test_a_ledger_that_cannot_be_written_at_the_end(home: Home):
+    """Its folder has gone meanwhile: a line that says so, exit 2, no traceback."""
+    folder = home.folder / "gone"
+    folder.mkdir()
+    with home.dev("--ledger", str(folder / "ledger.json")) as server:
+        (folder / "ledger.json").unlink()
+        folder.rmdir()
+        assert server.stop() == 2
+        assert "ledger.json cannot be written: No such file or directory" in server.stderr
+
+
 def test_faults_are_of_an_embedded_server(home: Home):
     """Another profile is refused before anything is sent; a server of something else is recognised."""
     elsewhere = {
