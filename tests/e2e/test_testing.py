@@ -304,6 +304,16 @@ def test_what_is_wrong_with_a_request(realtime: Realtime, backend: Backend) -> N
     assert f"POST …/sessions/{session_id}/tracks/new  400 decoding_error\n" in realtime.told()
 
 
+def test_anybodys_mistake_is_kept_when_another_app_closes(server: Realtime, realtime: Realtime) -> None:
+    """A call that names no app there ever was is shown to all; whoever closes first takes nothing from the others."""
+    misled = {"CALLS_API_URL": realtime.base_url, "CALLS_APP_ID": "typo", "CALLS_APP_SECRET": "none"}
+    with server.app() as other, Backend(misled) as backend:
+        said = backend.call("POST", "sessions/new").json()
+        assert [request.answer for request in other.requests] == [said]
+    assert [request.answer for request in other.requests] == [said]
+    assert [request.answer for request in realtime.requests] == [said]
+
+
 def test_environment(realtime: Realtime) -> None:
     """Every spelling that rtcctl itself reads."""
     environment = realtime.environment
@@ -311,6 +321,7 @@ def test_environment(realtime: Realtime) -> None:
     assert environment["REALTIME_SFU_BEARER_TOKEN"] == environment["CALLS_APP_SECRET"] == realtime.app_secret
     assert environment["TURN_KEY_ID"] == environment["TURN_SERVICE_ID"] == realtime.turn_key_id
     assert environment["TURN_KEY_API_TOKEN"] == realtime.turn_key_token
+    assert environment["RTCCTL_PROFILE"] == "env"
     assert all(environment.values())
 
 
