@@ -52,7 +52,8 @@ def test_lost_audio_is_counted_exactly(home: Home, chromium: OpenPage):
         first, *_, last = (index for index, row in enumerate(originals) if row["sequence_number"] in arrived)
         counted = {row["sequence_number"] for row in originals[first : last + 1]}
         assert report["packetsLost"] == len(counted - arrived) > 0
-        assert report["packetsReceived"] == sum(row["fate"] == "sent" for row in ledger)
+        # A packet that comes twice, asked for twice because the answer was late, is a replay to SRTP and counted once.
+        assert report["packetsReceived"] == len(arrived)
 
 
 def test_lost_video_is_repaired(home: Home, chromium: OpenPage):
