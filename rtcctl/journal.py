@@ -22,9 +22,17 @@ from rtcctl.process import is_running, start_mark
 from rtcctl.results.result import Percentiles
 from rtcctl.results.session import SessionRecord
 from rtcctl.results.stats import ProbeInterval
-from rtcctl.results.track import ReceivedStatistics, SentStatistics
+from rtcctl.results.track import LayerSent, LayerSwitch, ReceivedStatistics, SentStatistics
 
 Statistics = TypeVar("Statistics", SentStatistics, ReceivedStatistics)
+
+_NESTED: dict[str, type[Percentiles | LayerSent | LayerSwitch]] = {
+    "latency_ms": Percentiles,
+    "picture_latency_ms": Percentiles,
+    "layers": LayerSent,
+    "layer_switches": LayerSwitch,
+}
+"Figures that are objects, or lists of them."
 
 FILE_NAME = "journal.sqlite3"
 SCHEMA_VERSION = 1
@@ -362,8 +370,12 @@ def _statistics(kind: type[Statistics], text: str | None) -> Statistics | None:
     try:
         known = {f.name for f in fields(kind)}
         figures = {name: value for name, value in json.loads(text).items() if name in known}
-        if isinstance(figures.get("latency_ms"), dict):
-            figures["latency_ms"] = Percentiles(**figures["latency_ms"])
+        for name, item in _NESTED.items():
+            value = figures.get(name)
+            if isinstance(value, dict):
+                figures[name] = item(**value)
+            elif isinstance(value, list):
+                figures[name] = tuple(item(**each) for each in value)
         return kind(**figures)
     except (ValueError, TypeError, AttributeError):
         return None

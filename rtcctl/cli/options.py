@@ -93,6 +93,18 @@ def longer_than_nothing(text: str) -> Seconds:
     return seconds
 
 
+MIN_INTERVAL_S = 0.1
+"Less is a few packets, of which nothing can be said."
+
+
+def reporting_interval(text: str) -> Seconds:
+    """How often a running probe reports."""
+    seconds = Seconds.parse(text)
+    if seconds < MIN_INTERVAL_S:
+        raise SpellingError(f"an interval is at least {Seconds(MIN_INTERVAL_S)}, not {text}")
+    return seconds
+
+
 def report(text: str) -> Report:
     """`FORMAT:FILE`."""
     name, colon, path = text.partition(":")
@@ -136,6 +148,15 @@ For = Annotated[
 Wait = Annotated[
     Seconds,
     _option("--wait", parser=typed(Seconds.parse), metavar="DURATION", help="How long to wait for the track."),
+]
+Interval = Annotated[
+    Seconds,
+    _option(
+        "--interval",
+        parser=typed(reporting_interval),
+        metavar="DURATION",
+        help="How often figures are reported while it runs, at least 100ms.",
+    ),
 ]
 Ttl = Annotated[
     Seconds, _option("--ttl", parser=typed(longer_than_nothing), metavar="DURATION", help="How long they are valid.")

@@ -28,10 +28,14 @@ MIN_TONE_LEVEL_DB = -40.0
 
 def check_sent(sent: SentStatistics, saturated: str | None) -> Check:
     """Whether this machine sent what the source asked for; if it did not, no number of this run means anything."""
-    detail = f"{sent.packets_sent} of {sent.nominal_packets} packets"
-    ratio = sent.packets_sent / sent.nominal_packets if sent.nominal_packets else 0.0
-    # One packet may be on its way from the source to the socket.
-    is_slow = sent.packets_sent + 1 < MIN_SENT_RATIO * sent.nominal_packets or not sent.packets_sent
+    if sent.nominal_packets is not None:
+        done, nominal, what = sent.packets_sent, sent.nominal_packets, "packets"
+    else:
+        done, nominal, what = sent.frames_sent or 0, sent.nominal_frames or 0, "frames"
+    detail = f"{done} of {nominal} {what}"
+    ratio = done / nominal if nominal else 0.0
+    # One may be on its way from the source to the socket.
+    is_slow = done + 1 < MIN_SENT_RATIO * nominal or not done
     status, hint = CheckStatus.PASSED, ""
     if is_slow or saturated is not None:
         status, hint = CheckStatus.INCONCLUSIVE, "Run it again on a machine with less to do."

@@ -1,11 +1,11 @@
-"""A probe that runs: what it reports each second, when media stops, and what it leaves behind when it ends."""
+"""A probe that runs: what it reports each interval, when media stops, and what it leaves behind when it ends."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
 from rtcctl.errors import RtcctlError
 from rtcctl.ops.env import Env
@@ -13,54 +13,74 @@ from rtcctl.ops.judge import MAX_SILENCE_S
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held
 from rtcctl.results.check import Check
 from rtcctl.results.event import FirstPacket, Interval, Warned
-from rtcctl.results.track import ReceivedStatistics, Subscribe
+from rtcctl.results.track import ReceivedStatistics, Subscribe, SubscribedTrack
 
 if TYPE_CHECKING:
     from rtcctl.ops.media import Publication, Subscription
     from rtcctl.probe.peer import Peer
 
 INTERVAL_S = 1.0
-"How often a running probe reports."
+"How often a running probe reports, unless told otherwise."
 
 FIRST_PACKET_DEADLINE_S = 5.0
 "From connected to the first RTP packet; nothing by then is a failed check, not a wait without end."
 
 
-async def report_sent(publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float) -> None:
-    """Emit what was sent each second, into the journal too, until `for_s` is over."""
+async def report_sent(
+    publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float, interval_s: float = INTERVAL_S
+) -> None:
+    """Emit what was sent each interval, into the journal too, until `for_s` is over."""
+    await each_interval(
+        env,
+        peer,
+        for_s,
+        publication.session_id,
+        lambda now: [sent_interval(publication, env, started, now)],
+        interval_s=interval_s,
+    )
 
-    def interval(now: float) -> Interval:
-        sent = publication.sender.interval(now)
-        env.journal.interval(
-            publication.session_id,
-            track_name=publication.track_name,
-            publisher_session_id=None,
-            pid=env.pid,
-            at=env.wallclock(),
-            sent=asdict(sent),
-            received=None,
-        )
-        return Interval(
-            session_id=publication.session_id,
-            track_name=publication.track_name,
-            elapsed_s=now - started,
-            sent=sent,
-        )
 
-    await each_interval(env, peer, for_s, publication.session_id, interval)
+def sent_interval(publication: Publication, env: Env, started: float, now: float) -> Interval:
+    """What a publication sent since it was last asked; the journal notes it."""
+    sent = publication.sender.interval(now)
+    env.journal.interval(
+        publication.session_id,
+        track_name=publication.track_name,
+        publisher_session_id=None,
+        pid=env.pid,
+        at=env.wallclock(),
+        sent=asdict(sent),
+        received=None,
+    )
+    return Interval(
+        session_id=publication.session_id,
+        track_name=publication.track_name,
+        mid=publication.mid,
+        elapsed_s=now - started,
+        sent=sent,
+    )
 
 
 async def each_interval(
-    env: Env, peer: Peer, for_s: float | None, session_id: str, interval: Callable[[float], Interval]
+    env: Env,
+    peer: Peer,
+    for_s: float | None,
+    session_id: str,
+    intervals: Callable[[float], Iterable[Interval]],
+    *,
+    interval_s: float = INTERVAL_S,
 ) -> None:
-    """Emit `interval(now)` each second until `for_s` is over (`None`: for ever); an outage is a `NetworkError`."""
+    """Emit `intervals(now)` each `interval_s` until `for_s` is over (`None`: for ever).
+
+    An outage is a `NetworkError`.
+    """
     from rtcctl.ops.media import watch
 
     started = env.clock()
     tick = 0
     while True:
         tick += 1
-        due = started + tick * INTERVAL_S
+        due = started + tick * interval_s
         end = None if for_s is None else started + for_s
         await watch(
             peer,
@@ -70,7 +90,10 @@ async def each_interval(
         )
         now = env.clock()
         if now >= due - 0.001:
-            env.emit(interval(now))
+            for interval in intervals(now):
+                env.emit(interval)
+            # A machine that was late reports once, not once for each interval it has missed.
+            tick = max(tick, int((now - started + 0.001) / interval_s))
         if end is not None and now >= end - 0.001:
             return
 
@@ -127,32 +150,67 @@ class Flow:
         return 0.0 if self._arrived_at is None else now - self._arrived_at
 
 
-async def report_received(subscription: Subscription, env: Env, peer: Peer, for_s: float, flow: Flow) -> None:
-    """Emit what arrived each second, into the journal too, until `for_s` is over."""
+async def report_received(
+    subscription: Subscription, env: Env, peer: Peer, for_s: float, flow: Flow, interval_s: float = INTERVAL_S
+) -> None:
+    """Emit what arrived each interval, into the journal too, until `for_s` is over."""
+    await each_interval(
+        env,
+        peer,
+        for_s,
+        subscription.session_id,
+        lambda now: [received_interval(subscription, env, flow, now)],
+        interval_s=interval_s,
+    )
+
+
+def received_interval(subscription: Subscription, env: Env, flow: Flow, now: float) -> Interval:
+    """What a subscription received since it was last asked; the journal notes it, and a silence is said."""
     first = subscription.receiver.first_packet_at
-    assert first is not None
+    received = subscription.receiver.interval(now)
+    if warning := flow.note(received.packets_received, now):
+        env.emit(Warned(text=f"{subscription.publisher_session_id}/{subscription.track_name}: {warning}"))
+    env.journal.interval(
+        subscription.session_id,
+        track_name=subscription.track_name,
+        publisher_session_id=subscription.publisher_session_id,
+        pid=env.pid,
+        at=env.wallclock(),
+        sent=None,
+        received=asdict(received),
+    )
+    return Interval(
+        session_id=subscription.session_id,
+        track_name=subscription.track_name,
+        publisher_session_id=subscription.publisher_session_id,
+        mid=subscription.mid,
+        elapsed_s=0.0 if first is None else now - first,
+        received=received,
+    )
 
-    def interval(now: float) -> Interval:
-        received = subscription.receiver.interval(now)
-        if warning := flow.note(received.packets_received, now):
-            env.emit(Warned(text=f"{subscription.publisher_session_id}/{subscription.track_name}: {warning}"))
-        env.journal.interval(
-            subscription.session_id,
-            track_name=subscription.track_name,
-            publisher_session_id=subscription.publisher_session_id,
-            pid=env.pid,
-            at=env.wallclock(),
-            sent=None,
-            received=asdict(received),
-        )
-        return Interval(
-            session_id=subscription.session_id,
-            track_name=subscription.track_name,
-            elapsed_s=now - first,
-            received=received,
-        )
 
-    await each_interval(env, peer, for_s, subscription.session_id, interval)
+def subscribed_track(
+    subscription: Subscription,
+    statistics: ReceivedStatistics,
+    *,
+    first_packet_at: float | None,
+    first_frame_at: float | None = None,
+    kind: str | None = None,
+) -> SubscribedTrack:
+    """What one subscription received, flat."""
+    figures = _figures(statistics)
+    duration_s = figures.pop("interval_s")
+    return SubscribedTrack(
+        publisher_session_id=subscription.publisher_session_id,
+        track_name=subscription.track_name,
+        mid=subscription.mid,
+        kind=kind,
+        codec=subscription.receiver.codec,
+        duration_s=duration_s,
+        time_to_first_packet_ms=_after_ms(subscription.requested_at, first_packet_at),
+        time_to_first_frame_ms=_after_ms(subscription.requested_at, first_frame_at),
+        **figures,
+    )
 
 
 def subscribe_result(
@@ -162,25 +220,33 @@ def subscribe_result(
     *,
     first_packet_at: float | None,
     checks: tuple[Check, ...],
+    first_frame_at: float | None = None,
+    kind: str | None = None,
+    candidate_type: str | None = None,
+    others: Sequence[SubscribedTrack] = (),
 ) -> Subscribe:
-    """The flat result of what a subscription received."""
-    figures = asdict(statistics)
-    duration_s = figures.pop("interval_s")
-    figures["latency_ms"] = statistics.latency_ms
+    """The result of what a subscription received, and those that share its connection; its own figures are flat."""
+    track = subscribed_track(
+        subscription, statistics, first_packet_at=first_packet_at, first_frame_at=first_frame_at, kind=kind
+    )
+    timing = subscription.timing
     return Subscribe(
         target=env.target,
         session_id=subscription.session_id,
-        publisher_session_id=subscription.publisher_session_id,
-        track_name=subscription.track_name,
-        mid=subscription.mid,
-        codec=subscription.receiver.codec,
-        candidate_pair=subscription.timing.candidate_pair,
-        ice_ms=subscription.timing.ice_ms,
-        dtls_ms=subscription.timing.dtls_ms,
-        duration_s=duration_s,
-        time_to_first_packet_ms=(
-            None if first_packet_at is None else (first_packet_at - subscription.requested_at) * 1000
-        ),
+        candidate_pair=timing.candidate_pair,
+        candidate_type=candidate_type,
+        ice_ms=timing.ice_ms,
+        dtls_ms=timing.dtls_ms,
+        tracks=(track, *others),
         checks=checks,
-        **figures,
+        **_figures(track),
     )
+
+
+def _figures(values: ReceivedStatistics | SubscribedTrack) -> dict[str, Any]:
+    """Field by field; unlike those of `asdict`, what is nested stays what it is."""
+    return {field.name: getattr(values, field.name) for field in fields(values)}
+
+
+def _after_ms(requested_at: float, at: float | None) -> float | None:
+    return None if at is None else (at - requested_at) * 1000

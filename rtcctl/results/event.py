@@ -37,6 +37,7 @@ class Connected(Event):
     candidate_pair: str | None
     ice_ms: float | None
     dtls_ms: float | None
+    candidate_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +65,30 @@ class FirstPacket(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerChanged(Event):
+    """A subscriber began to receive another simulcast encoding (see `LayerSwitch`)."""
+
+    event: ClassVar[str] = "layer_changed"
+    session_id: str
+    track_name: str
+    layer: str | None
+    previous: str | None
+    width: int | None = None
+    height: int | None = None
+    took_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval(Event):
-    """What the last second brought."""
+    """What the last interval of a track brought."""
 
     event: ClassVar[str] = "interval"
     session_id: str
     track_name: str
     elapsed_s: float
+    publisher_session_id: str | None = None
+    "Of a track that is received."
+    mid: str | None = None
     sent: SentStatistics | None = None
     received: ReceivedStatistics | None = None
 

@@ -1,4 +1,4 @@
-"""Results of `track publish | subscribe | list | close | wait`, and the intervals a running probe reports."""
+"""Results of `track publish | subscribe | list | close | update | wait`, and the intervals a running probe reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,47 @@ from rtcctl.results.result import Percentiles, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSent:
+    """What one simulcast encoding sent over the interval of the statistics it stands in."""
+
+    rid: str
+    width: int | None = None
+    height: int | None = None
+    packets_sent: int
+    bytes_sent: int
+    frames_sent: int
+    bitrate_bps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSwitch:
+    """A subscriber began to receive another simulcast encoding."""
+
+    at_s: float
+    "Since the first packet."
+    previous: str | None
+    "`rid` that was received before; `None` before the first that was known."
+    layer: str | None
+    width: int | None = None
+    height: int | None = None
+    took_ms: float | None = None
+    "From the request to the first frame of the new layer; `None` when nobody asked for it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SentStatistics:
-    """What a publisher sent over `interval_s`, and what the SFU's receiver reports say of it."""
+    """What a publisher sent over `interval_s`, and what the SFU's receiver reports say of it.
+
+    What cannot be known is `None`, never 0. With simulcast, figures are those of all layers together.
+    """
 
     interval_s: float
     packets_sent: int
     bytes_sent: int
     "RTP payload bytes."
-    nominal_packets: int
-    "What the source's packet rate asks for over the interval; sent below nominal means this machine is too slow."
+    nominal_packets: int | None
+    """What the source's packet rate asks for over the interval; sent below nominal means this machine is too slow.
+    `None` for video, whose frames are nominal."""
     bitrate_bps: float
     packets_lost: int | None = None
     "As the SFU's last receiver report counts them (`None` until one came)."
@@ -26,6 +58,15 @@ class SentStatistics:
     jitter_ms: float | None = None
     rtt_ms: float | None = None
     "From RTCP."
+    frames_sent: int | None = None
+    nominal_frames: int | None = None
+    "Frames that were due over the interval."
+    key_frames_sent: int | None = None
+    packets_retransmitted: int | None = None
+    nacks_received: int | None = None
+    plis_received: int | None = None
+    layers: tuple[LayerSent, ...] = ()
+    "One each with simulcast, else none."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,45 +105,85 @@ class ReceivedStatistics:
     "Interruptions of the tone longer than one packet."
     concealed_ms: float | None = None
     "Decoded time for which no packet was there."
+    nacks_sent: int | None = None
+    plis_sent: int | None = None
+    frames_received: int | None = None
+    "Complete ones."
+    key_frames_received: int | None = None
+    freezes: int | None = None
+    "As W3C webrtc-stats' `freezeCount`."
+    freeze_ms: float | None = None
+    "Of all freezes together."
+    frame_rate_hz: float | None = None
+    width: int | None = None
+    height: int | None = None
+    layer: str | None = None
+    "`rid` that the newest packets name."
+    layer_switches: tuple[LayerSwitch, ...] | None = None
+    frames_decoded: int | None = None
+    frames_missing: int | None = None
+    "Frames of the test picture that were never seen, by the numbers in the pixels; so are the next two."
+    frames_repeated: int | None = None
+    frames_out_of_order: int | None = None
+    picture_latency_ms: Percentiles | None = None
+    "One-way, from drawing a test picture to having decoded it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTrack:
+    """One track that was published, and what was sent."""
+
+    track_name: str
+    mid: str | None = None
+    kind: str | None = None
+    "`audio` or `video`."
+    codec: str | None = None
+    source: str | None = None
+    "What was sent, as `tone 440 Hz` or `testsrc 1280x720@30`."
+    tone_hz: float | None = None
+    sent: SentStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish(Result):
-    """`track publish`: the track that was published and what was sent."""
+    """`track publish`: what was published and what was sent. The flat fields are those of the first track."""
 
     schema: ClassVar[str] = "rtcctl.track.publish/1"
 
     session_id: str
     track_name: str
     mid: str | None = None
-    tone_hz: float | None = None
+    kind: str | None = None
     codec: str | None = None
+    source: str | None = None
+    tone_hz: float | None = None
     candidate_pair: str | None = None
+    candidate_type: str | None = None
+    "Of our end of the pair: `host`, `srflx`, `prflx` or `relay`."
     ice_ms: float | None = None
     dtls_ms: float | None = None
     duration_s: float = 0.0
     sent: SentStatistics | None = None
     detached_pid: int | None = None
+    tracks: tuple[PublishedTrack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribe(Result):
-    """`track subscribe`: what arrived, flat, so that a script can read it without knowing our nesting."""
+class SubscribedTrack:
+    """One track that was subscribed to: what arrived (see `ReceivedStatistics`), flat."""
 
-    schema: ClassVar[str] = "rtcctl.track.subscribe/1"
-
-    session_id: str
     publisher_session_id: str
     track_name: str
     mid: str | None = None
+    kind: str | None = None
+    "`audio` or `video`."
     codec: str | None = None
-    candidate_pair: str | None = None
-    ice_ms: float | None = None
-    dtls_ms: float | None = None
     duration_s: float = 0.0
     "From the first packet to the end of the measurement."
     time_to_first_packet_ms: float | None = None
     "From the pull request to the first RTP packet."
+    time_to_first_frame_ms: float | None = None
+    "From the pull request to the first complete frame that needs no other."
     packets_received: int = 0
     bytes_received: int = 0
     packets_lost: int | None = None
@@ -121,6 +202,82 @@ class Subscribe(Result):
     tone_snr_db: float | None = None
     audio_gaps: int | None = None
     concealed_ms: float | None = None
+    nacks_sent: int | None = None
+    plis_sent: int | None = None
+    frames_received: int | None = None
+    key_frames_received: int | None = None
+    freezes: int | None = None
+    freeze_ms: float | None = None
+    frame_rate_hz: float | None = None
+    width: int | None = None
+    height: int | None = None
+    layer: str | None = None
+    layer_switches: tuple[LayerSwitch, ...] | None = None
+    frames_decoded: int | None = None
+    frames_missing: int | None = None
+    frames_repeated: int | None = None
+    frames_out_of_order: int | None = None
+    picture_latency_ms: Percentiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe(Result):
+    """`track subscribe`: what arrived, flat, so that a script can read it without knowing our nesting.
+
+    The flat fields are those of the first track, and have the names of `SubscribedTrack`; `tracks` has all of them.
+    """
+
+    schema: ClassVar[str] = "rtcctl.track.subscribe/1"
+
+    session_id: str
+    publisher_session_id: str
+    track_name: str
+    mid: str | None = None
+    kind: str | None = None
+    codec: str | None = None
+    candidate_pair: str | None = None
+    candidate_type: str | None = None
+    "Of our end of the pair: `host`, `srflx`, `prflx` or `relay`."
+    ice_ms: float | None = None
+    dtls_ms: float | None = None
+    duration_s: float = 0.0
+    time_to_first_packet_ms: float | None = None
+    time_to_first_frame_ms: float | None = None
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_lost: int | None = None
+    packets_recovered: int | None = None
+    packets_lost_rfc3550: int | None = None
+    packets_duplicated: int | None = None
+    packets_reordered: int | None = None
+    fraction_lost: float | None = None
+    jitter_ms: float | None = None
+    rtt_ms: float | None = None
+    rtt_source: str | None = None
+    latency_ms: Percentiles | None = None
+    bitrate_bps: float | None = None
+    tone_hz: float | None = None
+    tone_level_db: float | None = None
+    tone_snr_db: float | None = None
+    audio_gaps: int | None = None
+    concealed_ms: float | None = None
+    nacks_sent: int | None = None
+    plis_sent: int | None = None
+    frames_received: int | None = None
+    key_frames_received: int | None = None
+    freezes: int | None = None
+    freeze_ms: float | None = None
+    frame_rate_hz: float | None = None
+    width: int | None = None
+    height: int | None = None
+    layer: str | None = None
+    layer_switches: tuple[LayerSwitch, ...] | None = None
+    frames_decoded: int | None = None
+    frames_missing: int | None = None
+    frames_repeated: int | None = None
+    frames_out_of_order: int | None = None
+    picture_latency_ms: Percentiles | None = None
+    tracks: tuple[SubscribedTrack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,3 +334,17 @@ class TrackWait(Result):
     session_id: str
     track_name: str
     waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackUpdate(Result):
+    """`track update`: which simulcast layer a subscribed track is to receive from now on."""
+
+    schema: ClassVar[str] = "rtcctl.track.update/1"
+
+    session_id: str
+    mid: str
+    track_name: str | None = None
+    preferred_rid: str | None = None
+    priority_ordering: str | None = None
+    rid_not_available: str | None = None
