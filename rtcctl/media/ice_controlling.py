@@ -43,10 +43,11 @@ _TRANSMISSIONS = 7
 "Rc of RFC 8489 §6.2.1."
 _LAST_WAIT_S = 8.0
 "Rm times RTO, likewise."
-_CONSENT_S = (4.0, 4.8)
+CONSENT_S = (4.0, 4.8)
 "Between two requests for consent: RFC 7675 §5.1 allows 4 to 6 s; more would seem silence to whoever counts 5 s."
 _CONSENT_LOST_S = 30.0
 "RFC 7675 §5.1."
+_ROUND_TRIPS_KEPT = 8
 _MAX_CANDIDATES = 16
 _PRIORITY = (110 << 24 | 0xFFFF << 8 | 0xFF).to_bytes(4)
 "Of the peer-reflexive candidate that a check may reveal (RFC 8445 §5.1.2)."
@@ -62,6 +63,8 @@ class _Check:
     "The role it was made in."
     next_at: float
     "When to send it again, or to give it up."
+    consent_asked_at: float | None = None
+    "Of a request for consent, which is sent once: when it was."
     rto_s: float = _RTO_S
     transmissions_left: int = field(default=_TRANSMISSIONS - 1)
 
@@ -69,9 +72,26 @@ class _Check:
 class IceControllingAgent(IceAgent):
     """Our half of ICE for one session with another server."""
 
-    def __init__(self, ufrag: str, pwd: str, *, tie_breaker: int, new_transaction_id: Callable[[], bytes]) -> None:
-        """`tie_breaker` is 64 random bits, a transaction id 96."""
+    def __init__(
+        self,
+        ufrag: str,
+        pwd: str,
+        *,
+        tie_breaker: int,
+        new_transaction_id: Callable[[], bytes],
+        consent_s: tuple[float, float] = CONSENT_S,
+        first_consent_s: float | None = None,
+    ) -> None:
+        """`tie_breaker` is 64 random bits, a transaction id 96.
+
+        `consent_s`: between two requests for consent, at least and at most. `first_consent_s`: from a selection to the
+        first of them; as between them, unless given.
+        """
         super().__init__(ufrag, pwd)
+        self.round_trips_s: deque[float] = deque(maxlen=_ROUND_TRIPS_KEPT)
+        "Of the requests for consent that were answered; who is interested takes them out."
+        self._consent_s = consent_s
+        self._first_consent_s = consent_s[0] if first_consent_s is None else first_consent_s
         self.is_controlling = True
         "False after a conflict with a full agent whose tie-breaker is greater."
         self._tie_breaker = tie_breaker
@@ -196,9 +216,9 @@ class IceControllingAgent(IceAgent):
         """A request that is not repeated: the next one is a new transaction (RFC 7675 §5.1)."""
         check = self._check(addr, now)
         # The interval must be random, and the id is.
-        least, most = _CONSENT_S
+        least, most = self._consent_s
         self._consent_at = now + least + (most - least) * check.message.transaction_id[-1] / 0xFF
-        check.transmissions_left, check.next_at = 0, now + most
+        check.transmissions_left, check.next_at, check.consent_asked_at = 0, now + most, now
 
     def _settle(self, addr: Address, now: float) -> None:
         """`addr` it is, and the peer is to know."""
@@ -207,7 +227,7 @@ class IceControllingAgent(IceAgent):
         self._checks.clear()
         self._select(addr)
         self._consent_lost_at = now + _CONSENT_LOST_S
-        self._consent_at = now + _CONSENT_S[0]
+        self._consent_at = now + self._first_consent_s
         self._check(addr, now)
 
     def _expire(self, addr: Address, now: float) -> None:
@@ -236,6 +256,8 @@ class IceControllingAgent(IceAgent):
             self._settle(addr, now)
         elif addr == self.selected:
             self._consent_lost_at = now + _CONSENT_LOST_S
+            if check.consent_asked_at is not None:
+                self.round_trips_s.append(now - check.consent_asked_at)
         return True
 
     def _is_role_conflict(self, message: Message) -> bool:

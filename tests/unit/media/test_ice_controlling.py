@@ -6,6 +6,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from typing import Any
 
 import aioice.stun
 import pytest
@@ -31,10 +32,12 @@ PASSWORD, PEER_PASSWORD = "p" * 24, "q" * 24
 
 
 def controlling(
-    ufrag: str = "ours", pwd: str = PASSWORD, *, tie_breaker: int = 7, seed: int = 1
+    ufrag: str = "ours", pwd: str = PASSWORD, *, tie_breaker: int = 7, seed: int = 1, **options: Any
 ) -> IceControllingAgent:
     draw = random.Random(seed)
-    return IceControllingAgent(ufrag, pwd, tie_breaker=tie_breaker, new_transaction_id=lambda: draw.randbytes(12))
+    return IceControllingAgent(
+        ufrag, pwd, tie_breaker=tie_breaker, new_transaction_id=lambda: draw.randbytes(12), **options
+    )
 
 
 def events(agent: IceAgent) -> list[object]:
@@ -100,8 +103,8 @@ class Link:
         return [(at, m) for at, _, addr, m in self.history if addr == to and m.message_class is MessageClass.REQUEST]
 
 
-def connected(link: Link) -> tuple[IceControllingAgent, IceLiteAgent]:
-    ours, server = controlling(), IceLiteAgent("theirs", PEER_PASSWORD)
+def connected(link: Link, **options: Any) -> tuple[IceControllingAgent, IceLiteAgent]:
+    ours, server = controlling(**options), IceLiteAgent("theirs", PEER_PASSWORD)
     link.add(ours, HERE)
     link.add(server, THERE)
     ours.set_remote("theirs", PEER_PASSWORD, [THERE], link.now)
@@ -194,6 +197,35 @@ def test_consent_is_renewed():
     assert max(gaps) - min(gaps) > 0.3
     assert len({message.transaction_id for _, message in link.requests(THERE)}) == len(times)
     assert all(Attribute.USE_CANDIDATE in message.attributes for _, message in link.requests(THERE))
+
+
+def test_consent_as_often_as_wanted():
+    """A measuring agent asks sooner and more often; at the same times with the same random numbers."""
+    link = Link()
+    connected(link, consent_s=(1.6, 2.4), first_consent_s=0.25)
+    link.run(100)
+    times = [at for at, _ in link.requests(THERE)]
+    assert times[2] - times[1] == pytest.approx(0.25)
+    gaps = [after - before for before, after in itertools.pairwise(times[2:])]
+    assert all(1.59 < gap < 2.41 for gap in gaps)
+    assert max(gaps) - min(gaps) > 0.4
+
+
+def test_round_trips():
+    """Each request for consent that is answered is a round trip, and no other request; the newest eight are kept."""
+    link = Link()
+    ours, server = connected(link)
+    assert not ours.round_trips_s
+    link.run(4)
+    assert list(ours.round_trips_s) == pytest.approx([0.04])
+    assert ours.round_trips_s.popleft() == pytest.approx(0.04)
+    link.delay_s[THERE] = 0.3
+    del link.agents[THERE]
+    link.run(12)
+    assert not ours.round_trips_s
+    link.add(server, THERE)
+    link.run(100)
+    assert list(ours.round_trips_s) == pytest.approx([0.62] * 8)
 
 
 def test_consent_is_lost_and_found():
