@@ -72,9 +72,17 @@ _rtcctl() {
       ' track'|\
       ' track publish'|\
       ' track subscribe'|\
+      ' track update'|\
       ' track list'|\
       ' track close'|\
       ' track wait'|\
+      ' channel'|\
+      ' channel open'|\
+      ' channel send'|\
+      ' channel listen'|\
+      ' channel update'|\
+      ' channel close'|\
+      ' channel probe'|\
       ' turn'|\
       ' turn creds'|\
       ' stats'|\
@@ -96,9 +104,9 @@ _rtcctl() {
   done
   case "$path $prev" in
     *' --for') __rtcctl_values none; return ;;
-    *' --only') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    *' --skip') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
-    *' --require') __rtcctl_values none api session publish subscribe content loss jitter rtt latency cleanup; return ;;
+    *' --only') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    *' --skip') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    *' --require') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
     *' --attempts') __rtcctl_values none; return ;;
     *' --max-loss') __rtcctl_values none; return ;;
     *' --max-jitter') __rtcctl_values none; return ;;
@@ -121,8 +129,36 @@ _rtcctl() {
     *' --session') __rtcctl_values ids; return ;;
     *' --correlation-id') __rtcctl_values none; return ;;
     *' --name') __rtcctl_values none; return ;;
+    *' --track') __rtcctl_values none; return ;;
     *' --tone') __rtcctl_values none; return ;;
+    *' --video') __rtcctl_values none testsrc; return ;;
+    ' track publish --file') __rtcctl_values none; return ;;
+    *' --stdin') __rtcctl_values none ogg s16le ivf h264; return ;;
+    *' --codec') __rtcctl_values none; return ;;
+    *' --size') __rtcctl_values none; return ;;
+    *' --fps') __rtcctl_values none; return ;;
+    *' --bitrate') __rtcctl_values none; return ;;
+    *' --rids') __rtcctl_values none; return ;;
+    *' --interval') __rtcctl_values none; return ;;
     *' --wait') __rtcctl_values none; return ;;
+    *' --play-on') __rtcctl_values none; return ;;
+    *' --rid') __rtcctl_values none; return ;;
+    *' --priority-ordering') __rtcctl_values none none asciibetical; return ;;
+    *' --rid-not-available') __rtcctl_values none none asciibetical; return ;;
+    *' --offered-by') __rtcctl_values none sfu client; return ;;
+    *' --peer') __rtcctl_values none aiortc lean; return ;;
+    *' --mid') __rtcctl_values none; return ;;
+    *' --max-retransmits') __rtcctl_values none; return ;;
+    *' --max-lifetime') __rtcctl_values none; return ;;
+    *' --to') __rtcctl_values none; return ;;
+    ' channel send --file') __rtcctl_values files; return ;;
+    *' --every') __rtcctl_values none; return ;;
+    *' --delay') __rtcctl_values none; return ;;
+    *' --reply') __rtcctl_values none; return ;;
+    *' --count') __rtcctl_values none; return ;;
+    *' --id') __rtcctl_values none; return ;;
+    *' --policy') __rtcctl_values none chat game unordered lifetime; return ;;
+    *' --rate') __rtcctl_values none; return ;;
     *' --ttl') __rtcctl_values none; return ;;
     ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --custom-identifier') __rtcctl_values none; return ;;
@@ -139,7 +175,7 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev fault session track turn stats api config completion
+        __rtcctl_words smoke dev fault session track channel turn stats api config completion
       fi
       ;;
     ' smoke')
@@ -214,21 +250,28 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words -h --help
       else
-        __rtcctl_words publish subscribe list close wait
+        __rtcctl_words publish subscribe update list close wait
       fi
       ;;
     ' track publish')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --tone --for --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track subscribe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --wait --max-loss --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
+      fi
+      ;;
+    ' track update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --mid --rid --priority-ordering --rid-not-available --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
       fi
       ;;
     ' track list')
@@ -250,6 +293,49 @@ _rtcctl() {
         __rtcctl_words --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
+      fi
+      ;;
+    ' channel')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words open send listen update close probe
+      fi
+      ;;
+    ' channel open')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' channel send')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --name --to --stdin --file --every --delay --ordered --unordered --max-retransmits --max-lifetime --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' channel listen')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --reply --for --count --raw --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values tracks
+      fi
+      ;;
+    ' channel update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --id --can-reply --no-can-reply --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
+      fi
+      ;;
+    ' channel close')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --id --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values tracks
+      fi
+      ;;
+    ' channel probe')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --policy --rate --size --for --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' turn')

@@ -45,7 +45,7 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track list' ' track close' ' track wait' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
@@ -56,11 +56,11 @@ function __rtcctl
         case '* --for'
             set values none
         case '* --only'
-            set values none api session publish subscribe content loss jitter rtt latency cleanup
+            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --skip'
-            set values none api session publish subscribe content loss jitter rtt latency cleanup
+            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --require'
-            set values none api session publish subscribe content loss jitter rtt latency cleanup
+            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --attempts'
             set values none
         case '* --max-loss'
@@ -105,9 +105,65 @@ function __rtcctl
             set values none
         case '* --name'
             set values none
+        case '* --track'
+            set values none
         case '* --tone'
             set values none
+        case '* --video'
+            set values none testsrc
+        case ' track publish --file'
+            set values none
+        case '* --stdin'
+            set values none ogg s16le ivf h264
+        case '* --codec'
+            set values none
+        case '* --size'
+            set values none
+        case '* --fps'
+            set values none
+        case '* --bitrate'
+            set values none
+        case '* --rids'
+            set values none
+        case '* --interval'
+            set values none
         case '* --wait'
+            set values none
+        case '* --play-on'
+            set values none
+        case '* --rid'
+            set values none
+        case '* --priority-ordering'
+            set values none none asciibetical
+        case '* --rid-not-available'
+            set values none none asciibetical
+        case '* --offered-by'
+            set values none sfu client
+        case '* --peer'
+            set values none aiortc lean
+        case '* --mid'
+            set values none
+        case '* --max-retransmits'
+            set values none
+        case '* --max-lifetime'
+            set values none
+        case '* --to'
+            set values none
+        case ' channel send --file'
+            set values files
+        case '* --every'
+            set values none
+        case '* --delay'
+            set values none
+        case '* --reply'
+            set values none
+        case '* --count'
+            set values none
+        case '* --id'
+            set values none
+        case '* --policy'
+            set values none chat game unordered lifetime
+        case '* --rate'
             set values none
         case '* --ttl'
             set values none
@@ -144,7 +200,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close and wait for tracks' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close, update and wait for tracks' 'channel'\t'Publish, hear, probe, update and close data channels' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
             end
         case ' smoke'
             if string match -q -- '-*' $current
@@ -206,19 +262,25 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'publish'\t'Publish a tone until Ctrl-C or --for' 'subscribe'\t'Subscribe to a track and measure what arrives' 'list'\t'List the tracks of a session' 'close'\t'Close tracks: SESSION/TRACK…, or SESSION --all' 'wait'\t'Wait until a track can be subscribed to'
+                printf '%s\n' 'publish'\t'Publish tracks until Ctrl-C, --for, or the end of the file' 'subscribe'\t'Subscribe to tracks and measure what arrives' 'update'\t'Change the layer of a live subscription' 'list'\t'List the tracks of a session' 'close'\t'Close tracks: SESSION/TRACK…, or SESSION --all' 'wait'\t'Wait until a track can be subscribed to'
             end
         case ' track publish'
             if string match -q -- '-*' $current
-                printf '%s\n' '--name'\t'Name of the track' '--tone'\t'Frequency of the tone to publish' '--for'\t'How long, for example 30s' '--detach'\t'Return once media flows; `session close` ends it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--name'\t'Name of the track; with sound and picture one each, or NAME-audio and NAME-video are made of it' '--track'\t'A track with its source, repeatable: mic=tone:440, cam=testsrc,size=640x360,fps=15, talk=file:a.ogg' '--tone'\t'Publish a tone; twice for left and right' '--video'\t'Publish a test picture that counts' '--file'\t'Publish the sound and picture of a file' '--loop'\t'Begin the file again at its end' '--screen'\t'Publish the screen' '--camera'\t'Publish the camera' '--stdin'\t'Publish what comes on stdin' '--codec'\t'opus, PCMU, PCMA; VP8, H264, VP9, AV1' '--size'\t'Of the picture' '--fps'\t'Pictures a second' '--bitrate'\t'Of the encoder, as 2Mbps' '--simulcast'\t'Send the picture in three layers: f, h, q' '--rids'\t'Send it in layers of these names, best first' '--for'\t'How long, for example 30s' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--detach'\t'Return once media flows; `session close` ends it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values ids
             end
         case ' track subscribe'
             if string match -q -- '-*' $current
-                printf '%s\n' '--for'\t'How long, for example 30s' '--wait'\t'How long to wait for the track' '--max-loss'\t'Most packets that may be lost, as 2%' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--for'\t'How long, for example 30s' '--wait'\t'How long to wait until it is published' '--max-loss'\t'Most packets that may be lost, as 2%' '--verify'\t'Decode, and judge the tone that is heard and the picture that is seen' '--tone'\t'The tone that --verify expects; without it, any' '--play'\t'Play the sound on this machine\'s sound device' '--play-on'\t'Play it on this one' '--rid'\t'Layer of a simulcast to prefer' '--priority-ordering'\t'asciibetical: the SFU may take a later layer (a is best, z is worst) when bandwidth is short' '--rid-not-available'\t'asciibetical: the SFU may take the next layer when the preferred one is not sent' '--offered-by'\t'Who offers: the SFU, or we, from a pool of m-sections' '--peer'\t'Which peer measures: aiortc, the independent one, or lean, the cheap one' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values tracks
+            end
+        case ' track update'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--mid'\t'M-section of the subscription in SESSION' '--rid'\t'Layer of a simulcast to prefer' '--priority-ordering'\t'asciibetical: the SFU may take a later layer (a is best, z is worst) when bandwidth is short' '--rid-not-available'\t'asciibetical: the SFU may take the next layer when the preferred one is not sent' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
             end
         case ' track list'
             if string match -q -- '-*' $current
@@ -234,9 +296,45 @@ function __rtcctl
             end
         case ' track wait'
             if string match -q -- '-*' $current
-                printf '%s\n' '--wait'\t'How long to wait for the track' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--wait'\t'How long to wait until it is published' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values tracks
+            end
+        case ' channel'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'open'\t'Publish data channels and hold them until Ctrl-C or --for' 'send'\t'Send texts, lines or files over a data channel' 'listen'\t'Print what comes over data channels; the publisher\'s delivery policy has to be repeated' 'update'\t'Change whether a live subscription may reply' 'close'\t'Close data channels: SESSION/NAME…, or SESSION --id N' 'probe'\t'Measure latency, loss, order and the largest message of each delivery policy'
+            end
+        case ' channel open'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--name'\t'Name of the data channel; repeatable' '--ordered'\t'Whether messages arrive in their order' '--unordered'\t'Whether messages arrive in their order' '--max-retransmits'\t'Send a lost message again so often and no more; 0 is fire and forget' '--max-lifetime'\t'Send a lost message again for so long and no longer' '--for'\t'How long, for example 30s' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' channel send'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--name'\t'Publish a data channel of this name, and send to its subscribers' '--to'\t'Send to the publisher of this one; whoever had the right to reply loses it' '--stdin'\t'Send each line of standard input' '--file'\t'Send the bytes of a file as one message; repeatable' '--every'\t'Pause between two messages' '--delay'\t'Pause before the first one: time for subscribers to come' '--ordered'\t'Whether messages arrive in their order' '--unordered'\t'Whether messages arrive in their order' '--max-retransmits'\t'Send a lost message again so often and no more; 0 is fire and forget' '--max-lifetime'\t'Send a lost message again for so long and no longer' '--wait'\t'How long to wait until it is published' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' channel listen'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--ordered'\t'Whether messages arrive in their order' '--unordered'\t'Whether messages arrive in their order' '--max-retransmits'\t'Send a lost message again so often and no more; 0 is fire and forget' '--max-lifetime'\t'Send a lost message again for so long and no longer' '--wait-for-ack'\t'Have the SFU deliver nothing before the channel is open here' '--can-reply'\t'Have the right to reply, which whoever had it loses' '--reply'\t'Say this to the publisher for each message' '--for'\t'How long, for example 30s' '--count'\t'End after N messages; fewer fail' '--raw'\t'Print the bytes of messages and nothing else; a line end after texts' '--wait'\t'How long to wait until it is published' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values tracks
+            end
+        case ' channel update'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--id'\t'Id of the subscription in SESSION' '--can-reply'\t'Give it the right to reply, which whoever had it loses; or take it away' '--no-can-reply'\t'Give it the right to reply, which whoever had it loses; or take it away' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
+            end
+        case ' channel close'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--id'\t'Id of a channel of SESSION; repeatable' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values tracks
+            end
+        case ' channel probe'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--policy'\t'Delivery policy to measure; repeatable' '--rate'\t'Messages a second' '--size'\t'Of each message, as 100B or 4KiB' '--for'\t'How long, for example 30s' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' turn'
             if string match -q -- '-*' $current

@@ -13,12 +13,16 @@ _DURATION = re.compile(_NUMBER + r"(ms|s|m|h)", re.ASCII)
 _RATIO = re.compile(_NUMBER + r"\s?%", re.ASCII)
 _FREQUENCY = re.compile(_NUMBER + r"\s?(k?hz)?", re.ASCII | re.IGNORECASE)
 _BIT_RATE = re.compile(_NUMBER + r"\s?(k|M|G)?(?:bps|bit/s)", re.ASCII)
+_PER_SECOND = re.compile(_NUMBER + r"/s", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15})(k|Ki|M|Mi)?B", re.ASCII)
 _BARE = re.compile(_NUMBER, re.ASCII)
 _PERCENTILE = re.compile(r"(p50|p95|p99)=(.*)", re.ASCII | re.DOTALL)
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 MAX_TONE_HZ = 20_000.0
+MAX_MESSAGES_PER_SECOND = 5000.0
+"Above, one Python process is what is measured."
 
 
 class SpellingError(ValueError):
@@ -130,6 +134,46 @@ class Factor(float):
 
     def __str__(self) -> str:
         return _plain(self)
+
+
+class MessageRate(float):
+    """Messages a second: `50/s`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `SpellingError`, for a number without a unit and for nothing at all too."""
+        match = _PER_SECOND.fullmatch(text)
+        if match is None:
+            if _BARE.fullmatch(text):
+                raise SpellingError(f"a rate needs its unit: {text}/s")
+            raise SpellingError(f"{text!r} is not a rate; write for example 50/s")
+        if not 0 < float(match[1]) <= MAX_MESSAGES_PER_SECOND:
+            raise SpellingError(f"a rate is above zero and at most {MAX_MESSAGES_PER_SECOND:g}/s, not {text}")
+        return cls(float(match[1]))
+
+    def __str__(self) -> str:
+        return f"{_plain(self)}/s"
+
+
+class Bytes(int):
+    """A size: `100B`, `16KiB`, `1kB`."""
+
+    _FACTORS: ClassVar[dict[str, int]] = {"": 1, "k": 1000, "Ki": 1024, "M": 1_000_000, "Mi": 1_048_576}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `SpellingError`, for a number without a unit too."""
+        if match := _SIZE.fullmatch(text):
+            return cls(int(match[1]) * cls._FACTORS[match[2] or ""])
+        if _BARE.fullmatch(text):
+            raise SpellingError(f"a size needs its unit: {text}B (or {text}KiB, {text}kB)")
+        raise SpellingError(f"{text!r} is not a size; write for example 100B or 16KiB")
+
+    def __str__(self) -> str:
+        for prefix in ("Mi", "Ki"):
+            if self and not self % self._FACTORS[prefix]:
+                return f"{self // self._FACTORS[prefix]}{prefix}B"
+        return f"{int(self)}B"
 
 
 class PercentileLimit(tuple[str, Seconds]):

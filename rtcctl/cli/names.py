@@ -49,6 +49,27 @@ def tracks(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def channel_name(text: str) -> str:
+    """The name of a data channel as it is, if it can be one."""
+    try:
+        return track_name(text)
+    except SpellingError as error:
+        raise SpellingError(str(error).replace("track name", "channel name", 1)) from None
+
+
+def channels(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """`SESSION/NAME…`, or `SESSION NAME` for one, as pairs."""
+    if len(words) == 2 and "/" not in words[0]:
+        return ((session_id(words[0]), channel_name(words[1])),)
+    pairs = []
+    for word in words:
+        session, slash, name = word.partition("/")
+        if not slash:
+            raise SpellingError(f"{word!r} is not a data channel; write SESSION/NAME")
+        pairs.append((session_id(session), channel_name(name)))
+    return tuple(pairs)
+
+
 def track(words: Sequence[str]) -> tuple[str, str]:
     """Exactly one track."""
     found = tracks(words)

@@ -86,6 +86,19 @@ class Streams:
         except OSError as error:
             raise UsageError(f"stdout cannot be written: {error.strerror}.") from error
 
+    def out_bytes(self, data: bytes) -> None:
+        """Write bytes of others to stdout, at once and as they are. Raises as `out` does."""
+        if self._live is not None and self.is_terminal:
+            self._live.clear()
+        try:
+            self._out.flush()
+            self._out.buffer.write(data)
+            self._out.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"stdout cannot be written: {error.strerror}.") from error
+
     def err(self, text: str) -> None:
         """Write a line to stderr, above the live display if there is one."""
         text = mask(text)
@@ -101,12 +114,17 @@ class Streams:
 
     def say(self, event: Event) -> None:
         """Tell a person what happens: drawn when someone looks, else only what matters."""
-        from rtcctl.results.event import EmbeddedServerStarted, Progress, Warned
+        from rtcctl.results.event import EmbeddedServerStarted, LayerChanged, Progress, Warned
 
         if isinstance(event, Warned):
             self.warn(event.text)
         elif isinstance(event, EmbeddedServerStarted):
             self.err(f"an embedded server was started for this run: {event.base_url}")
+        elif isinstance(event, LayerChanged) and (self._live is not None or self.verbose):
+            from rtcctl.report.figures import printable
+            from rtcctl.report.tables.pieces import layer_change
+
+            self.err(printable(layer_change(event)))
         elif self._live is not None:
             self._live.event(event)
         elif self.verbose and isinstance(event, Progress):
@@ -165,7 +183,12 @@ class TableOutput:
             from rtcctl.report import table
 
             self.streams.out(
-                table.render_event(event, self.target, width=self.streams.width, colour=self.streams.colour)
+                table.render_event(
+                    event,
+                    None if self._is_target_shown else self.target,
+                    width=self.streams.width,
+                    colour=self.streams.colour,
+                )
             )
             self._is_target_shown = True
         if isinstance(event, Refreshed):
@@ -265,6 +288,24 @@ class CommandOutput:
 
     def result(self, result: Result, exit_status: int) -> None:
         """Its result is what the command has written."""
+
+
+class RawOutput:
+    """The bytes of messages as they come, a line end after each text; a binary message is what was sent, exactly."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+
+    def event(self, event: Event) -> None:
+        from rtcctl.results.channel import MessageReceived
+
+        if isinstance(event, MessageReceived):
+            self.streams.out_bytes(event.data if event.base64 is not None else event.data + b"\n")
+        else:
+            self.streams.say(event)
+
+    def result(self, result: Result, exit_status: int) -> None:
+        """What was heard has been written."""
 
 
 class LinesOutput:

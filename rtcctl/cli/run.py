@@ -55,6 +55,8 @@ class Face(NamedTuple):
     "Its profile, in place of the one that `--profile` names."
     around: Sequence[str] = ()
     "The command that it runs: stdout is that command's, whatever `--output`."
+    is_raw: bool = False
+    "stdout gets the bytes of messages and nothing else, whatever `--output`."
     yes: bool = False
     "Do not ask before ending something foreign."
 
@@ -74,7 +76,7 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     An expected error is raised, after what was measured until then is rendered.
     """
-    from rtcctl.cli.output import CommandOutput, keep_secret, open_output
+    from rtcctl.cli.output import CommandOutput, RawOutput, keep_secret, open_output
 
     profile, warnings = _profile(common.profile, face)
     keep_secret(*profile.secrets)
@@ -98,6 +100,8 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
     output: Output
     if face.around:
         output = CommandOutput(streams, face.around)
+    elif face.is_raw:
+        output = RawOutput(streams)
     else:
         output = open_output(
             common.output,

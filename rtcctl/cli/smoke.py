@@ -112,9 +112,13 @@ async def _smoke(request: "SmokeRequest", env: "Env") -> "Smoke":
 
 
 def _calls(profile: "Profile") -> "Sequence[ApiCall]":
-    from rtcctl.ops import session, track
+    from rtcctl.ops import publish, session, subscribe
     from rtcctl.ops.smoke import TRACK_NAME
+    from rtcctl.ops.sources import TrackSpec
+    from rtcctl.ops.track import TrackRef
 
-    publish = track.publish_calls(track.PublishRequest(TRACK_NAME))
-    subscribe = track.subscribe_calls(track.SubscribeRequest(track.TrackRef("$PUBLISHER_SESSION_ID", TRACK_NAME)))
-    return (*publish, *subscribe, *session.get_calls(session.GetRequest("$SESSION_ID")))
+    spec = TrackSpec(track_name=TRACK_NAME, source="tone")
+    published = publish.publish_calls(publish.PublishRequest((spec,)))
+    ref = TrackRef("$PUBLISHER_SESSION_ID", TRACK_NAME)
+    subscribed = subscribe.subscribe_calls(subscribe.SubscribeRequest((ref,)))
+    return (*published, *subscribed, *session.get_calls(session.GetRequest("$SESSION_ID")))

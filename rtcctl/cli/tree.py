@@ -12,6 +12,7 @@ _KINDS = {
     "SESSION": "ids",
     "[SESSION]": "ids",
     "SESSION/TRACK...": "tracks",
+    "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",
     "FILE": "files",
     "FORMAT:FILE": "reports",

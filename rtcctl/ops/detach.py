@@ -14,8 +14,8 @@ from typing import Any
 
 from rtcctl.errors import DeadlineError, ExitStatus, RtcctlError
 from rtcctl.ops.env import Env
-from rtcctl.ops.track import PublishRequest
-from rtcctl.results.track import Publish
+from rtcctl.ops.publish import PublishRequest
+from rtcctl.results.track import Publish, PublishedTrack
 
 DETACH_DEADLINE_S = 20.0
 "From the start of the child to its first packets."
@@ -58,17 +58,20 @@ async def publish(request: DetachRequest, env: Env) -> Publish:
         async with asyncio.timeout(DETACH_DEADLINE_S):
             while True:
                 events = _events(log_path)
-                published = next((e for e in events if e["event"] == "published"), None)
-                sent = next((e for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]), None)
-                if published and sent:
+                published = [e for e in events if e["event"] == "published"]
+                sending = {e["mid"] for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]}
+                if published and {e["mid"] for e in published} <= sending:
                     connected = next((e for e in events if e["event"] == "connected"), {})
+                    first = published[0]
                     return Publish(
                         target=env.target,
-                        session_id=published["session_id"],
-                        track_name=published["track_name"],
-                        mid=published["mid"],
-                        tone_hz=request.publish.tone_hz,
+                        session_id=first["session_id"],
+                        track_name=first["track_name"],
+                        mid=first["mid"],
+                        source=str(request.publish.tracks[0]).partition("=")[2],
+                        tracks=tuple(PublishedTrack(track_name=e["track_name"], mid=e["mid"]) for e in published),
                         candidate_pair=connected.get("candidate_pair"),
+                        candidate_type=connected.get("candidate_type"),
                         ice_ms=connected.get("ice_ms"),
                         dtls_ms=connected.get("dtls_ms"),
                         detached_pid=child.pid,
@@ -99,11 +102,10 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
         "track",
         "publish",
         *session,
-        "--name",
-        request.track_name,
-        "--tone",
-        f"{request.tone_hz:g}",
+        *(argument for spec in request.tracks for argument in ("--track", str(spec))),
         *for_,
+        "--interval",
+        f"{request.interval_s:.3f}s",
         "--profile",
         profile,
         "--output",

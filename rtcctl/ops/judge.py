@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import ExitStatus
@@ -24,6 +25,13 @@ MAX_SILENCE_S = 1.5
 MAX_TONE_ERROR = 0.01
 MIN_TONE_SNR_DB = 10.0
 MIN_TONE_LEVEL_DB = -40.0
+
+
+def of_each_track(checks: Sequence[tuple[str, Check]]) -> tuple[Check, ...]:
+    """Checks with the names of their tracks; where there is one track, it need not be named."""
+    if len({track_name for track_name, _ in checks}) < 2:
+        return tuple(check for _, check in checks)
+    return tuple(replace(check, name=f"{check.name} {track_name}") for track_name, check in checks)
 
 
 def check_sent(sent: SentStatistics, saturated: str | None) -> Check:
@@ -104,15 +112,18 @@ def check_loss(
     return (Check("loss", status, observed=observed, limit=max_fraction_lost, unit="ratio", detail=detail),)
 
 
-def check_content(received: ReceivedStatistics, tone_hz: float, saturated: str | None) -> Check:
-    """Whether the decoded audio is the tone that was sent: its frequency, its level, without holes."""
+def check_content(received: ReceivedStatistics, tone_hz: float | None, saturated: str | None) -> Check:
+    """Whether the decoded audio is the tone that was sent: its frequency, its level, without holes.
+
+    `tone_hz` is `None` when any tone will do.
+    """
     observed, limit = received.tone_hz, tone_hz
     level, snr, gaps = received.tone_level_db, received.tone_snr_db, received.audio_gaps
     problems = []
     if observed is None:
         problems.append("silence or noise instead of a tone")
     else:
-        if abs(observed - tone_hz) > MAX_TONE_ERROR * tone_hz:
+        if tone_hz is not None and abs(observed - tone_hz) > MAX_TONE_ERROR * tone_hz:
             problems.append(f"another tone: {observed:.1f} Hz instead of {tone_hz:.0f} Hz")
         if level is not None and level < MIN_TONE_LEVEL_DB:
             problems.append(f"too quiet: {level:.0f} dB")
@@ -132,6 +143,33 @@ def check_content(received: ReceivedStatistics, tone_hz: float, saturated: str |
     status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
     return Check(
         "content", status, observed=observed, limit=limit, unit="hz", bound=Bound.ABOUT, detail="; ".join(problems)
+    )
+
+
+def check_picture(received: ReceivedStatistics, saturated: str | None) -> Check:
+    """Whether what was decoded is the test picture: its frame numbers, each once and in order, without freezes."""
+    decoded = received.frames_decoded
+    if not decoded:
+        return Check("content", CheckStatus.FAILED, observed=0, unit="frames", detail="no picture could be decoded")
+    said = f"{received.width}x{received.height}" if received.width and received.height else "decoded"
+    if received.frames_missing is None:
+        return Check("content", CheckStatus.SKIPPED, observed=decoded, unit="frames", detail=f"{said}, no test picture")
+    counts = {
+        "missing": received.frames_missing,
+        "repeated": received.frames_repeated or 0,
+        "out of order": received.frames_out_of_order or 0,
+        "freezes": received.freezes or 0,
+    }
+    problems = [f"{count} {name}" for name, count in counts.items() if count]
+    status = CheckStatus.PASSED
+    if problems:
+        status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+    return Check(
+        "content",
+        status,
+        observed=decoded,
+        unit="frames",
+        detail=", ".join([said, *problems] if problems else [said, "each number once and in order"]),
     )
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
+from rtcctl.errors import ApiError, DeadlineError, NetworkError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.results.event import Connected, Progress, Published, Subscribed
 
 if TYPE_CHECKING:
+    from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
-    from rtcctl.probe.sources import ToneSource
     from rtcctl.realtime.client import RealtimeClient
+    from rtcctl.realtime.schema import Simulcast, TrackObject
 
 CONNECT_DEADLINE_S = 10.0
 "ICE and DTLS together."
@@ -41,11 +43,15 @@ SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"
 
 
 @asynccontextmanager
-async def open_peer(env: Env) -> AsyncIterator[Peer]:
+async def open_peer(
+    env: Env, *, verify: bool = False, transport: Literal["aiortc", "lean"] = "aiortc"
+) -> AsyncIterator[Peer]:
     """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback."""
     from rtcctl.probe.peer import Peer
 
-    async with Peer(clock=env.clock, include_loopback=is_loopback(env.profile.api_base)) as peer:
+    async with Peer(
+        clock=env.clock, include_loopback=is_loopback(env.profile.api_base), transport=transport, verify=verify
+    ) as peer:
         yield peer
 
 
@@ -67,6 +73,7 @@ async def wait_connected(peer: Peer, env: Env, session_id: str) -> ConnectionTim
         Connected(
             session_id=session_id,
             candidate_pair=timing.candidate_pair,
+            candidate_type=timing.candidate_type,
             ice_ms=timing.ice_ms,
             dtls_ms=timing.dtls_ms,
         )
@@ -86,27 +93,32 @@ class Publication:
 
 
 async def publish(
-    client: RealtimeClient, env: Env, peer: Peer, session_id: str, source: ToneSource, track_name: str
-) -> Publication:
-    """Publish `source` as `track_name`: client offer, answer, connected (Realtime docs: Negotiation)."""
+    client: RealtimeClient, env: Env, peer: Peer, session_id: str, *tracks: Outgoing
+) -> tuple[Publication, ...]:
+    """Publish tracks in one call: client offer, answer, connected (Realtime docs: Negotiation)."""
     from rtcctl.realtime.schema import TrackObject
 
-    sender = peer.add_sender(source)
+    senders = [peer.add_sender(*track.layers) for track in tracks]
     offer = await peer.create_offer()
-    assert sender.mid is not None
-    env.emit(Progress(text=f"publishing {track_name}"))
-    answer = await client.new_tracks(
-        session_id, [TrackObject(location="local", mid=sender.mid, track_name=track_name)], offer=offer
-    )
-    for item in answer.tracks or ():
-        item.raise_for_error(f"track {track_name}")
+    env.emit(Progress(text=f"publishing {', '.join(track.track_name for track in tracks)}"))
+    objects = [
+        TrackObject(location="local", mid=sender.mid, track_name=track.track_name)
+        for sender, track in zip(senders, tracks, strict=True)
+    ]
+    answer = await client.new_tracks(session_id, objects, offer=offer)
+    for track, item in zip(tracks, answer.tracks or (), strict=False):
+        item.raise_for_error(f"track {track.track_name}")
     if answer.session_description is None:
-        raise ApiError(f"The API published {track_name} but gave no answer to our offer.", status=200)
+        raise ApiError("The API published the tracks but gave no answer to our offer.", status=200)
     await peer.set_answer(answer.session_description.sdp)
     timing = await wait_connected(peer, env, session_id)
-    env.journal.track_published(session_id, track_name, sender.mid, "audio", env.wallclock())
-    env.emit(Published(session_id=session_id, track_name=track_name, mid=sender.mid))
-    return Publication(session_id, track_name, sender.mid, sender, timing)
+    publications = []
+    for sender, track in zip(senders, tracks, strict=True):
+        assert sender.mid is not None
+        env.journal.track_published(session_id, track.track_name, sender.mid, track.kind, env.wallclock())
+        env.emit(Published(session_id=session_id, track_name=track.track_name, mid=sender.mid))
+        publications.append(Publication(session_id, track.track_name, sender.mid, sender, timing))
+    return tuple(publications)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,66 +140,158 @@ async def subscribe(
     env: Env,
     peer: Peer,
     session_id: str,
-    publisher_session_id: str,
-    track_name: str,
-    *,
+    *tracks: TrackObject,
     wait_s: float,
-) -> Subscription:
-    """Pull a track through the SFU's offer and `renegotiate`; tries again for `wait_s` while nobody publishes it."""
-    requested_at, mid, offer = await pull(client, env, session_id, publisher_session_id, track_name, wait_s=wait_s)
-    answer = await peer.answer(offer)
-    await client.renegotiate(session_id, answer)
+    pool: TransceiverPool | None = None,
+) -> tuple[Subscription, ...]:
+    """Pull tracks (`remote_track`), those that nobody publishes yet again and again for `wait_s`.
+
+    The SFU offers and we answer (`renegotiate`); with a `pool` we offer, and the SFU answers.
+    Raises `ApiError` naming the first track that could not be pulled.
+    """
+    pulled: dict[int, tuple[str, float]] = {}
+    pending = list(range(len(tracks)))
+    env.emit(Progress(text=f"waiting for {', '.join(named(track) for track in tracks)}"))
+    async for attempt in _attempts(env, wait_s):
+        wanted = [tracks[index] for index in pending]
+        requested_at = env.clock()
+        offer = None
+        if pool is not None:
+            pool.make_room(len(wanted))
+            offer = await peer.create_offer()
+        with attempt:
+            answer = await client.new_tracks(session_id, wanted, offer=offer)
+        if attempt.is_over:
+            continue
+        if len(answer.tracks or ()) != len(wanted):
+            raise ApiError("The API answered the pull without saying what became of the tracks.", status=200)
+        for index, item in zip(list(pending), answer.tracks or (), strict=True):
+            with attempt:
+                item.raise_for_error(f"track {named(tracks[index])}")
+                if not item.mid:
+                    raise ApiError("The API accepted the pull but named no m-section.", status=200)
+                pulled[index] = item.mid, requested_at
+                pending.remove(index)
+        if answer.session_description is not None:
+            if pool is not None:
+                await peer.set_answer(answer.session_description.sdp)
+            else:
+                await client.renegotiate(session_id, await peer.answer(answer.session_description.sdp))
+        elif attempt.error is None:
+            raise ApiError("The API accepted the pull but gave no description.", status=200)
+        if not pending:
+            break
     timing = await wait_connected(peer, env, session_id)
-    env.emit(
-        Subscribed(session_id=session_id, publisher_session_id=publisher_session_id, track_name=track_name, mid=mid)
-    )
-    return Subscription(session_id, publisher_session_id, track_name, mid, peer.receiver(mid), timing, requested_at)
+    subscriptions = []
+    for index, track in enumerate(tracks):
+        mid, requested_at = pulled[index]
+        publisher, name = track.session_id or "", track.track_name or ""
+        env.emit(Subscribed(session_id=session_id, publisher_session_id=publisher, track_name=name, mid=mid))
+        receiver = peer.receiver(mid)
+        subscriptions.append(Subscription(session_id, publisher, name, mid, receiver, timing, requested_at))
+    return tuple(subscriptions)
+
+
+def remote_track(publisher_session_id: str, track_name: str, *, simulcast: Simulcast | None = None) -> TrackObject:
+    """A track to pull."""
+    from rtcctl.realtime.schema import TrackObject
+
+    return TrackObject(location="remote", session_id=publisher_session_id, track_name=track_name, simulcast=simulcast)
+
+
+def named(track: TrackObject) -> str:
+    """`SESSION/TRACK`."""
+    return f"{track.session_id}/{track.track_name}"
+
+
+MIN_POOL = 16
+PEERS_TO_POOL = 1.5
+"M-sections to an expected peer: each has sound and perhaps a picture."
+
+
+class TransceiverPool:
+    """The `recvonly` m-sections of a peer that offers, re-used when their tracks are closed.
+
+    A browser never takes an m-section away, and a session with too many of them ends (410). So there are at most
+    max(16, 1.5 × expected peers), and a new track takes one that is inactive, whatever else is true of it.
+    """
+
+    def __init__(self, peer: Peer, *, expected_peers: int = 1) -> None:
+        self._peer = peer
+        self.size = max(MIN_POOL, math.ceil(PEERS_TO_POOL * expected_peers))
+
+    def make_room(self, count: int) -> None:
+        """Have `count` idle m-sections for sound and as many for pictures: a pull does not say what a track is.
+
+        Raises `UsageError` when the pool has no room for them.
+        """
+        for kind in ("audio", "video"):
+            idle = sum(receiver.kind == kind and receiver.is_free for receiver in self._peer.receivers)
+            for _ in range(count - idle):
+                if self._peer.sections >= self.size:
+                    raise UsageError(
+                        f"The pool of {self.size} m-sections has no room for {count} more tracks.",
+                        hint="Close tracks that are not needed, or pull fewer at once.",
+                    )
+                self._peer.add_receiver(kind)
+
+
+class _Attempt:
+    """One call of a loop that tries again: as a context manager it keeps an error worth another try."""
+
+    def __init__(self, *, is_last: bool, previous: ApiError | None) -> None:
+        self.error: ApiError | None = None
+        self.is_over = False
+        "Whether the call itself came to nothing."
+        self._is_last = is_last
+        self._previous = previous
+
+    def __enter__(self) -> None:
+        self.is_over = False
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, DeadlineError) and self._previous is not None:
+            raise self._previous from None
+        if not isinstance(error, ApiError) or error.code not in RETRIED_ITEM_CODES or self._is_last:
+            return False
+        self.error = self.error or error
+        self.is_over = True
+        return True
+
+
+async def _attempts(env: Env, wait_s: float) -> AsyncIterator[_Attempt]:
+    """At once, then after pauses that double, until `wait_s` is over; the error of the last one is raised."""
+    give_up_at = env.clock() + wait_s
+    pause_s = 0.25
+    error: ApiError | None = None
+    while True:
+        attempt = _Attempt(is_last=env.clock() >= give_up_at, previous=error)
+        yield attempt
+        error = attempt.error
+        await asyncio.sleep(min(pause_s, max(0.0, give_up_at - env.clock())))
+        pause_s = min(pause_s * 2, 8.0)
 
 
 async def pull(
-    client: RealtimeClient,
-    env: Env,
-    session_id: str,
-    publisher_session_id: str,
-    track_name: str,
-    *,
-    wait_s: float,
+    client: RealtimeClient, env: Env, session_id: str, track: TrackObject, *, wait_s: float
 ) -> tuple[float, str, str]:
-    """Ask the SFU for a track until it has it, at most `wait_s`; (when asked, mid, SFU offer).
+    """Ask the SFU for a track until it has it, at most `wait_s`, and answer nothing; (when asked, mid, SFU offer).
 
     Raises `ApiError` naming the track and what to check when the time is up.
     """
-    from rtcctl.realtime.schema import TrackObject
-
-    env.emit(Progress(text=f"waiting for {publisher_session_id}/{track_name}"))
-    track = TrackObject(location="remote", session_id=publisher_session_id, track_name=track_name)
-    give_up_at = env.clock() + wait_s
-    pause_s = 0.25
-    refusal: RtcctlError | None = None
-    while True:
+    env.emit(Progress(text=f"waiting for {named(track)}"))
+    async for attempt in _attempts(env, wait_s):
         requested_at = env.clock()
-        try:
+        with attempt:
             answer = await client.new_tracks(session_id, [track])
-        except DeadlineError:
-            if refusal is not None:
-                raise refusal from None
-            raise
-        item = answer.tracks[0] if answer.tracks else None
-        if item is None:
-            raise ApiError("The API answered the pull without saying what became of the track.", status=200)
-        try:
-            item.raise_for_error(f"track {publisher_session_id}/{track_name}")
-        except ApiError as error:
-            refusal = error
-            now = env.clock()
-            if error.code not in RETRIED_ITEM_CODES or now >= give_up_at:
-                raise
-        else:
+            if not answer.tracks:
+                raise ApiError("The API answered the pull without saying what became of the track.", status=200)
+            (item,) = answer.tracks
+            item.raise_for_error(f"track {named(track)}")
             if answer.session_description is None or not item.mid:
                 raise ApiError("The API accepted the pull but made no offer.", status=200)
             return requested_at, item.mid, answer.session_description.sdp
-        await asyncio.sleep(min(pause_s, max(0.0, give_up_at - now)))
-        pause_s = min(pause_s * 2, 8.0)
+    raise AssertionError("the last attempt returns or raises")
 
 
 async def watch(peer: Peer, for_s: float | None, *, what: str, session_id: str) -> None:

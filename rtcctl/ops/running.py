@@ -12,7 +12,7 @@ from rtcctl.ops.env import Env
 from rtcctl.ops.judge import MAX_SILENCE_S
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held
 from rtcctl.results.check import Check
-from rtcctl.results.event import FirstPacket, Interval, Warned
+from rtcctl.results.event import FirstPacket, Interval, LayerChanged, Warned
 from rtcctl.results.track import ReceivedStatistics, Subscribe, SubscribedTrack
 
 if TYPE_CHECKING:
@@ -22,22 +22,11 @@ if TYPE_CHECKING:
 INTERVAL_S = 1.0
 "How often a running probe reports, unless told otherwise."
 
+EARLY_S = 0.001
+"A timer may be this early."
+
 FIRST_PACKET_DEADLINE_S = 5.0
 "From connected to the first RTP packet; nothing by then is a failed check, not a wait without end."
-
-
-async def report_sent(
-    publication: Publication, env: Env, peer: Peer, for_s: float | None, started: float, interval_s: float = INTERVAL_S
-) -> None:
-    """Emit what was sent each interval, into the journal too, until `for_s` is over."""
-    await each_interval(
-        env,
-        peer,
-        for_s,
-        publication.session_id,
-        lambda now: [sent_interval(publication, env, started, now)],
-        interval_s=interval_s,
-    )
 
 
 def sent_interval(publication: Publication, env: Env, started: float, now: float) -> Interval:
@@ -69,18 +58,17 @@ async def each_interval(
     intervals: Callable[[float], Iterable[Interval]],
     *,
     interval_s: float = INTERVAL_S,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Emit `intervals(now)` each `interval_s` until `for_s` is over (`None`: for ever).
+    """Emit `intervals(now)` each `interval_s` until `for_s` is over (`None`: for ever), or `is_over` says so.
 
     An outage is a `NetworkError`.
     """
     from rtcctl.ops.media import watch
 
     started = env.clock()
-    tick = 0
     while True:
-        tick += 1
-        due = started + tick * interval_s
+        due = next_due(started, env.clock(), interval_s)
         end = None if for_s is None else started + for_s
         await watch(
             peer,
@@ -89,13 +77,16 @@ async def each_interval(
             session_id=session_id,
         )
         now = env.clock()
-        if now >= due - 0.001:
+        if now >= due - EARLY_S:
             for interval in intervals(now):
                 env.emit(interval)
-            # A machine that was late reports once, not once for each interval it has missed.
-            tick = max(tick, int((now - started + 0.001) / interval_s))
-        if end is not None and now >= end - 0.001:
+        if is_over() or (end is not None and now >= end - EARLY_S):
             return
+
+
+def next_due(started: float, now: float, interval_s: float) -> float:
+    """When to report next. A machine that was late reports once, not once for each interval that it has missed."""
+    return started + (int((now - started + EARLY_S) / interval_s) + 1) * interval_s
 
 
 @asynccontextmanager
@@ -150,24 +141,22 @@ class Flow:
         return 0.0 if self._arrived_at is None else now - self._arrived_at
 
 
-async def report_received(
-    subscription: Subscription, env: Env, peer: Peer, for_s: float, flow: Flow, interval_s: float = INTERVAL_S
-) -> None:
-    """Emit what arrived each interval, into the journal too, until `for_s` is over."""
-    await each_interval(
-        env,
-        peer,
-        for_s,
-        subscription.session_id,
-        lambda now: [received_interval(subscription, env, flow, now)],
-        interval_s=interval_s,
-    )
-
-
 def received_interval(subscription: Subscription, env: Env, flow: Flow, now: float) -> Interval:
     """What a subscription received since it was last asked; the journal notes it, and a silence is said."""
     first = subscription.receiver.first_packet_at
     received = subscription.receiver.interval(now)
+    for switch in received.layer_switches or ():
+        env.emit(
+            LayerChanged(
+                session_id=subscription.session_id,
+                track_name=subscription.track_name,
+                layer=switch.layer,
+                previous=switch.previous,
+                width=switch.width,
+                height=switch.height,
+                took_ms=switch.took_ms,
+            )
+        )
     if warning := flow.note(received.packets_received, now):
         env.emit(Warned(text=f"{subscription.publisher_session_id}/{subscription.track_name}: {warning}"))
     env.journal.interval(
@@ -189,26 +178,20 @@ def received_interval(subscription: Subscription, env: Env, flow: Flow, now: flo
     )
 
 
-def subscribed_track(
-    subscription: Subscription,
-    statistics: ReceivedStatistics,
-    *,
-    first_packet_at: float | None,
-    first_frame_at: float | None = None,
-    kind: str | None = None,
-) -> SubscribedTrack:
+def subscribed_track(subscription: Subscription, statistics: ReceivedStatistics) -> SubscribedTrack:
     """What one subscription received, flat."""
+    receiver = subscription.receiver
     figures = _figures(statistics)
     duration_s = figures.pop("interval_s")
     return SubscribedTrack(
         publisher_session_id=subscription.publisher_session_id,
         track_name=subscription.track_name,
         mid=subscription.mid,
-        kind=kind,
-        codec=subscription.receiver.codec,
+        kind=receiver.kind,
+        codec=receiver.codec,
         duration_s=duration_s,
-        time_to_first_packet_ms=_after_ms(subscription.requested_at, first_packet_at),
-        time_to_first_frame_ms=_after_ms(subscription.requested_at, first_frame_at),
+        time_to_first_packet_ms=_after_ms(subscription.requested_at, receiver.first_packet_at),
+        time_to_first_frame_ms=_after_ms(subscription.requested_at, receiver.first_frame_at),
         **figures,
     )
 
@@ -218,23 +201,17 @@ def subscribe_result(
     subscription: Subscription,
     statistics: ReceivedStatistics,
     *,
-    first_packet_at: float | None,
     checks: tuple[Check, ...],
-    first_frame_at: float | None = None,
-    kind: str | None = None,
-    candidate_type: str | None = None,
     others: Sequence[SubscribedTrack] = (),
 ) -> Subscribe:
     """The result of what a subscription received, and those that share its connection; its own figures are flat."""
-    track = subscribed_track(
-        subscription, statistics, first_packet_at=first_packet_at, first_frame_at=first_frame_at, kind=kind
-    )
+    track = subscribed_track(subscription, statistics)
     timing = subscription.timing
     return Subscribe(
         target=env.target,
         session_id=subscription.session_id,
         candidate_pair=timing.candidate_pair,
-        candidate_type=candidate_type,
+        candidate_type=timing.candidate_type,
         ice_ms=timing.ice_ms,
         dtls_ms=timing.dtls_ms,
         tracks=(track, *others),

@@ -72,6 +72,7 @@ def close_calls(request: CloseRequest) -> tuple[ApiCall, ...]:
     return (
         ApiCall("GET", f"sessions/{request.session_id}"),
         ApiCall("PUT", f"sessions/{request.session_id}/tracks/close", {"tracks": [{"mid": "$MID"}], "force": True}),
+        ApiCall("PUT", f"sessions/{request.session_id}/datachannels/close", {"dataChannels": [{"id": "$ID"}]}),
     )
 
 
@@ -174,6 +175,8 @@ async def close(request: CloseRequest, env: Env) -> SessionClose:
 
     The API cannot delete a session: one that holds nothing and has no peer expires by itself.
     """
+    from rtcctl.ops import channels_media
+
     session_id = request.session_id
     if env.journal.session(session_id) is None:
         env.confirm(f"Session {session_id} was not created from this machine. Close everything it holds?")
@@ -181,11 +184,17 @@ async def close(request: CloseRequest, env: Env) -> SessionClose:
         # Before its holder closes them itself, so that what became of them can be said.
         async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
             closed = await close_held(client, env, session_id)
+            channels = () if closed is None else await channels_media.close_held(client, session_id)
     finally:
         stopped = _stop_holder(env, session_id)
     env.journal.session_closed(session_id, env.wallclock())
     return SessionClose(
-        target=env.target, session_id=session_id, gone=closed is None, tracks=closed or (), stopped_pid=stopped
+        target=env.target,
+        session_id=session_id,
+        gone=closed is None,
+        tracks=closed or (),
+        data_channels=channels,
+        stopped_pid=stopped,
     )
 
 

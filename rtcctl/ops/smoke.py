@@ -20,11 +20,13 @@ from rtcctl.ops.judge import (
     check_content,
     check_latency,
     check_loss,
+    check_picture,
     check_received,
     check_sent,
     judge,
 )
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
+from rtcctl.ops.sources import SIMULCAST_RIDS, TrackSpec, open_tracks
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress, Warned
 from rtcctl.results.result import Failure
@@ -48,6 +50,9 @@ CHECKS = (
     "jitter",
     "rtt",
     "latency",
+    "video",
+    "simulcast",
+    "data-channel",
     "cleanup",
 )
 "In the order of the path."
@@ -58,6 +63,15 @@ SETUP_DEADLINE_S = 10.0
 PULL_WAIT_S = 5.0
 
 TRACK_NAME = "smoke-tone"
+
+VIDEO_TRACK_NAME = "smoke-video"
+VIDEO_SIZE, VIDEO_RATE_HZ = (640, 360), 15.0
+"Of the best of three layers: little for a CI machine to encode, and still a picture that can be read."
+
+FIRST_LAYER, SECOND_LAYER = "q", "f"
+"The layer that is pulled, and the one that is asked for while it runs."
+
+FIRST_FRAME_DEADLINE_S = 5.0
 
 TONES_HZ = (400.0, 450.0, 500.0, 550.0, 600.0, 650.0, 700.0, 750.0, 800.0, 850.0, 900.0)
 "One of them at random, so that the tone of another run is not taken for ours."
@@ -176,14 +190,23 @@ class _Run:
         publisher_session, subscriber_session = self.sessions
         publisher = await peers.enter_async_context(media.open_peer(env))
         lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
-        publication = await self._session(client, publisher, publisher_session)
-        subscriber = await peers.enter_async_context(media.open_peer(env))
+        publication, *pictures = await self._session(client, publisher, publisher_session)
+        subscriber = await peers.enter_async_context(media.open_peer(env, verify=True))
         subscription = await self._subscribe(client, subscriber, subscriber_session, publication, lag)
+        picture = await self._subscribe_video(client, subscriber, pictures[0]) if pictures else None
+        if self._is_chosen("data-channel"):
+            await self._try_data_channel(client, publisher, subscriber)
         lag.reset()
+        now = env.clock()
+        for receiver in subscriber.receivers:
+            receiver.start_measuring(now)
         try:
-            await self._measure(publisher, subscriber)
+            await self._measure(publisher, subscriber, picture)
         finally:
             self._judge(publication, subscription, lag)
+            if picture is not None:
+                await picture.receiver.drain()
+                self._judge_video(picture, lag.reason)
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         """Await `work`; an expected error becomes the failure of check `name` and ends the path."""
@@ -212,20 +235,19 @@ class _Run:
             )
         )
 
-    async def _session(self, client: RealtimeClient, peer: Peer, session_id: str) -> Publication:
+    async def _session(self, client: RealtimeClient, peer: Peer, session_id: str) -> tuple[Publication, ...]:
+        """Publish the tone, and the picture where it is to be judged."""
         from rtcctl.ops import media
-        from rtcctl.probe.sources import ToneSource
 
-        publication: Publication | None = None
+        publications: tuple[Publication, ...] = ()
 
         async def connect() -> None:
-            nonlocal publication
-            source = ToneSource(self.tone_hz)
-            publication = await media.publish(client, self.env, peer, session_id, source, TRACK_NAME)
+            nonlocal publications
+            tracks = await open_tracks(self._specs())
+            publications = await media.publish(client, self.env, peer, session_id, *tracks)
 
         await self._step("session", connect())
-        assert publication is not None
-        timing = publication.timing
+        timing = publications[0].timing
         self._set(
             Check(
                 "session",
@@ -235,7 +257,75 @@ class _Run:
                 detail=f"ICE {timing.ice_ms:.0f} ms, DTLS {timing.dtls_ms:.0f} ms, {timing.candidate_pair}",
             )
         )
-        return publication
+        return publications
+
+    def _is_chosen(self, *names: str) -> bool:
+        return any(name in _chosen(self.request) for name in names)
+
+    def _specs(self) -> list[TrackSpec]:
+        specs = [TrackSpec(track_name=TRACK_NAME, source="tone", argument=f"{self.tone_hz:g}")]
+        if self._is_chosen("video", "simulcast"):
+            width, height = VIDEO_SIZE
+            picture = TrackSpec(track_name=VIDEO_TRACK_NAME, source="testsrc", width=width, height=height)
+            specs.append(replace(picture, frame_rate_hz=VIDEO_RATE_HZ, rids=SIMULCAST_RIDS))
+        return specs
+
+    async def _subscribe_video(
+        self, client: RealtimeClient, peer: Peer, publication: Publication
+    ) -> Subscription | None:
+        """Pull one layer of the picture, and wait for its first frame. What fails here fails the picture alone."""
+        from rtcctl.ops import media
+        from rtcctl.realtime.schema import Simulcast
+
+        self.env.emit(Progress(text="video"))
+        track = media.remote_track(
+            publication.session_id, VIDEO_TRACK_NAME, simulcast=Simulcast(preferred_rid=FIRST_LAYER)
+        )
+        try:
+            (subscription,) = await media.subscribe(client, self.env, peer, self.sessions[1], track, wait_s=PULL_WAIT_S)
+            await subscription.receiver.wait_first_frame(FIRST_FRAME_DEADLINE_S)
+        except RtcctlError as error:
+            self._fail("video", error)
+            return None
+        except TimeoutError:
+            detail = f"no whole frame of layer {FIRST_LAYER} in {FIRST_FRAME_DEADLINE_S:.0f} s"
+            self._set(Check("video", CheckStatus.FAILED, observed=0, unit="frames", detail=detail))
+            return None
+        return subscription
+
+    async def _try_data_channel(self, client: RealtimeClient, publisher: Peer, subscriber: Peer) -> None:
+        """A message to the subscriber and its reply, over channels of the sessions that carry the media."""
+        from rtcctl.ops.round_trip import round_trip
+
+        self.env.emit(Progress(text="data-channel"))
+        try:
+            trip = await round_trip(client, self.env, publisher, self.sessions[0], subscriber, self.sessions[1])
+        except RtcctlError as error:
+            self._fail("data-channel", error)
+            return
+        self._set(
+            Check(
+                "data-channel",
+                CheckStatus.PASSED,
+                observed=trip.rtt_ms,
+                unit="ms",
+                detail="a message to the subscriber, and its reply",
+            )
+        )
+
+    async def _switch_layer(self, picture: Subscription) -> None:
+        """Ask for the other layer when a third of the time is over."""
+        from rtcctl.ops.track import Layering, UpdateRequest, update
+
+        if not self._is_chosen("simulcast"):
+            return
+        await asyncio.sleep(self.request.for_s / 3)
+        picture.receiver.layer_asked_at = self.env.clock()
+        layering = Layering(preferred_rid=SECOND_LAYER)
+        try:
+            await update(UpdateRequest(picture.session_id, picture.mid, layering), self.env)
+        except RtcctlError as error:
+            self._fail("simulcast", error)
 
     async def _subscribe(
         self,
@@ -250,15 +340,8 @@ class _Run:
 
         self.env.emit(Progress(text="subscribe"))
         try:
-            subscription = await media.subscribe(
-                client,
-                self.env,
-                peer,
-                session_id,
-                publication.session_id,
-                publication.track_name,
-                wait_s=PULL_WAIT_S,
-            )
+            track = media.remote_track(publication.session_id, publication.track_name)
+            (subscription,) = await media.subscribe(client, self.env, peer, session_id, track, wait_s=PULL_WAIT_S)
         except RtcctlError as error:
             sent = publication.sender.statistics(self.env.clock())
             self._judge_publish(publication, sent, lag)
@@ -290,7 +373,7 @@ class _Run:
         )
         return subscription
 
-    async def _measure(self, publisher: Peer, subscriber: Peer) -> None:
+    async def _measure(self, publisher: Peer, subscriber: Peer, picture: Subscription | None) -> None:
         """Let it run for `for_s`; either connection may be lost in between."""
         from rtcctl.ops import media
 
@@ -301,6 +384,8 @@ class _Run:
                     (publisher, subscriber), ("the publisher", "the subscriber"), self.sessions, strict=True
                 ):
                     group.create_task(media.watch(peer, self.request.for_s, what=name, session_id=session_id))
+                if picture is not None:
+                    group.create_task(self._switch_layer(picture))
         except* NetworkError as errors:
             error = errors.exceptions[0]
             assert isinstance(error, NetworkError)
@@ -328,12 +413,28 @@ class _Run:
             self.env,
             subscription,
             received,
-            first_packet_at=subscription.receiver.first_packet_at,
             checks=(check_received(received),),
         )
 
+    def _judge_video(self, picture: Subscription, saturated: str | None) -> None:
+        received = picture.receiver.statistics(self.env.clock())
+        check = check_picture(received, saturated)
+        if check.status is CheckStatus.SKIPPED:
+            check = replace(check, status=CheckStatus.FAILED)  # it is our own, and cannot be read
+        self._set(replace(check, name="video"))
+        if "simulcast" in self.checks or not self._is_chosen("simulcast"):
+            return
+        switch = next((s for s in received.layer_switches or () if s.layer == SECOND_LAYER), None)
+        if switch is None:
+            status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+            detail = f"asked for layer {SECOND_LAYER}, but {received.layer or 'none'} kept coming"
+            self._set(Check("simulcast", status, unit="ms", detail=saturated or detail))
+            return
+        detail = f"from layer {switch.previous} to {switch.layer}, then {received.width}x{received.height}"
+        self._set(Check("simulcast", CheckStatus.PASSED, observed=switch.took_ms, unit="ms", detail=detail))
+
     def _judge_publish(self, publication: Publication, sent: SentStatistics, lag: LoopMonitor) -> None:
-        from rtcctl.probe.sources import PACKET_S
+        from rtcctl.probe.sources.tone import PACKET_S
 
         check = check_sent(sent, lag.reason)
         rate = f"{1 / PACKET_S:.0f} a second"

@@ -1,15 +1,14 @@
-"""Tracks: publish, subscribe, list, close, wait."""
+"""Tracks: list, close, update, wait; `publish.py` and `subscribe.py` have what runs."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, suppress
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rtcctl.errors import ApiError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.judge import check_loss, check_received, check_sent
-from rtcctl.ops.running import Flow, closing_at_end, first_packet, report_received, report_sent, subscribe_result
 from rtcctl.ops.session import (
     COMMAND_DEADLINE_S,
     close_tracks,
@@ -18,17 +17,22 @@ from rtcctl.ops.session import (
 )
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.track import (
-    Publish,
-    Subscribe,
     TrackClose,
     TrackClosed,
     TrackList,
     TrackState,
+    TrackUpdate,
     TrackWait,
 )
 
 if TYPE_CHECKING:
-    from rtcctl.realtime.client import RealtimeClient
+    from rtcctl.realtime.schema import Simulcast
+    from rtcctl.results.session import SessionGet
+
+Policy = Literal["none", "asciibetical"]
+
+UPDATE_WAIT_S = 10.0
+"A layer that is not there yet may come: right after a pull an update is tried again for so long."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +47,42 @@ class TrackRef:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishRequest:
-    """`session_id`: one made by `session create` that nobody has connected yet; `None` makes a new one."""
+class Layering:
+    """Which layer of a simulcast a subscription wants, and what may replace it (Realtime docs: Simulcast)."""
 
-    track_name: str
-    session_id: str | None = None
-    tone_hz: float = 440.0
-    for_s: float | None = None
+    preferred_rid: str | None = None
+    priority_ordering: Policy | None = None
+    rid_not_available: Policy | None = None
+
+    def wire(self) -> dict[str, str]:
+        """As in a request; empty when nothing was said."""
+        named = {
+            "preferredRid": self.preferred_rid,
+            "priorityOrdering": self.priority_ordering,
+            "ridNotAvailable": self.rid_not_available,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def simulcast(self) -> Simulcast | None:
+        """For the client; `None` when nothing was said."""
+        from rtcctl.realtime.schema import Simulcast
+
+        if not self.wire():
+            return None
+        return Simulcast(
+            preferred_rid=self.preferred_rid,
+            priority_ordering=self.priority_ordering,
+            rid_not_available=self.rid_not_available,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class SubscribeRequest:
-    track: TrackRef
-    for_s: float = 10.0
-    wait_s: float = 10.0
-    max_fraction_lost: float | None = 0.02
-    "`None`: loss is reported, not judged."
+class UpdateRequest:
+    """`mid`: of the subscription's m-section in its own session."""
+
+    session_id: str
+    mid: str
+    layering: Layering
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +102,6 @@ class CloseRequest:
 class WaitRequest:
     track: TrackRef
     wait_s: float = 30.0
-
-
-def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
-    """The API calls that `publish` makes."""
-    body = {
-        "sessionDescription": {"type": "offer", "sdp": "$OFFER_SDP"},
-        "tracks": [{"location": "local", "mid": "0", "trackName": request.track_name}],
-    }
-    create = (
-        ApiCall("GET", f"sessions/{request.session_id}") if request.session_id else ApiCall("POST", "sessions/new"),
-    )
-    return (*create, ApiCall("POST", f"sessions/{request.session_id or '$SESSION_ID'}/tracks/new", body))
-
-
-def subscribe_calls(request: SubscribeRequest) -> tuple[ApiCall, ...]:
-    """The API calls that `subscribe` makes."""
-    return (
-        ApiCall("POST", "sessions/new"),
-        ApiCall("POST", "sessions/$SESSION_ID/tracks/new", {"tracks": [_remote(request.track)]}),
-        ApiCall(
-            "PUT",
-            "sessions/$SESSION_ID/renegotiate",
-            {"sessionDescription": {"type": "answer", "sdp": "$ANSWER_SDP"}},
-        ),
-        ApiCall("PUT", "sessions/$SESSION_ID/tracks/close", {"tracks": [{"mid": "$MID"}], "force": True}),
-    )
 
 
 def list_calls(request: ListRequest) -> tuple[ApiCall, ...]:
@@ -126,113 +124,24 @@ def wait_calls(request: WaitRequest) -> tuple[ApiCall, ...]:
     """The API calls that `wait` makes."""
     return (
         ApiCall("POST", "sessions/new"),
-        ApiCall("POST", "sessions/$SESSION_ID/tracks/new", {"tracks": [_remote(request.track)]}),
+        ApiCall("POST", "sessions/$SESSION_ID/tracks/new", {"tracks": [remote(request.track)]}),
     )
 
 
-def _remote(track: TrackRef) -> dict[str, str]:
-    return {"location": "remote", "sessionId": track.session_id, "trackName": track.track_name}
-
-
-async def publish(request: PublishRequest, env: Env) -> Publish:
-    """Publish a tone until `for_s` is over, or until interrupted.
-
-    Raises `ApiError`, `NetworkError` (phase ice, dtls, media) and what the client raises.
-    """
-    from rtcctl.ops import media
-    from rtcctl.probe.lag import LoopMonitor
-    from rtcctl.probe.sources import ToneSource
-
-    source = ToneSource(request.tone_hz)
-    async with AsyncExitStack() as stack:
-        peer = await stack.enter_async_context(media.open_peer(env))
-        lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
-        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
-            if request.session_id is not None:
-                await _require_unconnected(client, env, request.session_id)
-            session_id = request.session_id or await new_session(client, env)
-            await stack.enter_async_context(closing_at_end(env, session_id))
-            publication = await media.publish(client, env, peer, session_id, source, request.track_name)
-        started = env.clock()
-        lag.reset()
-
-        def result() -> Publish:
-            now = env.clock()
-            sent = publication.sender.statistics(now)
-            return Publish(
-                target=env.target,
-                session_id=session_id,
-                track_name=request.track_name,
-                mid=publication.mid,
-                tone_hz=request.tone_hz,
-                codec=publication.sender.codec,
-                candidate_pair=publication.timing.candidate_pair,
-                ice_ms=publication.timing.ice_ms,
-                dtls_ms=publication.timing.dtls_ms,
-                duration_s=now - started,
-                sent=sent,
-                checks=(check_sent(sent, lag.reason),),
-            )
-
-        with env.keeping(result):
-            await report_sent(publication, env, peer, request.for_s, started)
-        return result()
-
-
-async def _require_unconnected(client: RealtimeClient, env: Env, session_id: str) -> None:
-    """Refuse a session that has a peer: a second one's offer would take the connection away from the first."""
-    holder = env.journal.holder(session_id)
-    if holder is None and not (await read(client, env, session_id)).tracks:
-        return
-    raise UsageError(
-        f"Session {session_id} is connected already"
-        + (f", by process {holder}." if holder is not None else ": it has tracks."),
-        hint="A session is one peer connection. Publish without SESSION to make another one.",
+def update_calls(request: UpdateRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `update` makes."""
+    names = {"sessionId": "$PUBLISHER_SESSION_ID", "trackName": "$TRACK_NAME", "mid": request.mid}
+    track = {"location": "remote", **names, "simulcast": request.layering.wire()}
+    return (
+        ApiCall("GET", f"sessions/{request.session_id}"),
+        ApiCall("PUT", f"sessions/{request.session_id}/tracks/update", {"tracks": [track]}),
     )
 
 
-async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
-    """Subscribe to a track and measure what arrives for `for_s` seconds from the first packet.
-
-    Raises `ApiError` when nobody publishes it within `wait_s`, `NetworkError` when the connection cannot be made
-    or is lost; nothing arriving is a failed check.
-    """
-    from rtcctl.ops import media
-    from rtcctl.probe.lag import LoopMonitor
-
-    ref = request.track
-    async with AsyncExitStack() as stack:
-        peer = await stack.enter_async_context(media.open_peer(env))
-        lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
-        async with env.client(deadline_s=request.wait_s + COMMAND_DEADLINE_S) as client:
-            session_id = await new_session(client, env)
-            await stack.enter_async_context(closing_at_end(env, session_id))
-            subscription = await media.subscribe(
-                client, env, peer, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s
-            )
-        receiver = subscription.receiver
-        flow = Flow()
-
-        def result() -> Subscribe:
-            now = env.clock()
-            statistics = receiver.statistics(now)
-            return subscribe_result(
-                env,
-                subscription,
-                statistics,
-                first_packet_at=receiver.first_packet_at,
-                checks=(
-                    check_received(statistics, silent_s=flow.silent_s(now), saturated=lag.reason),
-                    *check_loss(statistics, request.max_fraction_lost, lag.reason),
-                ),
-            )
-
-        with env.keeping(result):
-            await first_packet(subscription, env)
-            if receiver.first_packet_at is not None:
-                lag.reset()
-                await report_received(subscription, env, peer, request.for_s, flow)
-        return result()
+def remote(track: TrackRef, layering: Layering | None = None) -> dict[str, Any]:
+    """A track to pull, as in a request."""
+    simulcast = {"simulcast": layering.wire()} if layering is not None and layering.wire() else {}
+    return {"location": "remote", "sessionId": track.session_id, "trackName": track.track_name} | simulcast
 
 
 async def list_(request: ListRequest, env: Env) -> TrackList:
@@ -295,19 +204,75 @@ def _chosen(session_id: str, tracks: tuple[TrackState, ...], names: list[str] | 
     return chosen
 
 
+async def update(request: UpdateRequest, env: Env) -> TrackUpdate:
+    """Change the layer of a live subscription, of whatever process; the picture changes at that layer's key frame.
+
+    Raises `ApiError` when the subscription is not there, or has no such layer after `UPDATE_WAIT_S`.
+    """
+    from rtcctl.realtime.schema import TrackObject
+
+    give_up_at, pause_s = env.clock() + UPDATE_WAIT_S, 0.1
+    async with env.client(deadline_s=UPDATE_WAIT_S + COMMAND_DEADLINE_S) as client:
+        state = _received(await read(client, env, request.session_id), request.mid)
+        track = TrackObject(
+            location="remote",
+            session_id=state.session_id,
+            track_name=state.track_name,
+            mid=request.mid,
+            simulcast=request.layering.simulcast(),
+        )
+        while True:
+            answer = await client.update_tracks(request.session_id, [track])
+            if not answer.tracks:
+                raise ApiError("The API answered the update without saying what became of the track.", status=200)
+            (item,) = answer.tracks
+            try:
+                item.raise_for_error(f"mid {request.mid} of session {request.session_id}")
+                break
+            except ApiError as error:
+                if error.code != "update_track_error" or env.clock() >= give_up_at:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
+    return TrackUpdate(
+        target=env.target,
+        session_id=request.session_id,
+        mid=request.mid,
+        track_name=state.track_name,
+        preferred_rid=request.layering.preferred_rid,
+        priority_ordering=request.layering.priority_ordering,
+        rid_not_available=request.layering.rid_not_available,
+    )
+
+
+def _received(session: SessionGet, mid: str) -> TrackState:
+    """The subscription on that m-section."""
+    received = [track for track in session.tracks if track.location == "remote" and track.status != "inactive"]
+    for track in received:
+        if track.mid == mid:
+            return track
+    known = ", ".join(f"{track.mid} ({track.track_name})" for track in received) or "none"
+    raise ApiError(
+        f"Session {session.session_id} receives nothing on mid {mid}.",
+        code="not_found_track_error",
+        hint=f"Mids on which it receives: {known}.",
+    )
+
+
 async def wait(request: WaitRequest, env: Env) -> TrackWait:
     """Wait until a track can be subscribed to: the SFU accepts a pull of it, which needs media to be flowing.
 
     The pull is never answered, so no media is sent here; its session expires by itself.
     """
-    from rtcctl.ops.media import pull
+    from rtcctl.ops.media import pull, remote_track
 
     started = env.clock()
     ref = request.track
     async with env.client(deadline_s=request.wait_s + COMMAND_DEADLINE_S) as client:
         session_id = await new_session(client, env, held=False)
         try:
-            _, mid, _ = await pull(client, env, session_id, ref.session_id, ref.track_name, wait_s=request.wait_s)
+            track = remote_track(ref.session_id, ref.track_name)
+            _, mid, _ = await pull(client, env, session_id, track, wait_s=request.wait_s)
             waited_s = env.clock() - started
             with suppress(RtcctlError):
                 await client.close_tracks(session_id, [mid], force=True)

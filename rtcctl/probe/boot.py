@@ -6,7 +6,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from rtcctl.media.payload import boot_id_hash
+from rtcctl.media.sendtime import boot_id_hash
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

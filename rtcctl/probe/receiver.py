@@ -1,45 +1,78 @@
-"""A track that the probe receives: every number comes from the decrypted packets themselves."""
+"""A track that the probe receives: every number comes from the decrypted packets themselves.
+
+Nothing is decoded unless content is to be verified: packets are counted, frames are told apart, the send time is read
+where a publisher of ours has put it. With `verify`, sinks decode: audio for its tone, video for the numbers in its
+pictures.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from aiortc import RTCRtpReceiver, RTCRtpTransceiver
-from aiortc.codecs import is_rtx
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
-
-from rtcctl.media.payload import send_time_of
+from rtcctl.media.codec import Codec
+from rtcctl.media.feedback import KeyFrameRequests, NackGenerator
+from rtcctl.media.frame_flow import FrameCounts, FrameFlow
+from rtcctl.media.frame_start import starts_frame
+from rtcctl.media.keyframe import starts_key_frame
 from rtcctl.media.percentiles import Distribution
+from rtcctl.media.picture_size import picture_size
 from rtcctl.media.reception import Reception, ReceptionStatistics
-from rtcctl.media.rtp import RtpHeader
-from rtcctl.media.tone import Tone
-from rtcctl.probe.aiortc_internals import Arrival
+from rtcctl.media.rtcp import Packet, ReportBlock, SenderReport
+from rtcctl.media.rtcp_feedback import GenericNack, PictureLossIndication
+from rtcctl.media.sendtime import find
+from rtcctl.media.seqnum import SequenceUnwrapper
 from rtcctl.probe.boot import this_boot
-from rtcctl.probe.sinks import ToneSink
-from rtcctl.probe.stats import SecondOpinion, second_opinion
+from rtcctl.probe.content import Content, content_of
+from rtcctl.probe.negotiation import Section
+from rtcctl.probe.transport import Arrival
 from rtcctl.results.result import Percentiles
-from rtcctl.results.track import ReceivedStatistics
+from rtcctl.results.track import LayerSwitch, ReceivedStatistics
+
+if TYPE_CHECKING:
+    from rtcctl.probe.sinks.play import Player
+
+_LATENCIES_AT_ONCE = 1000
 
 
 class Receiver:
     """One receiving m-section. Its numbers begin with the first packet, or with `start_measuring`."""
 
-    def __init__(self, transceiver: RTCRtpTransceiver, rtt_ms: Callable[[], float | None]) -> None:
-        self._transceiver = transceiver
+    def __init__(
+        self,
+        section: Section,
+        rtt_ms: Callable[[], float | None],
+        *,
+        verify: bool = False,
+        player: Player | None = None,
+    ) -> None:
+        self.section = section
+        self.verify = verify
+        self.player = player
         self._rtt_ms = rtt_ms
-        self._codecs: dict[int, RTCRtpCodecParameters] = {}
-        self._codec: RTCRtpCodecParameters | None = None
-        self._stream: _Stream | None = None
+        self._codecs: dict[int, Codec] = {}
+        self._repairs: dict[int, int] = {}
+        "Payload type of RTX → of what it repairs."
+        self._codec: Codec | None = None
+        self._stream: Stream | None = None
         self._arrived = asyncio.Event()
+        self._framed = asyncio.Event()
         self.first_packet_at: float | None = None
         "Clock, when the first packet was read from its socket."
+        self.is_urgent = False
+        "Whether there is something to ask the sender for at once."
+        self.layer_asked_at: float | None = None
+        "Clock, when another layer was asked for that has not come yet."
 
     @property
     def mid(self) -> str | None:
         """`None` until the first offer."""
-        mid: str | None = self._transceiver.mid
-        return mid
+        return self.section.mid or None
+
+    @property
+    def kind(self) -> str:
+        return self.section.kind
 
     @property
     def codec(self) -> str | None:
@@ -47,21 +80,49 @@ class Receiver:
         codec = self._codec or next(iter(self._codecs.values()), None)
         if codec is None:
             return None
-        channels = "" if codec.channels in (None, 1) else f"/{codec.channels}"
-        return f"{codec.name}/{codec.clockRate}{channels}"
+        return f"{codec.name}/{codec.clock_rate_hz}" + (f"/{codec.channels}" if codec.channels > 1 else "")
 
     @property
-    def payload_types(self) -> frozenset[int]:
-        """Those negotiated."""
-        return frozenset(self._codecs)
+    def is_free(self) -> bool:
+        """Whether its m-section carries nothing, or is yet to be offered, so that a track may take it."""
+        return not self.section.is_remote_sending and not self.section.is_rejected
 
     @property
-    def rtp_receiver(self) -> RTCRtpReceiver:
-        """aiortc's side of it."""
-        return self._transceiver.receiver
+    def has_rtx(self) -> bool:
+        """Whether what is sent again comes as RTX, and can be told from what is late."""
+        return bool(self._repairs)
 
-    def is_of(self, transceiver: RTCRtpTransceiver) -> bool:
-        return self._transceiver is transceiver
+    def takes(self, payload_type: int) -> bool:
+        """Whether a packet of that payload type, media or RTX, may be of this m-section."""
+        return payload_type in self._codecs or payload_type in self._repairs
+
+    def release(self) -> None:
+        """Its track was closed: the m-section may carry another one."""
+        self.section.is_remote_sending = False
+        self.section.remote_ssrcs = ()
+        self.reset()
+
+    @property
+    def first_frame_at(self) -> float | None:
+        """Clock, when the first whole frame of video was there; `None` for audio."""
+        return None if self._stream is None else self._stream.first_frame_at
+
+    async def wait_first_frame(self, timeout_s: float) -> float:
+        """Clock, when the first whole frame of video was there. Raises `TimeoutError` if none comes."""
+        async with asyncio.timeout(timeout_s):
+            await self._framed.wait()
+        if self.first_frame_at is None:
+            raise TimeoutError("closed before the first frame")
+        return self.first_frame_at
+
+    def frame_completed(self) -> None:
+        """The stream has its first whole frame."""
+        self._framed.set()
+
+    @property
+    def layer_switches(self) -> tuple[LayerSwitch, ...]:
+        """Since `start_measuring`."""
+        return () if self._stream is None else tuple(self._stream.switches)
 
     async def wait_first_packet(self, timeout_s: float) -> float:
         """Clock, when the first packet came. Raises `TimeoutError` if none comes, or the peer is closed."""
@@ -87,92 +148,305 @@ class Receiver:
         """Since the previous call, or since the first packet."""
         return _NOTHING if self._stream is None else self._stream.interval(now, self._rtt_ms())
 
-    async def second_opinion(self) -> SecondOpinion | None:
-        """What aiortc counted of the same packets."""
-        report = await self.rtp_receiver.getStats()
-        return second_opinion(report, 48_000 if self._codec is None else self._codec.clockRate)
+    async def drain(self) -> None:
+        """Wait until what has come is decoded, if it is."""
+        if self._stream is not None and self._stream.content is not None:
+            await self._stream.content.drain()
 
     # -- called by the peer --------------------------------------------------------------------------------------
 
-    def negotiated(self, parameters: RTCRtpReceiveParameters) -> None:
-        """Take what an offer and answer agreed on."""
+    def negotiated(self) -> None:
+        """The m-section was agreed on anew."""
+        section = self.section
         # Earlier payload types stay: they never change their meaning (RFC 8829 §5.2.2), and packets may still come.
-        for codec in parameters.codecs:
-            if codec.payloadType is not None and not is_rtx(codec):
-                self._codecs[codec.payloadType] = codec
-        ssrcs = {encoding.ssrc for encoding in parameters.encodings}
-        if self._stream is not None and ssrcs and self._stream.ssrc not in ssrcs:
-            # The m-section is re-used for another source, whose first packet is yet to come.
-            self._stream = self.first_packet_at = None
-            self._arrived.clear()
+        for codec in section.codecs:
+            if codec.repairs is not None:
+                self._repairs[codec.payload_type] = codec.repairs
+            elif codec.name.lower() not in ("rtx", "red", "ulpfec", "flexfec-03"):
+                self._codecs[codec.payload_type] = codec
+        ssrcs = section.remote_ssrcs
+        if self._stream is not None and (
+            (ssrcs and self._stream.ssrc not in ssrcs) or (not section.is_remote_sending and not ssrcs)
+        ):
+            # The m-section is free, or re-used for another source, whose first packet is yet to come.
+            self.reset()
 
-    def packet_received(self, header: RtpHeader, data: bytes, arrival: Arrival) -> bool:
+    def reset(self) -> None:
+        """What comes next is another track."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self.first_packet_at = self.layer_asked_at = None
+        self._arrived.clear()
+        self._framed.clear()
+
+    def packet_received(
+        self, ssrc: int, payload_type: int, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival
+    ) -> bool:
         """Count a packet in; False if its payload type was never negotiated."""
-        codec = self._codecs.get(header.payload_type)
+        stream = self._stream
+        if stream is not None and stream.ssrc == ssrc and stream.payload_type == payload_type:
+            stream.packet_received(marker, number, timestamp, payload, arrival)
+            return True
+        if (repaired := self._repairs.get(payload_type)) is not None:
+            if stream is not None and len(payload) > 2 and repaired == stream.payload_type:
+                stream.retransmission_received(marker, int.from_bytes(payload[:2]), timestamp, payload[2:], arrival)
+            return True
+        codec = self._codecs.get(payload_type)
         if codec is None:
             return False
         self._codec = codec
-        if self._stream is None or self._stream.ssrc != header.ssrc:
-            self._stream = _Stream(header.ssrc, codec)
-        self._stream.packet_received(header, data[header.header_size : len(data) - header.padding_size], arrival)
+        if stream is None or stream.ssrc != ssrc or stream.codec.clock_rate_hz != codec.clock_rate_hz:
+            if stream is not None:
+                stream.close()
+            stream = self._stream = Stream(self, ssrc, codec)
+        else:
+            stream.use(codec)
+        stream.packet_received(marker, number, timestamp, payload, arrival)
         if self.first_packet_at is None:
             self.first_packet_at = arrival.now
             self._arrived.set()
         return True
 
+    def sender_report(self, report: SenderReport, now: float) -> None:
+        """Of the stream that is received."""
+        if self._stream is not None and self._stream.ssrc == report.ssrc:
+            self._stream.reception.sender_report(report.ntp_timestamp, now)
+
+    def report_block(self, now: float) -> ReportBlock | None:
+        """For the next receiver report; `None` before the first packet."""
+        stream = self._stream
+        return None if stream is None else stream.reception.report_block(stream.ssrc, now)
+
+    def get_timer(self) -> float | None:
+        """When to call `feedback` next."""
+        return None if self._stream is None else self._stream.get_timer()
+
+    def feedback(self, sender_ssrc: int, now: float) -> list[Packet]:
+        """NACK and PLI that are due."""
+        self.is_urgent = False
+        return [] if self._stream is None else self._stream.feedback(sender_ssrc, now)
+
     def close(self) -> None:
         """No packet will come any more."""
         self._arrived.set()
+        self._framed.set()
+        if self._stream is not None:
+            self._stream.close()
 
 
-class _Stream:
+class Stream:
     """What is known of one source (SSRC)."""
 
-    def __init__(self, ssrc: int, codec: RTCRtpCodecParameters) -> None:
+    def __init__(self, receiver: Receiver, ssrc: int, codec: Codec) -> None:
+        self._receiver = receiver
         self.ssrc = ssrc
-        self._reception = ReceptionStatistics(codec.clockRate)
+        self.reception = ReceptionStatistics(codec.clock_rate_hz)
+        self.first_frame_at: float | None = None
+        self.switches: list[LayerSwitch] = []
+        self._started_at: float | None = None
+        self._now = 0.0
+        self._boot = 0
+        "Hash of the boot whose send times came last, if it is not ours."
         self._latency_ms = (Distribution(), Distribution())
         "Of the range and of the interval."
-        self._sink = ToneSink() if codec.name.lower() == "opus" else None
-        self._concealed_before_ms = [0.0, 0.0]
-        "Likewise."
+        self._latencies_ns: list[int] = []
+        "Yet to be put into both: adding to a list costs a packet least."
+        self._unwrapper = SequenceUnwrapper()
+        self._is_video = receiver.kind == "video"
+        self._flow = FrameFlow() if self._is_video else None
+        # Sound is not asked for again: without RTX nobody could tell what was lost from what was late.
+        self._nack = NackGenerator() if self._is_video and "nack" in codec.feedback else None
+        self._key_frames = KeyFrameRequests() if self._is_video and "nack pli" in codec.feedback else None
+        self._is_pli_due = False
+        self._nacks = self._plis = 0
+        self._counted = [[0, 0], [0, 0]]
+        "NACKs and PLIs before the range and before the interval."
+        self._shown = [0, 0]
+        "Switches before the range and before the interval."
+        self._size: tuple[int, int] | None = None
+        self._layer: str | None = None
+        self.content: Content | None = None
+        self.use(codec)
 
-    def packet_received(self, header: RtpHeader, payload: bytes, arrival: Arrival) -> None:
-        if not self._reception.receive(header.sequence_number, header.rtp_timestamp, len(payload), arrival.now):
+    def use(self, codec: Codec) -> None:
+        """Packets of another codec come under the same SSRC (or the first ones)."""
+        self.codec = codec
+        self.payload_type = codec.payload_type
+        self._name = codec.name
+        self._starts_key_frame = starts_key_frame(codec.name)
+        self._starts_frame = starts_frame(codec.name)
+        if self.content is not None:
+            self.content.close()
+        receiver = self._receiver
+        self.content = (
+            content_of(codec, receiver.kind, self._lacks_key_frame, receiver.player) if receiver.verify else None
+        )
+
+    # -- packets -------------------------------------------------------------------------------------------------
+
+    def packet_received(self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival) -> None:
+        if not self.reception.receive(number, timestamp, len(payload), arrival.now):
             return
-        sent = send_time_of(payload) if self._sink is not None else None
-        if sent is not None and sent.boot_id_hash == this_boot():
-            latency_ms = (arrival.monotonic_ns - sent.monotonic_ns) / 1e6
+        if self._nack is not None and self._nack.receive(number, arrival.now):
+            self._receiver.is_urgent = True
+        if not payload:
+            # Padding, as a sender probes with: a number that is not missing, and no part of a frame.
+            if self._is_video and self.content is not None:
+                extended = self._unwrapper.unwrap(number)
+                self.content.packet_received(number, extended, timestamp, False, b"", arrival)
+            return
+        sent = find(self._name, payload, marker != 0)
+        if sent is not None:
+            if sent.boot_id_hash == this_boot():
+                self._latencies_ns.append(arrival.monotonic_ns - sent.monotonic_ns)
+                if len(self._latencies_ns) >= _LATENCIES_AT_ONCE:
+                    self._collect_latencies()
+            elif sent.boot_id_hash != self._boot:
+                # One like it must have come before: in a stranger's video any bytes stand there.
+                self._boot = sent.boot_id_hash
+                sent = None
+        if self._is_video:
+            self._take_video(marker, number, timestamp, payload, arrival)
+            if sent is not None:
+                self._see(sent.rid or None, arrival.now)
+        elif self.content is not None:
+            self.content.packet_received(number, 0, timestamp, marker != 0, payload, arrival)
+
+    def retransmission_received(
+        self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival
+    ) -> None:
+        """A packet that came as RTX, with its original number."""
+        if self._nack is not None:
+            self._nack.receive(number, arrival.now)
+        if self.reception.receive_retransmission(number, len(payload), arrival.now) and self._is_video:
+            self._take_video(marker, number, timestamp, payload, arrival)
+
+    def _take_video(self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival) -> None:
+        assert self._flow is not None
+        extended = self._unwrapper.unwrap(number)
+        is_start = self._starts_key_frame is not None and self._starts_key_frame(payload, 0, len(payload))
+        if is_start:
+            if self._key_frames is not None:
+                self._key_frames.received(arrival.now)
+            if (size := picture_size(self._name, payload)) is not None and size != self._size:
+                self._size = size
+        elif self._key_frames is not None and self._started_at is None:
+            self._want_key_frame(arrival.now)  # whoever comes in the middle needs a beginning
+        if self._started_at is None:
+            self._started_at = arrival.now
+        flow = self._flow
+        begins = (
+            extended != flow.next_sequence
+            and self._starts_frame is not None
+            and self._starts_frame(payload, 0, len(payload))
+        )
+        is_complete = flow.receive(extended, timestamp, marker != 0, is_start, arrival.now, begins)
+        if is_complete and self.first_frame_at is None:
+            self.first_frame_at = arrival.now
+            self._receiver.frame_completed()
+        if self.content is not None:
+            self._now = arrival.now
+            self.content.packet_received(number, extended, timestamp, marker != 0, payload, arrival)
+
+    def _lacks_key_frame(self) -> None:
+        """The decoder cannot go on without one."""
+        self._want_key_frame(self._now)
+
+    def _want_key_frame(self, now: float) -> None:
+        if self._key_frames is not None and self._key_frames.want(now):
+            self._is_pli_due = self._receiver.is_urgent = True
+
+    def _see(self, layer: str | None, now: float) -> None:
+        """A frame says which layer it is of."""
+        if layer == self._layer:
+            return
+        previous, self._layer = self._layer, layer
+        if previous is None:
+            return
+        asked_at, self._receiver.layer_asked_at = self._receiver.layer_asked_at, None
+        width, height = self._size or (None, None)
+        self.switches.append(
+            LayerSwitch(
+                at_s=now - (self._started_at or now),
+                previous=previous,
+                layer=layer,
+                width=width,
+                height=height,
+                took_ms=None if asked_at is None else (now - asked_at) * 1000,
+            )
+        )
+
+    # -- feedback ------------------------------------------------------------------------------------------------
+
+    def get_timer(self) -> float | None:
+        due = [
+            self._nack.get_timer() if self._nack else None,
+            self._key_frames.get_timer() if self._key_frames else None,
+        ]
+        return min((at for at in due if at is not None), default=None)
+
+    def feedback(self, sender_ssrc: int, now: float) -> list[Packet]:
+        packets: list[Packet] = []
+        if self._nack is not None and (numbers := self._nack.requests(now)):
+            if not self._receiver.has_rtx:
+                for number in numbers:
+                    self.reception.requested(number)
+            self._nacks += 1
+            packets.append(GenericNack(sender_ssrc, self.ssrc, tuple(numbers)))
+        if self._key_frames is not None and (self._key_frames.handle_timer(now) or self._is_pli_due):
+            self._is_pli_due = False
+            self._plis += 1
+            packets.append(PictureLossIndication(sender_ssrc, self.ssrc))
+        return packets
+
+    # -- numbers -------------------------------------------------------------------------------------------------
+
+    def _collect_latencies(self) -> None:
+        for latency_ns in self._latencies_ns:
             for distribution in self._latency_ms:
-                distribution.add(latency_ms)
-        if self._sink is not None:
-            self._sink.packet_received(header.sequence_number, header.rtp_timestamp, payload)
+                distribution.add(latency_ns / 1e6)
+        self._latencies_ns.clear()
 
     def restart_range(self, now: float) -> None:
-        self._reception.restart_range(now)
+        self.reception.restart_range(now)
+        self._latencies_ns.clear()
         for distribution in self._latency_ms:
             distribution.clear()
-        if self._sink is not None:
-            self._sink.detector.restart_range()
-            self._concealed_before_ms = [self._sink.concealed_ms] * 2
+        if self._flow is not None:
+            self._flow.restart_range(now)
+        if self.content is not None:
+            self.content.restart_range(now)
+        self.switches.clear()
+        self._shown = [0, 0]
+        self._counted = [[self._nacks, self._plis], [self._nacks, self._plis]]
 
     def totals(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
-        tone = None if self._sink is None else self._sink.detector.tone()
-        return self._statistics(self._reception.totals(now, is_final=True), 0, tone, rtt_ms)
+        frames = None if self._flow is None else self._flow.totals(now)
+        content = {} if self.content is None else self.content.totals(now)
+        return self._statistics(self.reception.totals(now, is_final=True), 0, frames, content, rtt_ms)
 
     def interval(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
-        tone = None if self._sink is None else self._sink.detector.interval()
-        statistics = self._statistics(self._reception.interval(now), 1, tone, rtt_ms)
+        frames = None if self._flow is None else self._flow.interval(now)
+        content = {} if self.content is None else self.content.interval(now)
+        statistics = self._statistics(self.reception.interval(now), 1, frames, content, rtt_ms)
         self._latency_ms[1].clear()
-        if self._sink is not None:
-            self._concealed_before_ms[1] = self._sink.concealed_ms
+        self._counted[1] = [self._nacks, self._plis]
+        self._shown[1] = len(self.switches)
         return statistics
 
     def _statistics(
-        self, reception: Reception, which: int, tone: Tone | None, rtt_ms: float | None
+        self,
+        reception: Reception,
+        which: int,
+        frames: FrameCounts | None,
+        content: dict[str, Any],
+        rtt_ms: float | None,
     ) -> ReceivedStatistics:
+        self._collect_latencies()
         latency = self._latency_ms[which].percentiles(50, 95, 99)
         interval_s = reception.interval_s
+        nacks, plis = self._counted[which]
+        width, height = self._size or (None, None)
         return ReceivedStatistics(
             interval_s=interval_s,
             packets_received=reception.packets_received,
@@ -188,12 +462,24 @@ class _Stream:
             rtt_source=None if rtt_ms is None else "stun",
             bitrate_bps=reception.bytes_received * 8 / interval_s if interval_s > 0 else None,
             latency_ms=None if latency is None else Percentiles(*latency),
-            tone_hz=None if tone is None else tone.frequency_hz,
-            tone_level_db=None if tone is None else tone.level_db,
-            tone_snr_db=None if tone is None else tone.snr_db,
-            audio_gaps=None if tone is None else tone.gaps,
-            concealed_ms=None if self._sink is None else self._sink.concealed_ms - self._concealed_before_ms[which],
+            nacks_sent=None if self._nack is None else self._nacks - nacks,
+            plis_sent=None if self._key_frames is None else self._plis - plis,
+            frames_received=None if frames is None else frames.frames_received,
+            key_frames_received=None if frames is None else frames.key_frames_received,
+            freezes=None if frames is None else frames.freezes,
+            freeze_ms=None if frames is None else frames.freeze_ms,
+            frame_rate_hz=None if frames is None else frames.frame_rate_hz,
+            layer=self._layer,
+            layer_switches=tuple(self.switches[self._shown[which] :]) if self._is_video else None,
+            **({"width": width, "height": height} | content),
         )
+
+    def close(self) -> None:
+        """No packet will come any more."""
+        if self.content is not None:
+            self.content.close()
 
 
 _NOTHING = ReceivedStatistics(interval_s=0.0, packets_received=0, bytes_received=0)
+
+__all__ = ["Receiver"]

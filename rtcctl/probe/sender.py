@@ -1,40 +1,233 @@
-"""A track that the probe sends: a source on aiortc's sender, and the numbers of both ends."""
+"""A track that the probe sends: frames of a source as RTP, with sender reports, repair, and the numbers of both ends.
+
+A `Sender` is one m-section; with simulcast it has an `Encoding` for each layer, else one. An encoding is one stream
+(SSRC) and the stream that repairs it (RTX, RFC 4588). The send time goes into the frame at the last moment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import random
+import struct
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
-from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
-from av.packet import Packet
+from rtcctl.media import extensions as ext
+from rtcctl.media.clock import ntp_from_unix, round_trip_s
+from rtcctl.media.packetization import packetizer
+from rtcctl.media.rtcp import ReportBlock, SenderReport
+from rtcctl.media.rtp import build_extensions
+from rtcctl.media.sendtime import SendTime, put
+from rtcctl.probe.boot import this_boot
+from rtcctl.probe.negotiation import Section
+from rtcctl.probe.sources import Frame, MadeAhead, Source
+from rtcctl.results.track import LayerSent, SentStatistics
 
-from rtcctl.probe.sources import ToneSource
-from rtcctl.probe.stats import RemoteReport, remote_report
-from rtcctl.results.track import SentStatistics
+CACHED_PACKETS = 1024
+"Of video, for whoever asks again: more than two seconds at 4 Mbit/s."
+
+_HEADER = struct.Struct("!BBHII")
 
 
-class SourceTrack(MediaStreamTrack):
-    """Hands the packets of a source to aiortc's sender, which sends an encoded packet as it is.
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A source as one layer of a simulcast, or, without `rid`, as all that an m-section sends."""
 
-    Nothing is awaited between here and SRTP, so the send time in the packet is right to some ten microseconds.
-    """
+    source: Source
+    rid: str = ""
 
-    kind = "audio"
 
-    def __init__(self, source: ToneSource, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._source = source
+@dataclass(frozen=True, slots=True)
+class RemoteReport:
+    """What the other side's last receiver report says of a stream that we send."""
+
+    packets_lost: int
+    "Cumulative; negative when duplicates outnumber losses (RFC 3550 §6.4.1)."
+    packets_sent: int
+    "By us, when the report came."
+    jitter_ms: float
+    rtt_ms: float | None
+    "`None` until a report answered one of our sender reports."
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What was sent since the start."""
+
+    packets: int = 0
+    bytes: int = 0
+    frames: int = 0
+    key_frames: int = 0
+    retransmitted: int = 0
+    nacks: int = 0
+    plis: int = 0
+
+    def __sub__(self, other: _Counts) -> _Counts:
+        return _Counts(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+class Encoding:
+    """One stream that is sent."""
+
+    def __init__(self, layer: Layer, ssrc: int, send_rtp: Callable[[bytes], None], clock: Callable[[], float]) -> None:
+        self.source = layer.source
+        self.rid = layer.rid
+        self.ssrc = ssrc
+        self.rtx_ssrc = ssrc + 1 & 0xFFFFFFFF
+        self.counts = _Counts()
+        self.remote: RemoteReport | None = None
+        self.is_running = False
+        self.ended = asyncio.Event()
+        self.error: Exception | None = None
+        "Why the source ended before its time."
+        self._send_rtp = send_rtp
         self._clock = clock
-        self._time_base = Fraction(1, source.clock_rate_hz)
+        self._name = layer.source.codec.name
+        self._packetizer = packetizer(self._name)
+        self._sequence_number = random.randrange(0x10000)
+        self._timestamp_offset = random.randrange(0x100000000)
+        self._rtx_sequence_number = random.randrange(0x10000)
+        self._payload_type = 0
+        self._rtx_payload_type: int | None = None
+        self._extensions = self._rtx_extensions = b""
+        self._cache: dict[int, bytes] = {}
+        self._sent_at: float | None = None
+        self._sent_timestamp = 0
 
-    async def recv(self) -> Packet[Any]:
-        media = await self._source.next_packet(self._clock)
-        packet: Packet[Any] = Packet(media.payload)
-        packet.pts = media.rtp_timestamp
-        packet.time_base = self._time_base
-        return packet
+    def negotiated(self, section: Section) -> None:
+        """Take what was agreed on for the m-section."""
+        payload_type = section.payload_type(self.source.codec)
+        self._payload_type = -1 if payload_type is None else payload_type
+        self._rtx_payload_type = section.rtx_payload_type(self._payload_type)
+        ids = {uri: identifier for identifier, uri in section.extensions.items()}
+        mid = {ids[ext.MID]: section.mid.encode()} if ext.MID in ids else {}
+        rid = self.rid.encode()
+        self._extensions = build_extensions(mid | ({ids[ext.RID]: rid} if rid and ext.RID in ids else {}))
+        self._rtx_extensions = build_extensions(
+            mid | ({ids[ext.REPAIRED_RID]: rid} if rid and ext.REPAIRED_RID in ids else {})
+        )
+
+    @property
+    def is_negotiated(self) -> bool:
+        """Whether the other end takes our codec."""
+        return self._payload_type >= 0
+
+    async def run(self) -> None:
+        """Send until the source ends."""
+        try:
+            if isinstance(self.source, MadeAhead):
+                await self._run_made_ahead(self.source)
+            else:
+                while (frame := await self.source.next_frame(self._clock)) is not None:
+                    self.send(frame)
+        except Exception as error:  # noqa: BLE001  # whatever a file or a device does: the peer tells whoever waits
+            self.error = error
+        finally:
+            self.ended.set()
+
+    async def _run_made_ahead(self, source: MadeAhead) -> None:
+        """A timer for each frame, which costs half of what a task does that sleeps."""
+        await self.source.prepare()
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
+        timer: asyncio.TimerHandle | None = None
+
+        def tick() -> None:
+            nonlocal timer
+            try:
+                while (wait_s := source.pace.wait_s(self._clock())) <= 0:
+                    self.send(source.frame_at(source.pace.take()))
+            except Exception as error:  # noqa: BLE001  # as of any source
+                failed.set_exception(error)
+                return
+            timer = loop.call_later(wait_s, tick)
+
+        tick()
+        try:
+            await failed
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def send(self, frame: Frame) -> None:
+        """Send one frame, now."""
+        counts = self.counts
+        data = frame.data
+        if frame.stamp_at is not None:
+            assert isinstance(data, bytearray)
+            send_time = SendTime(counts.frames & 0xFFFFFFFF, self.rid[:4], time.monotonic_ns(), this_boot())
+            put(self._name, data, frame.stamp_at, send_time)
+        counts.frames += 1
+        counts.key_frames += frame.is_key
+        self._sent_at = self._clock()
+        self._sent_timestamp = timestamp = frame.rtp_timestamp + self._timestamp_offset & 0xFFFFFFFF
+        payloads = self._packetizer.packetize(data)
+        is_video = self.source.kind == "video"
+        last = len(payloads) - 1
+        first_byte = 0x90 if self._extensions else 0x80
+        for index, payload in enumerate(payloads):
+            sequence_number = self._sequence_number
+            self._sequence_number = sequence_number + 1 & 0xFFFF
+            marker = 0x80 if is_video and index == last else 0
+            header = _HEADER.pack(first_byte, marker | self._payload_type, sequence_number, timestamp, self.ssrc)
+            packet = b"".join((header, self._extensions, payload))
+            counts.packets += 1
+            counts.bytes += len(payload)
+            if is_video:
+                self._cache[sequence_number] = packet
+                if len(self._cache) > CACHED_PACKETS:
+                    del self._cache[next(iter(self._cache))]
+            self._send_rtp(packet)
+
+    def send_again(self, sequence_numbers: Sequence[int]) -> None:
+        """A NACK asked for these; those that are still known go out as RTX, or again as they were without it."""
+        for sequence_number in sequence_numbers:
+            packet = self._cache.get(sequence_number)
+            if packet is None:
+                continue
+            self.counts.retransmitted += 1
+            if self._rtx_payload_type is None:
+                self._send_rtp(packet)
+                continue
+            _, marker, _, timestamp, _ = _HEADER.unpack_from(packet)
+            self._rtx_sequence_number = self._rtx_sequence_number + 1 & 0xFFFF
+            header = _HEADER.pack(
+                0x90 if self._rtx_extensions else 0x80,
+                marker & 0x80 | self._rtx_payload_type,
+                self._rtx_sequence_number,
+                timestamp,
+                self.rtx_ssrc,
+            )
+            payload = packet[_HEADER.size + len(self._extensions) :]
+            self._send_rtp(b"".join((header, self._rtx_extensions, sequence_number.to_bytes(2), payload)))
+
+    def report(self, now: float, wallclock: float) -> SenderReport | None:
+        """`None` before anything was sent."""
+        if self._sent_at is None:
+            return None
+        ahead = int((now - self._sent_at) * self.source.codec.clock_rate_hz)
+        timestamp = self._sent_timestamp + ahead & 0xFFFFFFFF
+        return SenderReport(self.ssrc, ntp_from_unix(wallclock), timestamp, self.counts.packets, self.counts.bytes)
+
+    def reported(self, block: ReportBlock, wallclock: float) -> None:
+        """What the other end says of this stream."""
+        rtt_s = round_trip_s(ntp_from_unix(wallclock), block.last_sr_ntp32, block.delay_since_last_sr_q16)
+        previous = None if self.remote is None else self.remote.rtt_ms
+        self.remote = RemoteReport(
+            packets_lost=block.packets_lost,
+            packets_sent=self.counts.packets,
+            jitter_ms=block.jitter_rtp * 1000 / self.source.codec.clock_rate_hz,
+            rtt_ms=previous if rtt_s is None else rtt_s * 1000,
+        )
+
+    def key_frame_wanted(self) -> None:
+        """A PLI or FIR came."""
+        self.counts.plis += 1
+        self.source.request_key_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,70 +235,115 @@ class _Mark:
     """Where the previous interval ended."""
 
     now: float
-    packets: int
-    bytes: int
-    nominal: int
-    remote: RemoteReport | None
+    counts: tuple[_Counts, ...]
+    nominal_frames: int
+    remotes: tuple[RemoteReport | None, ...]
 
 
 class Sender:
-    """One sending m-section. Its numbers begin with the source's first packet."""
+    """One sending m-section. Its numbers begin with the source's first frame."""
 
-    def __init__(self, source: ToneSource, transceiver: RTCRtpTransceiver) -> None:
-        self.source = source
-        self._transceiver = transceiver
-        self._remote: RemoteReport | None = None
+    def __init__(self, section: Section, encodings: Sequence[Encoding]) -> None:
+        self.section = section
+        self.encodings = tuple(encodings)
         self._mark: _Mark | None = None
-        self.codec: str | None = "opus/48000/2"
-        "As in `a=rtpmap`."
+
+    @property
+    def source(self) -> Source:
+        """Of the best layer."""
+        return self.encodings[0].source
 
     @property
     def mid(self) -> str | None:
         """`None` until the first offer."""
-        mid: str | None = self._transceiver.mid
-        return mid
+        return self.section.mid or None
 
     @property
-    def rtp_sender(self) -> RTCRtpSender:
-        """aiortc's side of it."""
-        return self._transceiver.sender
+    def codec(self) -> str:
+        """As in `a=rtpmap`."""
+        codec = self.source.codec
+        return f"{codec.name}/{codec.clock_rate_hz}" + (f"/{codec.channels}" if codec.channels > 1 else "")
 
-    async def update(self) -> None:
-        """Read what aiortc learned from the last receiver report."""
-        report = await self.rtp_sender.getStats()
-        self._remote = remote_report(report, self.source.clock_rate_hz) or self._remote
+    def negotiated(self) -> None:
+        """The m-section was agreed on anew."""
+        for encoding in self.encodings:
+            encoding.negotiated(self.section)
 
     def statistics(self, now: float) -> SentStatistics:
-        """Totals since the first packet."""
-        return self._since(now, _Mark(self._started(now), 0, 0, 0, None))
+        """Totals since the first frame."""
+        return self._since(now, self._start(now))
 
     def interval(self, now: float) -> SentStatistics:
-        """Since the previous call, or since the first packet."""
-        statistics = self._since(now, self._mark or _Mark(self._started(now), 0, 0, 0, None))
-        source = self.source
-        self._mark = _Mark(now, source.packets_sent, source.bytes_sent, source.nominal_packets(now), self._remote)
+        """Since the previous call, or since the first frame."""
+        statistics = self._since(now, self._mark or self._start(now))
+        copies = tuple(encoding.counts + _Counts() for encoding in self.encodings)
+        remotes = tuple(encoding.remote for encoding in self.encodings)
+        self._mark = _Mark(now, copies, self._nominal_frames(now), remotes)
         return statistics
 
-    def _started(self, now: float) -> float:
-        return now if self.source.started_at is None else self.source.started_at
+    def _nominal_frames(self, now: float) -> int:
+        return sum(encoding.source.nominal_frames(now) for encoding in self.encodings)
+
+    def _start(self, now: float) -> _Mark:
+        started = [e.source.started_at for e in self.encodings if e.source.started_at is not None]
+        nothing = tuple(_Counts() for _ in self.encodings)
+        return _Mark(min(started, default=now), nothing, 0, (None,) * len(self.encodings))
 
     def _since(self, now: float, mark: _Mark) -> SentStatistics:
-        source, remote = self.source, self._remote
+        is_video = self.source.kind == "video"
         interval_s = max(0.0, now - mark.now)
-        bytes_sent = source.bytes_sent - mark.bytes
-        lost = fraction = None
-        if remote is not None and remote is not mark.remote:
-            lost = remote.packets_lost - (mark.remote.packets_lost if mark.remote else 0)
-            sent = remote.packets_sent - (mark.remote.packets_sent if mark.remote else 0)
-            fraction = min(1.0, max(0.0, lost / sent)) if sent > 0 else None
+        each = [encoding.counts - before for encoding, before in zip(self.encodings, mark.counts, strict=True)]
+        counts = sum(each, _Counts())
+        nominal_frames = self._nominal_frames(now) - mark.nominal_frames
+        lost, fraction = self._lost(mark)
+        remotes = [encoding.remote for encoding in self.encodings if encoding.remote is not None]
+        round_trips = [remote.rtt_ms for remote in remotes if remote.rtt_ms is not None]
         return SentStatistics(
             interval_s=interval_s,
-            packets_sent=source.packets_sent - mark.packets,
-            bytes_sent=bytes_sent,
-            nominal_packets=source.nominal_packets(now) - mark.nominal,
-            bitrate_bps=bytes_sent * 8 / interval_s if interval_s > 0 else 0.0,
+            packets_sent=counts.packets,
+            bytes_sent=counts.bytes,
+            nominal_packets=None if is_video else nominal_frames,
+            bitrate_bps=counts.bytes * 8 / interval_s if interval_s > 0 else 0.0,
             packets_lost=lost,
             fraction_lost=fraction,
-            jitter_ms=None if remote is None else remote.jitter_ms,
-            rtt_ms=None if remote is None else remote.rtt_ms,
+            jitter_ms=max((remote.jitter_ms for remote in remotes), default=None),
+            rtt_ms=min(round_trips, default=None),
+            frames_sent=counts.frames,
+            nominal_frames=nominal_frames,
+            key_frames_sent=counts.key_frames if is_video else None,
+            packets_retransmitted=counts.retransmitted if is_video else None,
+            nacks_received=counts.nacks if is_video else None,
+            plis_received=counts.plis if is_video else None,
+            layers=self._layers(each, interval_s) if self.encodings[0].rid else (),
         )
+
+    def _lost(self, mark: _Mark) -> tuple[int | None, float | None]:
+        """Packets lost on the way up by the reports since the mark, and as a share of those sent."""
+        lost = sent = 0
+        is_known = False
+        for encoding, before in zip(self.encodings, mark.remotes, strict=True):
+            remote = encoding.remote
+            if remote is not None and remote is not before:
+                is_known = True
+                lost += remote.packets_lost - (before.packets_lost if before else 0)
+                sent += remote.packets_sent - (before.packets_sent if before else 0)
+        if not is_known:
+            return None, None
+        return lost, min(1.0, max(0.0, lost / sent)) if sent > 0 else None
+
+    def _layers(self, each: Sequence[_Counts], interval_s: float) -> tuple[LayerSent, ...]:
+        return tuple(
+            LayerSent(
+                rid=encoding.rid,
+                width=getattr(encoding.source, "width", None),
+                height=getattr(encoding.source, "height", None),
+                packets_sent=counts.packets,
+                bytes_sent=counts.bytes,
+                frames_sent=counts.frames,
+                bitrate_bps=counts.bytes * 8 / interval_s if interval_s > 0 else 0.0,
+            )
+            for encoding, counts in zip(self.encodings, each, strict=True)
+        )
+
+
+__all__ = ["Encoding", "Layer", "RemoteReport", "Sender"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rtcctl.results.check import Check
 
 UNKNOWN = "–"
+
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def milliseconds(value: float | None) -> str:
@@ -63,11 +66,34 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def amount(value: int, singular: str) -> str:
+    """`1 freeze`, `2 freezes`, `1,200 gaps`."""
+    return f"{count(value)} {singular}" + ("" if value == 1 else "s")
+
+
+def size(width: int | None, height: int | None) -> str:
+    """`1280x720`."""
+    return UNKNOWN if width is None or height is None else f"{width}x{height}"
+
+
+def frame_rate(value: float | None) -> str:
+    """`29.9`, frames per second."""
+    return UNKNOWN if value is None else f"{value:.1f}"
+
+
 def moment(wallclock: float | None) -> str:
     """Seconds since the epoch as `2026-11-23 20:21:05Z`."""
     if wallclock is None:
         return UNKNOWN
     return datetime.fromtimestamp(wallclock, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """A bar per value, from 0 to the largest of them; a space for what is not known."""
+    top = max((value for value in values if value is not None), default=0.0)
+    return "".join(
+        " " if value is None else BARS[round(value / top * (len(BARS) - 1)) if top > 0 else 0] for value in values
+    )
 
 
 def observed(value: float | str | None, unit: str | None) -> str:

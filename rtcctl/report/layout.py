@@ -48,6 +48,19 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Sequen
     return _columns([[Styled(name, "bold") for name in header], *(list(row) for row in rows)], right)
 
 
+def known_grid(
+    header: Sequence[str], rows: Iterable[Sequence[Cell | None]], *, right: Sequence[int] = ()
+) -> list[Line]:
+    """A grid in which what is `None` is empty, and a column in which everything is `None` is left out."""
+    table = [list(row) for row in rows]
+    shown = [i for i in range(len(header)) if any(row[i] is not None for row in table)]
+    return grid(
+        [header[i] for i in shown],
+        [["" if (cell := row[i]) is None else cell for i in shown] for row in table],
+        right=[at for at, i in enumerate(shown) if i in right],
+    )
+
+
 def facts(*items: tuple[str, Cell | None]) -> list[Line]:
     """Names and values; an item whose value is `None` is left out."""
     return _columns([[Styled(name, "bold"), value] for name, value in items if value is not None], ())

@@ -1,15 +1,22 @@
-"""A result in Prometheus' text format, in base units; for a textfile collector or a push gateway."""
+"""A result in Prometheus' text format, in base units; for a textfile collector or a push gateway.
+
+Names are those of the JSON document, with the base unit last: `jitter_ms` is `rtcctl_jitter_seconds`, `bytes_received`
+is `rtcctl_received_bytes`. What both directions have (loss, jitter, …) is `rtcctl_sent_…` where it is of a publisher.
+Figures of a track carry its name and mid, which stay the same from run to run; what changes with each (sessions,
+candidates) and what is text (codec, layer) is in `rtcctl_track_info`, so that a monitor does not grow a series per run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcctl.results.check import CheckStatus
+from rtcctl.results.result import Percentiles
 from rtcctl.results.smoke import Smoke
-from rtcctl.results.track import Publish, Subscribe
+from rtcctl.results.track import LayerSent, Publish, PublishedTrack, Subscribe, SubscribedTrack
 
 if TYPE_CHECKING:
     from rtcctl.results.result import Result
@@ -47,57 +54,166 @@ def _metrics(result: Result, labels: Mapping[str, str], exit_status: int) -> Ite
         yield Metric("rtcctl_duration_seconds", "How long the run took.", ((labels, result.duration_s),))
     publish = result.publish if isinstance(result, Smoke) else result if isinstance(result, Publish) else None
     subscribe = result.subscribe if isinstance(result, Smoke) else result if isinstance(result, Subscribe) else None
+    yield _info(publish, subscribe, labels)
     if publish is not None:
-        yield from _sent(publish, {**labels, "track_name": publish.track_name})
+        yield from _sent(publish.tracks or (publish,), labels)
     if subscribe is not None:
-        yield from _received(subscribe, {**labels, "track_name": subscribe.track_name})
+        yield from _received(subscribe.tracks or (subscribe,), labels)
 
 
-def _sent(result: Publish, labels: Mapping[str, str]) -> Iterator[Metric]:
-    sent = result.sent
-    if sent is None:
-        return
-    for name, help_, value in (
-        ("rtcctl_sent_packets", "RTP packets sent.", sent.packets_sent),
-        ("rtcctl_sent_nominal_packets", "RTP packets that the source asks for.", sent.nominal_packets),
-        ("rtcctl_sent_loss_ratio", "Share lost on the way to the SFU.", sent.fraction_lost),
-        ("rtcctl_sent_rtt_seconds", "Round trip between publisher and SFU.", _seconds(sent.rtt_ms)),
-    ):
-        yield Metric(name, help_, ((labels, value),))
+SENT = {
+    "packets_sent": "RTP packets sent.",
+    "bytes_sent": "RTP payload bytes sent.",
+    "nominal_packets": "RTP packets that the source asks for.",
+    "bitrate_bps": "RTP payload sent.",
+    "packets_lost": "Packets lost on the way to the SFU, as it reports.",
+    "fraction_lost": "Share lost on the way to the SFU.",
+    "jitter_ms": "Interarrival jitter at the SFU (RFC 3550).",
+    "rtt_ms": "Round trip between publisher and SFU.",
+    "frames_sent": "Frames sent.",
+    "nominal_frames": "Frames that were due.",
+    "key_frames_sent": "Key frames sent.",
+    "packets_retransmitted": "Packets sent again.",
+    "nacks_received": "Requests for packets (NACK) received.",
+    "plis_received": "Requests for a key frame (PLI) received.",
+}
+"Figures of `SentStatistics`, and what they are."
+
+LAYER = {
+    "packets_sent": "RTP packets of a simulcast layer sent.",
+    "bytes_sent": "RTP payload bytes of a simulcast layer sent.",
+    "frames_sent": "Frames of a simulcast layer sent.",
+    "bitrate_bps": "RTP payload of a simulcast layer sent.",
+    "width": "Width of a simulcast layer in pixels.",
+    "height": "Height of a simulcast layer in pixels.",
+}
+"Figures of `LayerSent`."
+
+RECEIVED = {
+    "packets_received": "RTP packets received.",
+    "bytes_received": "RTP payload bytes received.",
+    "packets_lost": "First transmissions that never arrived.",
+    "packets_recovered": "Of those, repaired by retransmission.",
+    "packets_lost_rfc3550": "Packets lost as a receiver report counts them (RFC 3550).",
+    "packets_duplicated": "Packets that came twice.",
+    "packets_reordered": "Packets that came behind a later one.",
+    "fraction_lost": "Packets lost over packets expected.",
+    "jitter_ms": "Interarrival jitter (RFC 3550).",
+    "rtt_ms": "Round trip.",
+    "bitrate_bps": "RTP payload received.",
+    "time_to_first_packet_ms": "From the pull to the first packet.",
+    "time_to_first_frame_ms": "From the pull to the first frame.",
+    "tone_hz": "Dominant frequency of the decoded audio.",
+    "tone_level_db": "Level of that tone below full scale.",
+    "tone_snr_db": "Power of the tone over everything else.",
+    "audio_gaps": "Interruptions of the tone.",
+    "concealed_ms": "Decoded time for which no packet was there.",
+    "nacks_sent": "Requests for packets (NACK) sent.",
+    "plis_sent": "Requests for a key frame (PLI) sent.",
+    "frames_received": "Complete frames received.",
+    "key_frames_received": "Key frames received.",
+    "freezes": "Freezes (W3C webrtc-stats).",
+    "freeze_ms": "Time of all freezes together.",
+    "frame_rate_hz": "Frames a second.",
+    "width": "Width of the picture in pixels.",
+    "height": "Height of the picture in pixels.",
+    "frames_decoded": "Frames decoded.",
+    "frames_missing": "Frames of the test picture that were never seen.",
+    "frames_repeated": "Frames of the test picture that were seen again.",
+    "frames_out_of_order": "Frames of the test picture that came behind a later one.",
+    "latency_ms": "One-way latency.",
+    "picture_latency_ms": "One-way latency from drawing a picture to having decoded it.",
+}
+"Figures of `SubscribedTrack`."
+
+_UNITS = {
+    "_ms": ("_seconds", 0.001),
+    "_bps": ("_bits_per_second", 1.0),
+    "_hz": ("_hertz", 1.0),
+    "_db": ("_decibels", 1.0),
+    "fraction_lost": ("fraction_lost_ratio", 1.0),
+    "bytes_sent": ("sent_bytes", 1.0),
+    "bytes_received": ("received_bytes", 1.0),
+}
+"Endings of names in JSON, those of Prometheus, and the factor between them."
+
+Sample = tuple[Mapping[str, str], float | None]
 
 
-def _received(result: Subscribe, labels: Mapping[str, str]) -> Iterator[Metric]:
-    for name, help_, value in (
-        ("rtcctl_received_packets", "RTP packets received.", result.packets_received),
-        ("rtcctl_received_bytes", "RTP payload bytes received.", result.bytes_received),
-        ("rtcctl_lost_packets", "First transmissions that never arrived.", result.packets_lost),
-        ("rtcctl_recovered_packets", "Of those, repaired by retransmission.", result.packets_recovered),
-        ("rtcctl_loss_ratio", "Packets lost over packets expected.", result.fraction_lost),
-        ("rtcctl_jitter_seconds", "Interarrival jitter (RFC 3550).", _seconds(result.jitter_ms)),
-        ("rtcctl_rtt_seconds", "Round trip.", _seconds(result.rtt_ms)),
-        ("rtcctl_bitrate_bits_per_second", "RTP payload received.", result.bitrate_bps),
-        (
-            "rtcctl_time_to_first_packet_seconds",
-            "From the pull to the first packet.",
-            _seconds(result.time_to_first_packet_ms),
+def metric_name(figure: str, prefix: str = "") -> str:
+    """What a figure of the JSON document is called here."""
+    ending, (ending_here, _) = _unit(figure)
+    return f"rtcctl_{prefix}{figure.removesuffix(ending)}{ending_here}"
+
+
+def _unit(figure: str) -> tuple[str, tuple[str, float]]:
+    return next(((ending, unit) for ending, unit in _UNITS.items() if figure.endswith(ending)), ("", ("", 1.0)))
+
+
+def _samples(labels: Mapping[str, str], figure: str, value: float | Percentiles | None) -> list[Sample]:
+    """In the base unit; a sample per percentile where it is a distribution."""
+    factor = _unit(figure)[1][1]
+    if isinstance(value, Percentiles):
+        quantiles = (("0.5", value.p50), ("0.95", value.p95), ("0.99", value.p99))
+        return [({**labels, "quantile": quantile}, number * factor) for quantile, number in quantiles]
+    return [(labels, None if value is None else value * factor)]
+
+
+def _sent(tracks: Sequence[Publish | PublishedTrack], labels: Mapping[str, str]) -> Iterator[Metric]:
+    sent = [({**labels, **_track(track)}, track.sent) for track in tracks if track.sent is not None]
+    for figure, help_ in SENT.items():
+        prefix = "sent_" if figure in RECEIVED else ""
+        samples = [sample for of, s in sent for sample in _samples(of, figure, getattr(s, figure))]
+        yield Metric(metric_name(figure, prefix), help_, tuple(samples))
+    layers: list[tuple[dict[str, str], LayerSent]] = [
+        ({**of, "layer": layer.rid}, layer) for of, s in sent for layer in s.layers
+    ]
+    for figure, help_ in LAYER.items():
+        samples = [sample for of, layer in layers for sample in _samples(of, figure, getattr(layer, figure))]
+        yield Metric(metric_name(figure, "layer_"), help_, tuple(samples))
+
+
+def _received(tracks: Sequence[Subscribe | SubscribedTrack], labels: Mapping[str, str]) -> Iterator[Metric]:
+    received = [({**labels, **_track(track)}, track) for track in tracks]
+    for figure, help_ in RECEIVED.items():
+        samples = [sample for of, track in received for sample in _samples(of, figure, getattr(track, figure))]
+        yield Metric(metric_name(figure), help_, tuple(samples))
+    switches = [(of, track.layer_switches) for of, track in received if track.layer_switches is not None]
+    yield Metric(
+        "rtcctl_layer_switches",
+        "Switches to another simulcast layer.",
+        tuple((of, float(len(each))) for of, each in switches),
+    )
+    yield Metric(
+        "rtcctl_layer_switch_took_seconds",
+        "Longest from the request of another layer to its first frame.",
+        tuple(
+            (of, max((switch.took_ms * 0.001 for switch in each if switch.took_ms is not None), default=None))
+            for of, each in switches
         ),
-        ("rtcctl_tone_hertz", "Dominant frequency of the decoded audio.", result.tone_hz),
-    ):
-        yield Metric(name, help_, ((labels, value),))
-    latency = result.latency_ms
-    if latency is not None:
-        yield Metric(
-            "rtcctl_latency_seconds",
-            "One-way latency.",
-            tuple(
-                ({**labels, "quantile": quantile}, _seconds(value))
-                for quantile, value in (("0.5", latency.p50), ("0.95", latency.p95), ("0.99", latency.p99))
-            ),
-        )
+    )
 
 
-def _seconds(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
+def _track(track: Publish | PublishedTrack | Subscribe | SubscribedTrack) -> dict[str, str]:
+    """The labels that tell tracks of a result apart: names need not, where there are several publishers."""
+    return {"track_name": track.track_name} | ({} if track.mid is None else {"mid": track.mid})
+
+
+def _info(publish: Publish | None, subscribe: Subscribe | None, labels: Mapping[str, str]) -> Metric:
+    """What is text, as labels of a sample that is always 1."""
+    samples: list[Sample] = []
+    for direction, result in (("sent", publish), ("received", subscribe)):
+        for track in () if result is None else result.tracks or (result,):
+            texts = {
+                name: getattr(track, name, getattr(result, name, None))
+                for name in (
+                    *("session_id", "publisher_session_id", "kind", "codec", "source", "layer"),
+                    *("rtt_source", "candidate_pair", "candidate_type"),
+                )
+            }
+            known = {name: text for name, text in texts.items() if text is not None}
+            samples.append(({**labels, **_track(track), "direction": direction, **known}, 1.0))
+    return Metric("rtcctl_track_info", "What a track is and how it was connected; always 1.", tuple(samples))
 
 
 def _lines(metrics: Iterable[Metric]) -> Iterator[str]:

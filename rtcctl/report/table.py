@@ -28,10 +28,16 @@ STYLES = {
     CheckStatus.INCONCLUSIVE: "yellow",
 }
 
-_NOUNS = frozenset({"smoke", "session", "track", "turn", "stats", "config", "fault"})
+_NOUNS = frozenset({"smoke", "session", "track", "channel", "turn", "stats", "config", "fault"})
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
-_OPENINGS = {"published": "track", "session_created": "session", "server_ready": "dev"}
+_OPENINGS = {
+    "published": "track",
+    "session_created": "session",
+    "channel_published": "channel",
+    "message": "channel",
+    "server_ready": "dev",
+}
 "Events that a command can begin with, and the noun that draws them."
 
 _TELL_THEMSELVES = frozenset({"rtcctl.smoke/1", "rtcctl.config.check/1"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rtcctl.results.channel import ChannelClosed
 from rtcctl.results.result import Result
 from rtcctl.results.track import TrackClosed, TrackState
 
@@ -56,6 +57,7 @@ class SessionClose(Result):
     gone: bool = False
     "The session no longer existed (410)."
     tracks: tuple[TrackClosed, ...] = ()
+    data_channels: tuple[ChannelClosed, ...] = ()
     stopped_pid: int | None = None
     "The probe of this machine that was holding the session."
 

@@ -97,6 +97,8 @@ class ReceivedStatistics:
     "One-way, from the send time in the packets; `None` when the sender ran on another machine."
     tone_hz: float | None = None
     "Dominant frequency of the decoded audio; `None` for silence, noise or when nothing was decoded."
+    tones_hz: tuple[float | None, ...] | None = None
+    "Of stereo: the same for each channel, left and right; `None` for one channel."
     tone_level_db: float | None = None
     "Level of that tone, dB below full scale (0 is full scale)."
     tone_snr_db: float | None = None
@@ -198,6 +200,7 @@ class SubscribedTrack:
     latency_ms: Percentiles | None = None
     bitrate_bps: float | None = None
     tone_hz: float | None = None
+    tones_hz: tuple[float | None, ...] | None = None
     tone_level_db: float | None = None
     tone_snr_db: float | None = None
     audio_gaps: int | None = None
@@ -257,6 +260,7 @@ class Subscribe(Result):
     latency_ms: Percentiles | None = None
     bitrate_bps: float | None = None
     tone_hz: float | None = None
+    tones_hz: tuple[float | None, ...] | None = None
     tone_level_db: float | None = None
     tone_snr_db: float | None = None
     audio_gaps: int | None = None

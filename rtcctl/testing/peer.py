@@ -56,7 +56,7 @@ class Core:
                 f"A peer needs more than rtcctl alone: {error.name} is not installed.",
                 hint="pip install 'rtcctl[probe]'",
             ) from error
-        self._peer = ProbePeer(include_loopback=True)
+        self._peer = ProbePeer(include_loopback=True, verify=True)
         self._told = told
         self.session_id: str | None = None
 
@@ -69,7 +69,7 @@ class Core:
     # --- negotiation
 
     async def publish_tone(self, frequency_hz: float) -> Media:
-        from rtcctl.probe.sources import ToneSource
+        from rtcctl.probe.sources.tone import ToneSource
 
         return Media(self._peer.add_sender(ToneSource(frequency_hz)))
 
@@ -92,11 +92,12 @@ class Core:
 
     async def publish(self, profile: Profile, track_name: str, tone_hz: float) -> str:
         from rtcctl.ops import media
-        from rtcctl.probe.sources import ToneSource
+        from rtcctl.ops.sources import Outgoing
+        from rtcctl.probe.sources.tone import ToneSource
 
         async with AsyncExitStack() as stack:
             env, client, session_id = await self._session(profile, stack)
-            await media.publish(client, env, self._peer, session_id, ToneSource(tone_hz), track_name)
+            await media.publish(client, env, self._peer, session_id, Outgoing.of(track_name, ToneSource(tone_hz)))
             return session_id
 
     async def subscribe(self, profile: Profile, publisher_session_id: str, track_name: str) -> str:
@@ -104,9 +105,8 @@ class Core:
 
         async with AsyncExitStack() as stack:
             env, client, session_id = await self._session(profile, stack)
-            subscription = await media.subscribe(
-                client, env, self._peer, session_id, publisher_session_id, track_name, wait_s=PULL_WAIT_S
-            )
+            track = media.remote_track(publisher_session_id, track_name)
+            (subscription,) = await media.subscribe(client, env, self._peer, session_id, track, wait_s=PULL_WAIT_S)
             return subscription.mid
 
     async def _session(self, profile: Profile, stack: AsyncExitStack) -> tuple[Env, Any, str]:

@@ -22,6 +22,9 @@ srtp_protect = lib.srtp_protect
 MAX_TRAILER_SIZE = 16 + 4
 "Bytes that protection adds at most: the tag, and for RTCP the index."
 
+_KEPT_SIZE = 2048
+"Bytes of the buffer that a session protects its own packets in: no datagram of WebRTC is larger."
+
 _OK = 0
 _REPLAY_WINDOW = 1024
 "Packets: a retransmission may come this late. More than any retransmission cache holds."
@@ -62,6 +65,7 @@ class SrtpSession:
 
     __slots__ = (
         "_keep",
+        "_kept",
         "_length",
         "_packet",
         "_packet_view",
@@ -81,6 +85,7 @@ class SrtpSession:
         self.receiver = self._receiver_owner[0]
         "libsrtp's handle for unprotecting."
         self._length = ffi.new("int *")
+        self._kept: tuple[bytearray, memoryview, Any] | None = None
 
     def unprotect_rtp_in_place(self, packet: Any, size: int) -> int:
         """Verify and decrypt `size` bytes at a pointer; returns the new size, or -1 for a packet to drop."""
@@ -93,6 +98,24 @@ class SrtpSession:
         length = self._length
         length[0] = size
         return length[0] if lib.srtp_unprotect_rtcp(self.receiver, packet, length) == _OK else -1
+
+    def protect_rtp_kept(self, packet: bytes) -> memoryview | None:
+        """An RTP packet protected in a buffer that is kept: it must be sent before the next call.
+
+        None when libsrtp refuses it, or when it is too long.
+        """
+        if self._kept is None:
+            # Whoever only forwards needs none.
+            memory = bytearray(_KEPT_SIZE)
+            self._kept = memory, memoryview(memory), ffi.from_buffer(memory)
+        memory, view, pointer = self._kept
+        size = len(packet)
+        if size > _KEPT_SIZE - MAX_TRAILER_SIZE:
+            return None
+        memory[:size] = packet
+        length = self._length
+        length[0] = size
+        return view[: length[0]] if lib.srtp_protect(self.sender, pointer, length) == _OK else None
 
     def protect_rtp(self, packet: bytes) -> bytes | None:
         """A protected copy of an RTP packet, None when libsrtp refuses it (a number out of its window)."""

@@ -21,7 +21,8 @@ from rtcctl.journal import Journal
 from rtcctl.ops import media
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import new_session
-from rtcctl.probe.sources import ToneSource
+from rtcctl.ops.sources import Outgoing
+from rtcctl.probe.sources.tone import ToneSource
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.result import Percentiles
 from tests.support.command import Home
@@ -35,10 +36,10 @@ async def measured(env: Env, server: tuple[str, int], *, hold_s: float, for_s: f
         publisher = await stack.enter_async_context(media.open_peer(env))
         subscriber = await stack.enter_async_context(media.open_peer(env))
         publishing = await new_session(client, env)
-        publication = await media.publish(client, env, publisher, publishing, ToneSource(440.0), "tone")
+        await media.publish(client, env, publisher, publishing, Outgoing.of("tone", ToneSource(440.0)))
         between = await stack.enter_async_context(relay(server, hold_s=hold_s))
         pulling = await new_session(client, env)
-        _, mid, offer = await media.pull(client, env, pulling, publishing, publication.track_name, wait_s=5)
+        _, mid, offer = await media.pull(client, env, pulling, media.remote_track(publishing, "tone"), wait_s=5)
         await client.renegotiate(pulling, await subscriber.answer(between.through(offer)))
         await media.wait_connected(subscriber, env, pulling)
         receiver = subscriber.receiver(mid)

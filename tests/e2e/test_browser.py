@@ -17,7 +17,7 @@ def test_browser_publishes_and_the_command_subscribes(home: Home, chromium: Open
     with home.dev() as server, call(server) as join:
         alice = join(chromium)
         alice.publish(microphone())
-        done = home.run("track", "subscribe", f"{alice.session_id}/mic", "--for", "2s", "--output", "json")
+        done = home.run("track", "subscribe", f"{alice.session_id}/mic", "--for", "2s", "--verify", "--output", "json")
         assert done.status == 0, done.stderr
         result = done.document
         assert result["packets_received"] > 80

@@ -30,7 +30,7 @@ def test_publish_and_subscribe(home: Home):
         published = publisher.event("published")
         assert set(published) >= {"event", "session_id", "track_name", "mid"}
         track = f"{published['session_id']}/mic"
-        done = home.run("track", "subscribe", track, "--for", "2s", "--output", "json")
+        done = home.run("track", "subscribe", track, "--for", "2s", "--verify", "--output", "json")
         assert done.status == 0, done.stderr
         result = done.document
         assert result["packets_lost"] == 0

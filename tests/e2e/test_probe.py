@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rtcctl.errors import ApiError, NetworkError
-from rtcctl.probe.aiortc_internals import Arrival
 from rtcctl.probe.lag import LoopMonitor
 from rtcctl.probe.peer import Peer, Receiver, Sender
-from rtcctl.probe.sources import ToneSource
+from rtcctl.probe.sources.tone import ToneSource
+from rtcctl.probe.transport import Arrival
 
 CONNECT_S = 10.0
 FIRST_PACKET_S = 5.0
@@ -29,7 +29,7 @@ async def connect(alice: Peer, bob: Peer) -> None:
 @asynccontextmanager
 async def subscribed(source: ToneSource, bob: Peer | None = None) -> AsyncIterator[tuple[Peer, Sender, Peer, Receiver]]:
     """`alice` sends `source` to `bob`, and the first packet has arrived."""
-    async with Peer(include_loopback=True) as alice, bob or Peer(include_loopback=True) as bob:
+    async with Peer(include_loopback=True) as alice, bob or Peer(include_loopback=True, verify=True) as bob:
         sender = alice.add_sender(source)
         await connect(alice, bob)
         assert sender.mid is not None
@@ -95,13 +95,14 @@ class LossyPeer(Peer):
     """Never sees every seventh packet, and keeps a ledger."""
 
     def __init__(self) -> None:
-        super().__init__(include_loopback=True)
+        super().__init__(include_loopback=True, verify=True)
         self.ledger: list[bool] = []
 
-    def rtp_received(self, data: bytes, mid: str | None, arrival: Arrival) -> str | None:
+    def rtp_received(self, packet: bytes, arrival: Arrival) -> None:
         dropped = len(self.ledger) % 7 == 3
         self.ledger.append(dropped)
-        return None if dropped else super().rtp_received(data, mid, arrival)
+        if not dropped:
+            super().rtp_received(packet, arrival)
 
 
 async def test_loss_is_exact():

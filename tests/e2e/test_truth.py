@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import pytest
 
@@ -17,8 +18,10 @@ from rtcctl.media.seqnum import SequenceUnwrapper
 from rtcctl.ops import media
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import new_session
+from rtcctl.ops.sources import Outgoing
 from rtcctl.probe.peer import Peer, Receiver
-from rtcctl.probe.sources import ToneSource
+from rtcctl.probe.sources.testsrc import TestPictureSource
+from rtcctl.probe.sources.tone import ToneSource
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.track import ReceivedStatistics
 from rtcctl.server.faults.ledger import PacketRow
@@ -63,8 +66,10 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(folder: Path, *faults: str) -> AsyncIterator[Listening]:
-    """A tone, published to an embedded server with faults and pulled from it; a packet has arrived."""
+async def listening(
+    folder: Path, *faults: str, transport: Literal["aiortc", "lean"] = "aiortc", picture: bool = False
+) -> AsyncIterator[Listening]:
+    """A tone (or a picture), published to an embedded server with faults and pulled from it; a packet has arrived."""
     async with RealtimeServer.run("127.0.0.1", 0, faults=faults) as server:
         profile = Profile(
             name="test",
@@ -77,12 +82,14 @@ async def listening(folder: Path, *faults: str) -> AsyncIterator[Listening]:
         try:
             async with (
                 env.client(deadline_s=30) as client,
-                media.open_peer(env) as publisher,
-                media.open_peer(env) as peer,
+                media.open_peer(env, transport=transport) as publisher,
+                media.open_peer(env, transport=transport) as peer,
             ):
+                source = TestPictureSource(640, 360, 30) if picture else ToneSource(440.0)
                 publishing, pulling = await new_session(client, env), await new_session(client, env)
-                await media.publish(client, env, publisher, publishing, ToneSource(440.0), "tone")
-                subscription = await media.subscribe(client, env, peer, pulling, publishing, "tone", wait_s=5)
+                await media.publish(client, env, publisher, publishing, Outgoing.of("tone", source))
+                track = media.remote_track(publishing, "tone")
+                (subscription,) = await media.subscribe(client, env, peer, pulling, track, wait_s=5)
                 await subscription.receiver.wait_first_packet(5)
                 yield Listening(env, peer, subscription.receiver, server, pulling, publishing)
                 assert server.registry.bugs == 0
@@ -90,14 +97,17 @@ async def listening(folder: Path, *faults: str) -> AsyncIterator[Listening]:
             env.journal.close()
 
 
-@pytest.mark.parametrize(("loss", "direction"), [("0%", "down"), ("5%", "up"), ("20%", "up"), ("20%", "down")])
-async def test_loss_equals_the_ledger_exactly(tmp_path: Path, loss: str, direction: str):
+@pytest.mark.parametrize("transport", ["aiortc", "lean"])
+@pytest.mark.parametrize(("loss", "direction"), [("0%", "down"), ("5%", "up"), ("20%", "down")])
+async def test_loss_equals_the_ledger_exactly(
+    tmp_path: Path, loss: str, direction: str, transport: Literal["aiortc", "lean"]
+):
     """Over the counted range, from the first packet received to the last, every dropped packet is counted once."""
     # A loss of nothing has what passes written down.
     other = "down" if direction == "up" else "up"
     faults = f"loss={loss},seed=7,direction={direction}", f"loss=0%,direction={other}"
-    async with listening(tmp_path, *faults) as at:
-        await asyncio.sleep(2.5 if loss != "0%" else 1.5)
+    async with listening(tmp_path, *faults, transport=transport) as at:
+        await asyncio.sleep(2.0 if loss != "0%" else 1.2)
         statistics, ledger = await at.cut(direction)
         forwarded = at.ledger()
     arrived = [index for index, row in enumerate(ledger) if row.fate == "sent"]
@@ -110,6 +120,29 @@ async def test_loss_equals_the_ledger_exactly(tmp_path: Path, loss: str, directi
     assert statistics.packets_received == sum(row.fate == "sent" for row in counted)
     numbers = [row.sequence_number for row in ledger]
     assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(numbers) if a is not None and b is not None)
+
+
+@pytest.mark.parametrize("transport", ["aiortc", "lean"])
+async def test_what_rtx_repairs_was_lost_and_is_recovered(tmp_path: Path, transport: Literal["aiortc", "lean"]):
+    """Of a picture: lost is what was dropped of the originals, recovered is what came as RTX instead, to the packet."""
+    fault = "loss=15%,direction=down,seed=7"
+    async with listening(tmp_path, fault, transport=transport, picture=True) as at:
+        await asyncio.sleep(2.0)
+        statistics, ledger = await at.cut("down")
+    originals = [row for row in ledger if row.kind == "original"]
+    while originals[-1].fate != "sent":
+        originals.pop()
+    first = next(index for index, row in enumerate(originals) if row.fate == "sent")
+    counted = originals[first:]
+    dropped = [row for row in counted if row.fate == "dropped"]
+    again = [row for row in ledger if row.kind == "rtx" and row.fate == "sent"]
+    assert len(dropped) > 10
+    assert statistics.packets_lost == len(dropped)
+    assert statistics.packets_recovered is not None
+    assert 0 < statistics.packets_recovered <= len(again)
+    assert statistics.packets_received == len(counted) - len(dropped) + statistics.packets_recovered
+    assert statistics.nacks_sent is not None
+    assert statistics.nacks_sent > 0
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

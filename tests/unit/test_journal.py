@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from rtcctl.journal import COMPLETED_IDS, KEPT_S, SCHEMA_VERSION, Journal
 from rtcctl.results.result import Percentiles
 from rtcctl.results.session import SessionRecord
-from rtcctl.results.track import ReceivedStatistics, SentStatistics
+from rtcctl.results.track import LayerSent, LayerSwitch, ReceivedStatistics, SentStatistics
 
 GONE = 2**22 + 1
 
@@ -188,6 +188,24 @@ def test_figures_of_another_version_are_unknown(
     database.commit()
     database.close()
     assert journal.intervals("p")[0].sent == expected
+
+
+def test_layers_and_percentiles_come_back_as_what_they_were(journal: Journal):
+    """A session's statistics are drawn from them, by another process."""
+    sent = replace(
+        SENT,
+        layers=(LayerSent(rid="h", width=1280, packets_sent=1, bytes_sent=2, frames_sent=1, bitrate_bps=3.0),),
+    )
+    received = replace(
+        RECEIVED,
+        picture_latency_ms=Percentiles(1.0, 2.0, 3.0),
+        layer_switches=(LayerSwitch(at_s=1.0, previous=None, layer="h", took_ms=20.0),),
+    )
+    interval(journal, "p", sent=sent)
+    interval(journal, "s", publisher="p", received=received)
+    published, subscribed = journal.intervals("p")
+    assert published.sent == sent
+    assert subscribed.received == received
 
 
 # --- TURN

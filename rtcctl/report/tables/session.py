@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rtcctl.report import figures
 from rtcctl.report.layout import Line, Styled, facts, grid, line
 from rtcctl.report.table import BLANK, values
-from rtcctl.report.tables.pieces import closed_tracks, connection, status, tracks
+from rtcctl.report.tables.pieces import closed_channels, closed_tracks, connection, status, tracks
 from rtcctl.results.result import Result
 from rtcctl.results.session import SessionClose, SessionCreate, SessionGet, SessionList, SessionRecord
 
@@ -50,7 +50,11 @@ def _(result: SessionClose) -> list[Line]:
         ("session", result.session_id + (" (gone)" if result.gone else "")),
         ("stopped", None if result.stopped_pid is None else f"the probe that held it (process {result.stopped_pid})"),
     )
-    return lines if result.gone else [*lines, BLANK, *closed_tracks(result.tracks)]
+    if result.gone:
+        return lines
+    if result.tracks or not result.data_channels:
+        lines += [BLANK, *closed_tracks(result.tracks)]
+    return lines + ([BLANK, *closed_channels(result.data_channels)] if result.data_channels else [])
 
 
 @body.register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtcctl.report import figures
 from rtcctl.report.layout import Line, Styled, facts, line
 from rtcctl.report.table import BLANK
-from rtcctl.report.tables.pieces import received_facts, sent_facts, tracks
+from rtcctl.report.tables.pieces import layers_sent, received_facts, sent_facts, tracks
 from rtcctl.results.stats import SessionStats
 
 
@@ -24,6 +24,8 @@ def body(result: SessionStats) -> list[Line]:
                 *received_facts(interval.received),
             ),
         ]
+        if interval.sent is not None and interval.sent.layers:
+            lines += layers_sent(interval.sent)
     if not result.intervals:
         lines += [BLANK, line(Styled("no probe of this machine measures it", "dim"))]
     return lines

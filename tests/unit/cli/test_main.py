@@ -78,8 +78,8 @@ def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
         (["session", "get", ""], "SESSION: a session id is missing: it is empty", "rtcctl session get --help"),
         (["session", "get", "a/b"], "SESSION: a session is meant here, not a track: a", "rtcctl session get --help"),
         (["track", "subscribe", "a"], "'a' is not a track; write SESSION/TRACK.", ""),
-        (["track", "subscribe", "a/b", "c/d"], "one track is meant here, not 2.", ""),
-        (["track", "publish"], "Missing option '--name'.", "rtcctl track publish --help"),
+        (["track", "wait", "a/b", "c/d"], "one track is meant here, not 2.", ""),
+        (["track", "publish"], "The track has no name.", "Add --name"),
         (
             ["track", "publish", "--name", ""],
             "--name: a track name is missing: it is empty",

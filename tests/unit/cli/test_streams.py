@@ -13,8 +13,9 @@ from rtcctl.config import Resolution
 from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
 from rtcctl.realtime.profile import Profile
-from rtcctl.results.event import EmbeddedServerStarted, Progress, Refreshed, Warned
+from rtcctl.results.event import EmbeddedServerStarted, LayerChanged, Progress, Published, Refreshed, Warned
 from rtcctl.results.result import Result
+from rtcctl.results.target import Target
 from rtcctl.results.track import TrackWait
 
 
@@ -54,6 +55,31 @@ def test_a_terminal_that_cannot_show_a_character() -> None:
     out = io.TextIOWrapper(raw, encoding="ascii")
     Streams(out=out, err=io.StringIO()).out("a – b")
     assert raw.getvalue() == b"a ? b\n"
+
+
+def test_a_switch_of_layers_is_a_line_above_the_display() -> None:
+    """It stays when the display is gone; without one nobody watches, and a table has it at the end."""
+    changed = LayerChanged(session_id="s", track_name="cam\x1b[2J", layer="l", previous="h")
+    streams, _, err = _streams(colour=False)
+    streams.start_live()
+    streams.say(changed)
+    streams.stop_live()
+    assert "cam\\x1b[2J: layer h → l" in err.getvalue()
+    for verbose in (False, True):
+        streams, _, err = _streams(verbose=verbose)
+        streams.say(changed)
+        assert ("layer h → l" in err.getvalue()) == verbose
+
+
+def test_several_tracks_are_announced_below_one_target() -> None:
+    """Each as soon as it is published."""
+    streams, out, _ = _streams(colour=False)
+    target = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
+    output = TableOutput(streams, target, announce=(Published,))
+    for name in ("mic", "cam"):
+        output.event(Published(session_id="s", track_name=name, mid="0"))
+    assert out.getvalue().count("embedded") == 1
+    assert out.getvalue().count("published") == 2
 
 
 def test_what_is_said_without_a_display() -> None:

@@ -56,6 +56,23 @@ def test_a_machine_that_sends_too_little_is_inconclusive(packets: int, saturated
     assert check_sent(sent(packets, 250), saturated).status is expected
 
 
+@pytest.mark.parametrize(("frames", "status"), [(150, CheckStatus.PASSED), (100, CheckStatus.INCONCLUSIVE)])
+def test_video_is_judged_by_its_frames(frames: int, status: CheckStatus):
+    """How many packets they take is theirs."""
+    statistics = SentStatistics(
+        interval_s=5.0,
+        packets_sent=900,
+        bytes_sent=900_000,
+        nominal_packets=None,
+        bitrate_bps=1_440_000,
+        frames_sent=frames,
+        nominal_frames=150,
+    )
+    check = check_sent(statistics, None)
+    assert check.status is status
+    assert check.detail.startswith(f"{frames} of 150 frames")
+
+
 def test_nothing_received_fails():
     """Nothing arriving is a failure, never "loss 0 %"."""
     nothing = received(packets_received=0, bytes_received=0)

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpDecodingParameters, RTCRtpReceiveParameters
 
-from rtcctl.media.payload import SendTime, stamp
-from rtcctl.media.rtp import RtpHeader, build_packet
-from rtcctl.probe.aiortc_internals import Arrival
+from rtcctl.media.codec import Codec
+from rtcctl.media.rtcp_feedback import GenericNack, PictureLossIndication
+from rtcctl.media.sdp import Direction
+from rtcctl.media.sendtime import SendTime, put, with_room
 from rtcctl.probe.boot import this_boot
+from rtcctl.probe.negotiation import Section
 from rtcctl.probe.receiver import Receiver
-from rtcctl.probe.sources import encode_tone
+from rtcctl.probe.sources.tone import encode_tone
+from rtcctl.probe.transport import Arrival
 
-OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=111)
-PCMU = RTCRtpCodecParameters(mimeType="audio/PCMU", clockRate=8_000, channels=1, payloadType=0)
+OPUS = Codec("opus", 111, 48_000, 2, "", ("nack",))
+PCMU = Codec("PCMU", 0, 8_000)
+VP8 = Codec("VP8", 96, 90_000, 1, "", ("nack", "nack pli"))
+RTX = Codec("rtx", 97, 90_000, 1, "apt=96")
 PACKETS = encode_tone(500)
+KEY, DELTA = b"\x10\x00", b"\x10\x01"
+"VP8: the descriptor of a frame's start, and the first byte of the frame (RFC 7741 §4.2, §4.3)."
 
 
-def negotiated(*codecs: RTCRtpCodecParameters, ssrc: int | None = None) -> RTCRtpReceiveParameters:
-    encodings = [] if ssrc is None else [RTCRtpDecodingParameters(ssrc=ssrc, payloadType=codecs[0].payloadType)]
-    return RTCRtpReceiveParameters(codecs=list(codecs), muxId="0", encodings=encodings)
+def receiver(*codecs: Codec, rtt_ms: float | None = None, verify: bool = False) -> Receiver:
+    codecs = codecs or (OPUS,)
+    kind = "video" if VP8 in codecs else "audio"
+    section = Section("0", kind, Direction.RECVONLY, codecs, is_remote_sending=True, is_agreed=True)
+    made = Receiver(section, lambda: rtt_ms, verify=verify)
+    made.negotiated()
+    return made
 
 
-def receiver(*codecs: RTCRtpCodecParameters, rtt_ms: float | None = None) -> Receiver:
-    result = Receiver(SimpleNamespace(mid="0", receiver=None), lambda: rtt_ms)  # type: ignore[arg-type]
-    result.negotiated(negotiated(*(codecs or (OPUS,))))
-    return result
+def stamped(codec_name: str, data: bytes, send_time: SendTime) -> bytes:
+    room = with_room(codec_name, data)
+    assert room is not None
+    put(codec_name, *room, send_time)
+    return bytes(room[0])
 
 
 def arrive(
@@ -36,14 +45,30 @@ def arrive(
     """Packet `number` of a tone, sent every 20 ms, arriving `latency_ms` later."""
     sent_ns = 1_000_000_000 + number * 20_000_000
     arrived_ns = sent_ns + int(latency_ms * 1e6)
-    data = build_packet(
-        stamp(PACKETS[number % len(PACKETS)], SendTime(number, sent_ns, this_boot() if boot is None else boot)),
-        payload_type=payload_type,
-        sequence_number=number & 0xFFFF,
-        rtp_timestamp=number * 960,
-        ssrc=ssrc,
-    )
-    return at.packet_received(RtpHeader.parse(data), data, Arrival(arrived_ns / 1e9, arrived_ns))
+    send_time = SendTime(number, "", sent_ns, this_boot() if boot is None else boot)
+    payload = stamped("opus", PACKETS[number % len(PACKETS)], send_time)
+    arrival = Arrival(arrived_ns / 1e9, arrived_ns)
+    return at.packet_received(ssrc, payload_type, 0, number & 0xFFFF, number * 960, payload, arrival)
+
+
+def frame(
+    at: Receiver,
+    number: int,
+    *,
+    is_key: bool = False,
+    rid: str = "",
+    boot: int | None = None,
+    as_rtx: bool = False,
+) -> None:
+    """Frame `number` of a video of one packet a frame, 30 a second."""
+    now = 1 + number / 30
+    send_time = SendTime(number, rid, int(now * 1e9), this_boot() if boot is None else boot)
+    payload = stamped("VP8", (KEY if is_key else DELTA) + bytes(40), send_time)
+    arrival = Arrival(now, int(now * 1e9) + 2_000_000)
+    if as_rtx:
+        payload = (number & 0xFFFF).to_bytes(2) + payload
+    ssrc, payload_type = (8, 97) if as_rtx else (7, 96)
+    assert at.packet_received(ssrc, payload_type, 0x80, number & 0xFFFF, number * 3000, payload, arrival)
 
 
 def test_nothing_received_is_unknown_and_not_zero():
@@ -55,6 +80,7 @@ def test_nothing_received_is_unknown_and_not_zero():
     assert statistics.jitter_ms is None
     assert statistics.latency_ms is None
     assert statistics.tone_hz is None
+    assert statistics.frames_received is None
 
 
 def test_latency_is_from_the_send_time_in_the_packet():
@@ -84,9 +110,18 @@ def test_another_boot_gives_no_latency():
     assert subject.statistics(2.0).packets_received == 10
 
 
+def test_nothing_is_decoded_unless_asked():
+    """A tone that nobody verifies is unknown, not absent."""
+    subject = receiver()
+    for number in range(100):
+        arrive(subject, number)
+    assert subject.statistics(9.0).tone_hz is None
+    assert subject.statistics(9.0).concealed_ms is None
+
+
 def test_the_tone_is_heard():
     """Frequency and gaps come from decoded audio, concealed time from what was missing."""
-    subject = receiver()
+    subject = receiver(verify=True)
     for number in range(150):
         if number != 70:
             arrive(subject, number)
@@ -99,7 +134,7 @@ def test_the_tone_is_heard():
 
 def test_start_measuring_forgets_what_came_before():
     """Loss, latency and concealment of the past are not counted."""
-    subject = receiver()
+    subject = receiver(verify=True)
     for number in range(60):
         if number % 10 != 2:
             arrive(subject, number, latency_ms=500)
@@ -129,6 +164,17 @@ async def test_a_duplicate_is_counted_once():
     assert await subject.wait_first_packet(0) == subject.first_packet_at
 
 
+def test_sound_that_is_late_is_reordered_and_not_lost():
+    """It is not asked for again, so that late and lost can be told apart."""
+    subject = receiver()
+    for number in (0, 1, 3, 2, 4):
+        arrive(subject, number)
+    assert subject.feedback(1, 2.0) == []
+    statistics = subject.statistics(2.0)
+    assert (statistics.packets_lost, statistics.packets_reordered) == (0, 1)
+    assert statistics.nacks_sent is None
+
+
 def test_a_payload_type_that_was_never_negotiated_is_refused():
     """It is not counted as anything."""
     subject = receiver()
@@ -140,20 +186,25 @@ def test_renegotiation_keeps_the_payload_types_that_were():
     """A packet that was on its way while the numbers changed is not lost."""
     subject = receiver()
     arrive(subject, 0)
-    subject.negotiated(negotiated(RTCRtpCodecParameters("audio/opus", 48_000, 2, payloadType=96)))
+    subject.section.codecs = (Codec("opus", 96, 48_000, 2),)
+    subject.negotiated()
     assert arrive(subject, 1)
     assert arrive(subject, 2, payload_type=96)
+    assert arrive(subject, 3)
     assert subject.statistics(2.0).packets_lost == 0
-    assert subject.payload_types == {96, 111}
+    assert subject.takes(96)
+    assert subject.takes(111)
 
 
 async def test_a_reused_m_section_counts_its_new_source_only():
     """Another SSRC is another stream: no loss between the two, and a first packet of its own."""
     subject = receiver()
     arrive(subject, 0)
-    subject.negotiated(negotiated(OPUS, ssrc=1))
+    subject.section.remote_ssrcs = (1,)
+    subject.negotiated()
     assert subject.first_packet_at is not None
-    subject.negotiated(negotiated(OPUS, ssrc=2))
+    subject.section.remote_ssrcs = (2,)
+    subject.negotiated()
     assert subject.first_packet_at is None
     with pytest.raises(TimeoutError):
         await subject.wait_first_packet(0)
@@ -163,8 +214,20 @@ async def test_a_reused_m_section_counts_its_new_source_only():
     assert subject.statistics(900.0).packets_lost == 0
 
 
+def test_an_m_section_is_free_when_its_track_has_gone():
+    """By the SFU's description, or because we have closed the track ourselves."""
+    subject = receiver()
+    arrive(subject, 0)
+    assert not subject.is_free
+    subject.release()
+    assert subject.is_free
+    assert subject.first_packet_at is None
+    subject.section.is_rejected = True
+    assert not subject.is_free
+
+
 def test_another_codec_is_measured_without_content():
-    """PCMU has loss and jitter; tone and send time are Opus only."""
+    """PCMU has loss and jitter, and no room for a send time."""
     subject = receiver(PCMU)
     assert subject.codec == "PCMU/8000"
     arrive(subject, 0, payload_type=0)
@@ -181,3 +244,91 @@ async def test_waiting_ends_when_the_peer_is_closed():
     subject.close()
     with pytest.raises(TimeoutError):
         await subject.wait_first_packet(60)
+
+
+# --- video
+
+
+def test_frames_are_counted_without_decoding():
+    """Whole frames, key frames, their rate and latency."""
+    subject = receiver(VP8, RTX)
+    for number in range(60):
+        frame(subject, number, is_key=number % 30 == 0)
+    statistics = subject.statistics(3.0)
+    assert statistics.frames_received == 60
+    assert statistics.key_frames_received == 2
+    assert statistics.frame_rate_hz == pytest.approx(30, rel=0.1)
+    assert statistics.freezes == 0
+    assert statistics.latency_ms is not None
+    assert statistics.latency_ms.p50 == pytest.approx(2)
+    assert statistics.frames_decoded is None
+    assert subject.first_frame_at == pytest.approx(1.0)
+
+
+def test_who_comes_in_the_middle_asks_for_a_key_frame():
+    """At once, and again while none comes; not when the stream begins with one."""
+    subject = receiver(VP8, RTX)
+    frame(subject, 0, is_key=True)
+    assert not subject.is_urgent
+    late = receiver(VP8, RTX)
+    frame(late, 10)
+    assert late.is_urgent
+    assert late.feedback(5, 1.4) == [PictureLossIndication(5, 7)]
+    assert not late.is_urgent
+    frame(late, 11)
+    assert late.feedback(5, 1.5) == []
+    assert late.feedback(5, 3.0) == [PictureLossIndication(5, 7)]
+    frame(late, 12, is_key=True)
+    assert late.feedback(5, 60.0) == []
+    assert late.statistics(60.0).plis_sent == 2
+
+
+def test_what_is_missing_is_asked_for_and_what_comes_as_rtx_is_recovered():
+    """RTX repairs a loss; a packet that comes late under its own SSRC was late, although it had been asked for."""
+    subject = receiver(VP8, RTX)
+    for number in (0, 1, 4):
+        frame(subject, number, is_key=number == 0)
+    assert subject.is_urgent
+    assert subject.feedback(5, 1.2) == [GenericNack(5, 7, (2, 3))]
+    frame(subject, 2, as_rtx=True)
+    frame(subject, 3)
+    frame(subject, 5)
+    statistics = subject.statistics(1.3)
+    assert statistics.packets_lost == 1
+    assert statistics.packets_recovered == 1
+    assert statistics.packets_reordered == 1
+    assert statistics.packets_received == 6
+    assert statistics.nacks_sent == 1
+    assert statistics.frames_received == 6
+    assert subject.feedback(5, 60.0) == []
+
+
+def test_a_switch_of_layers_is_seen_and_timed():
+    """The packets say which layer they are of; `took_ms` is from when it was asked for."""
+    subject = receiver(VP8, RTX)
+    for number in range(30):
+        frame(subject, number, is_key=number == 0, rid="f")
+    subject.layer_asked_at = 1.9
+    for number in range(30, 60):
+        frame(subject, number, is_key=number == 30, rid="q")
+    statistics = subject.statistics(3.0)
+    assert statistics.layer == "q"
+    assert statistics.layer_switches is not None
+    (switch,) = statistics.layer_switches
+    assert (switch.previous, switch.layer) == ("f", "q")
+    assert switch.at_s == pytest.approx(1.0)
+    assert switch.took_ms == pytest.approx(100)
+    assert subject.interval(3.0).layer_switches == (switch,)
+    assert subject.interval(4.0).layer_switches == ()
+
+
+def test_bytes_of_a_stranger_are_no_layer():
+    """What stands where a send time would be is believed when two in a row are of one boot."""
+    subject = receiver(VP8, RTX)
+    for number in range(20):
+        frame(subject, number, is_key=number == 0, rid="x", boot=1000 + number)
+    assert subject.statistics(3.0).layer is None
+    for number in range(20, 24):
+        frame(subject, number, rid="h", boot=77)
+    assert subject.statistics(3.0).layer == "h"
+    assert subject.statistics(3.0).latency_ms is None

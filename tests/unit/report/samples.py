@@ -1,5 +1,18 @@
 """Results as commands return them, for the renderers' tests."""
 
+from dataclasses import fields, replace
+
+from rtcctl.results.channel import (
+    ChannelClose,
+    ChannelClosed,
+    ChannelListen,
+    ChannelOpen,
+    ChannelProbe,
+    ChannelSend,
+    ChannelUpdate,
+    PolicyFigures,
+    Traffic,
+)
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServedApp, ServerReady
@@ -17,14 +30,19 @@ from rtcctl.results.smoke import Smoke
 from rtcctl.results.stats import ProbeInterval, SessionStats
 from rtcctl.results.target import Target
 from rtcctl.results.track import (
+    LayerSent,
+    LayerSwitch,
     Publish,
+    PublishedTrack,
     ReceivedStatistics,
     SentStatistics,
     Subscribe,
+    SubscribedTrack,
     TrackClose,
     TrackClosed,
     TrackList,
     TrackState,
+    TrackUpdate,
     TrackWait,
 )
 from rtcctl.results.turn import IceServer, TurnCreds
@@ -32,6 +50,11 @@ from rtcctl.results.turn import IceServer, TurnCreds
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
 EPOCH = 1_795_000_000.0
+
+_HEARD = (
+    *("packets_received", "bytes_received", "packets_lost", "packets_recovered", "fraction_lost", "jitter_ms"),
+    *("rtt_ms", "rtt_source", "bitrate_bps", "latency_ms", "tone_hz", "tone_level_db", "tone_snr_db", "audio_gaps"),
+)
 
 SENT = SentStatistics(
     interval_s=5.0,
@@ -112,6 +135,169 @@ SUBSCRIBE = Subscribe(
         Check("loss", CheckStatus.PASSED, 0.006, 0.02, "ratio", "3 of 500 packets"),
     ),
 )
+SENT_SIMULCAST = SentStatistics(
+    interval_s=5.0,
+    packets_sent=3350,
+    bytes_sent=1_180_000,
+    nominal_packets=None,
+    bitrate_bps=1_888_000.0,
+    packets_lost=7,
+    fraction_lost=0.0021,
+    jitter_ms=1.94,
+    rtt_ms=1.2,
+    frames_sent=447,
+    nominal_frames=450,
+    key_frames_sent=6,
+    packets_retransmitted=5,
+    nacks_received=3,
+    plis_received=1,
+    layers=(
+        LayerSent(
+            rid="h",
+            width=1280,
+            height=720,
+            packets_sent=2100,
+            bytes_sent=900_000,
+            frames_sent=149,
+            bitrate_bps=1_440_000.0,
+        ),
+        LayerSent(
+            rid="m", width=640, height=360, packets_sent=900, bytes_sent=220_000, frames_sent=149, bitrate_bps=352_000.0
+        ),
+        LayerSent(
+            rid="l", width=320, height=180, packets_sent=350, bytes_sent=60_000, frames_sent=149, bitrate_bps=96_000.0
+        ),
+    ),
+)
+RECEIVED_VIDEO = ReceivedStatistics(
+    interval_s=10.0,
+    packets_received=4190,
+    bytes_received=1_800_000,
+    packets_lost=42,
+    packets_recovered=40,
+    packets_lost_rfc3550=2,
+    packets_duplicated=0,
+    packets_reordered=3,
+    fraction_lost=0.01,
+    jitter_ms=2.83,
+    rtt_ms=12.34,
+    rtt_source="stun",
+    bitrate_bps=1_440_000.0,
+    latency_ms=Percentiles(2.1, 3.94, 22.0),
+    nacks_sent=18,
+    plis_sent=1,
+    frames_received=298,
+    key_frames_received=3,
+    freezes=1,
+    freeze_ms=412.0,
+    frame_rate_hz=29.8,
+    width=320,
+    height=180,
+    layer="l",
+    layer_switches=(
+        LayerSwitch(at_s=0.0, previous=None, layer="h", width=1280, height=720),
+        LayerSwitch(at_s=5.02, previous="h", layer="l", width=320, height=180, took_ms=212.4),
+    ),
+)
+CAMERA = PublishedTrack(
+    track_name="cam",
+    mid="1",
+    kind="video",
+    codec="VP8/90000",
+    source="testsrc 1280x720@30",
+    sent=SENT_SIMULCAST,
+)
+PUBLISH_VIDEO = Publish(
+    target=TARGET,
+    session_id="aaaa",
+    track_name="cam",
+    mid="1",
+    kind="video",
+    codec="VP8/90000",
+    source="testsrc 1280x720@30",
+    candidate_pair="192.0.2.1:50000 → 198.51.100.7:3478 relay/udp",
+    candidate_type="relay",
+    ice_ms=21.2,
+    dtls_ms=9.57,
+    duration_s=5.0,
+    sent=SENT_SIMULCAST,
+    tracks=(CAMERA,),
+    checks=(Check("sent", CheckStatus.PASSED, 0.9933, 0.95, "ratio", "447 of 450 frames", bound=Bound.AT_LEAST),),
+)
+PUBLISH_TRACKS = replace(
+    PUBLISH,
+    kind="audio",
+    source="tone 440 Hz",
+    candidate_type="host",
+    tracks=(
+        PublishedTrack(
+            track_name="mic",
+            mid="0",
+            kind="audio",
+            codec="opus/48000/2",
+            source="tone 440 Hz",
+            tone_hz=440.0,
+            sent=replace(SENT, frames_sent=250, nominal_frames=250),
+        ),
+        CAMERA,
+        PublishedTrack(track_name="screen", mid="2", kind="video", codec="H264/90000", source="file talk.mp4 (copied)"),
+    ),
+)
+CAMERA_SEEN = SubscribedTrack(
+    publisher_session_id="aaaa",
+    track_name="cam",
+    mid="1",
+    kind="video",
+    codec="VP8/90000",
+    duration_s=10.0,
+    time_to_first_packet_ms=48.1,
+    time_to_first_frame_ms=81.7,
+    **{f.name: getattr(RECEIVED_VIDEO, f.name) for f in fields(RECEIVED_VIDEO) if f.name != "interval_s"},
+)
+CAMERA_VERIFIED = replace(
+    CAMERA_SEEN,
+    publisher_session_id="cccc",
+    mid="3",
+    layer="h",
+    width=1280,
+    height=720,
+    freezes=0,
+    freeze_ms=0.0,
+    layer_switches=(),
+    frames_decoded=297,
+    frames_missing=1,
+    frames_repeated=0,
+    frames_out_of_order=0,
+    picture_latency_ms=Percentiles(41.0, 55.2, 80.0),
+)
+MICROPHONE = SubscribedTrack(
+    publisher_session_id="aaaa",
+    track_name="mic",
+    mid="0",
+    kind="audio",
+    codec="opus/48000/2",
+    duration_s=10.0,
+    time_to_first_packet_ms=44.5,
+    concealed_ms=60.0,
+    **{f.name: getattr(RECEIVED, f.name) for f in fields(RECEIVED) if f.name in _HEARD},
+)
+
+
+def subscribe(*tracks: SubscribedTrack) -> Subscribe:
+    """As `track subscribe` returns them: the first one's figures flat."""
+    return Subscribe(
+        target=TARGET,
+        session_id="bbbb",
+        candidate_pair="192.0.2.1:50002 → 198.51.100.7:3478 host/udp",
+        candidate_type="host",
+        ice_ms=20.0,
+        dtls_ms=8.0,
+        tracks=tracks,
+        checks=(Check("received", CheckStatus.PASSED, 497, 1, "packets", bound=Bound.AT_LEAST),),
+        **{f.name: getattr(tracks[0], f.name) for f in fields(tracks[0])},
+    )
+
+
 SMOKE_CHECKS = (
     Check("api", CheckStatus.PASSED, 4.03, None, "ms", "secret accepted at https://rtc.live.cloudflare.com/v1"),
     Check("session", CheckStatus.PASSED, 30.8, None, "ms", "ICE 21 ms, DTLS 10 ms"),
@@ -220,6 +406,121 @@ RESULTS: dict[str, Result] = {
             ),
         ),
     ),
+    "session-close-channels": SessionClose(
+        target=TARGET,
+        session_id="aaaa",
+        data_channels=(
+            ChannelClosed(session_id="aaaa", id=2, channel="chat", outcome="closed"),
+            ChannelClosed(session_id="aaaa", id=3, channel="state", outcome="failed", code="x", description="no luck"),
+        ),
+    ),
+    "channel-open": ChannelOpen(
+        target=TARGET,
+        session_id="aaaa",
+        delivery="unordered, 0 retransmits",
+        candidate_pair="192.0.2.1:4000 → 198.51.100.7:3478 host/udp",
+        ice_ms=20.4,
+        dtls_ms=31.0,
+        duration_s=61.25,
+        channels=(
+            Traffic(channel="game", session_id="aaaa", id=1, messages_received=2, bytes_received=1200),
+            Traffic(channel="a b", session_id="aaaa", id=2),
+        ),
+    ),
+    "channel-send": ChannelSend(
+        target=LOCAL,
+        session_id="bbbb",
+        delivery="ordered, reliable",
+        duration_s=0.5,
+        channels=(Traffic(channel="chat", session_id="aaaa", id=1, messages_sent=1500, bytes_sent=150_000),),
+        failure=Failure(exit_status=6, message="Data channel chat (id 1) is closed.", phase="sctp"),
+    ),
+    "channel-listen": ChannelListen(
+        target=LOCAL,
+        session_id="bbbb",
+        delivery="ordered, lifetime 200 ms",
+        duration_s=10.0,
+        ended_by="time",
+        channels=(Traffic(channel="chat", session_id="aaaa", id=1, messages_received=1, bytes_received=5),),
+        checks=(
+            Check(
+                "received",
+                CheckStatus.FAILED,
+                observed=1,
+                limit=2,
+                unit="messages",
+                bound=Bound.AT_LEAST,
+                hint="Is something sent while we listen?",
+            ),
+        ),
+    ),
+    "channel-update": ChannelUpdate(
+        target=LOCAL, session_id="bbbb", id=1, publisher_session_id="aaaa", channel="chat", can_reply=True
+    ),
+    "channel-close": ChannelClose(
+        target=LOCAL,
+        channels=(
+            ChannelClosed(session_id="aaaa", id=1, channel="chat", outcome="closed"),
+            ChannelClosed(session_id="aaaa", id=9, outcome="already-closed", code="close_track_error"),
+        ),
+    ),
+    "channel-probe": ChannelProbe(
+        target=LOCAL,
+        publisher_session_id="aaaa",
+        subscriber_session_id="bbbb",
+        rate_hz=50.0,
+        size_bytes=100,
+        announced_max_message_bytes=16384,
+        policies=(
+            PolicyFigures(
+                policy="chat",
+                delivery="ordered, reliable",
+                duration_s=3.0,
+                messages_nominal=150,
+                messages_sent=150,
+                messages_received=149,
+                messages_lost=1,
+                messages_reordered=0,
+                messages_duplicated=0,
+                rate_hz=49.666667,
+                bitrate_bps=39_733.3,
+                latency_ms=Percentiles(1.21, 4.5, 1010.0),
+                max_message_bytes=16384,
+            ),
+            PolicyFigures(
+                policy="game",
+                delivery="unordered, 0 retransmits",
+                duration_s=3.0,
+                messages_nominal=150,
+                messages_sent=150,
+                messages_received=0,
+                messages_lost=150,
+                messages_reordered=0,
+                messages_duplicated=0,
+                rate_hz=0.0,
+                bitrate_bps=0.0,
+            ),
+        ),
+        checks=(
+            Check(
+                "loss chat",
+                CheckStatus.FAILED,
+                observed=1,
+                limit=0,
+                unit="messages",
+                detail="1 of 150 messages never arrived on a reliable channel",
+            ),
+            Check(
+                "received game",
+                CheckStatus.FAILED,
+                observed=0,
+                limit=1,
+                unit="messages",
+                bound=Bound.AT_LEAST,
+                detail="nothing arrived",
+            ),
+        ),
+    ),
     "session-close-gone": SessionClose(target=TARGET, session_id="aaaa", gone=True),
     "session-list": SessionList(
         sessions=(
@@ -249,7 +550,20 @@ RESULTS: dict[str, Result] = {
     "track-publish-detached": Publish(
         target=TARGET, session_id="aaaa", track_name="mic", mid="0", tone_hz=440.0, detached_pid=4711
     ),
+    "track-publish-video": PUBLISH_VIDEO,
+    "track-publish-several": PUBLISH_TRACKS,
     "track-subscribe": SUBSCRIBE,
+    "track-subscribe-video": subscribe(CAMERA_SEEN),
+    "track-subscribe-several": subscribe(MICROPHONE, CAMERA_SEEN, CAMERA_VERIFIED),
+    "track-update": TrackUpdate(
+        target=TARGET,
+        session_id="bbbb",
+        mid="1",
+        track_name="cam",
+        preferred_rid="l",
+        priority_ordering="asciibetical",
+        rid_not_available="none",
+    ),
     "track-subscribe-nothing": Subscribe(
         target=TARGET,
         session_id="bbbb",

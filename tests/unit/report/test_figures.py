@@ -1,18 +1,23 @@
 """Numbers and lines as people read them."""
 
 import math
-from dataclasses import replace
+import re
+from csv import DictReader
+from dataclasses import fields, replace
+from io import StringIO
 from json import loads
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.report import csv, figures, json, jsonl, junit, prometheus
-from rtcctl.report.layout import Styled, display_width, draw, facts, grid, line
+from rtcctl.report import csv, figures, json, jsonl, junit, prometheus, table
+from rtcctl.report.layout import Styled, display_width, draw, facts, grid, known_grid, line
+from rtcctl.report.tables.pieces import layer_change
 from rtcctl.results.check import Check, CheckStatus
-from rtcctl.results.event import Interval, Published, Summary
+from rtcctl.results.event import Interval, LayerChanged, Published, Summary
 from rtcctl.results.result import Result
+from rtcctl.results.track import LayerSent, SentStatistics, SubscribedTrack
 from tests.unit.report.samples import RECEIVED, RESULTS, SMOKE, SUBSCRIBE
 
 
@@ -34,6 +39,17 @@ from tests.unit.report.samples import RECEIVED, RESULTS, SMOKE, SUBSCRIBE
         (figures.seconds(200.0), "3 min 20 s"),
         (figures.seconds(7500.0), "2 h 5 min"),
         (figures.count(12_345), "12,345"),
+        (figures.amount(1, "freeze"), "1 freeze"),
+        (figures.amount(1200, "gap"), "1,200 gaps"),
+        (figures.amount(0, "gap"), "0 gaps"),
+        (figures.size(1280, 720), "1280x720"),
+        (figures.size(None, 720), "–"),
+        (figures.frame_rate(29.84), "29.8"),
+        (figures.frame_rate(None), "–"),
+        (figures.sparkline([0.0, 1.0, None, 7.0]), "▁▂ █"),
+        (figures.sparkline([0.0, 0.0]), "▁▁"),
+        (figures.sparkline([None]), " "),
+        (figures.sparkline([]), ""),
         (figures.moment(0.0), "1970-01-01 00:00:00Z"),
         (figures.observed(50.04, "packets/s"), "50.0/s"),
         (figures.observed("text\x1b[2J", None), "text\\x1b[2J"),
@@ -129,6 +145,87 @@ def test_the_document_of_subscribe_has_what_scripts_read() -> None:
         "checks",
     } <= set(document)
     assert set(document["latency_ms"]) == {"p50", "p95", "p99"}
+
+
+def test_a_grid_shows_what_is_known() -> None:
+    """A column of which nothing is known is left out, a cell is empty."""
+    rows = [("a", None, "1", None), ("b", None, None, "x")]
+    drawn = draw(known_grid(("name", "none", "number", "text"), rows, right=(2,)), width=80, colour=False)
+    assert drawn == "name  number  text\na          1\nb             x"
+
+
+@pytest.mark.parametrize(
+    ("statistics", "known"),
+    [(SentStatistics, prometheus.SENT), (LayerSent, prometheus.LAYER), (SubscribedTrack, prometheus.RECEIVED)],
+)
+def test_every_figure_is_a_metric(statistics: type, known: dict[str, str]) -> None:
+    """What is a number in JSON is one for Prometheus; an interval is not: a scrape has its own."""
+    numbers = {field.name for field in fields(statistics) if re.match("int|float|Percentiles", str(field.type))}
+    assert numbers - {"interval_s", "duration_s"} == set(known)
+
+
+@pytest.mark.parametrize(
+    ("figure", "name"),
+    [
+        ("packets_lost", "rtcctl_packets_lost"),
+        ("jitter_ms", "rtcctl_jitter_seconds"),
+        ("bytes_received", "rtcctl_received_bytes"),
+        ("fraction_lost", "rtcctl_fraction_lost_ratio"),
+        ("bitrate_bps", "rtcctl_bitrate_bits_per_second"),
+        ("frame_rate_hz", "rtcctl_frame_rate_hertz"),
+        ("tone_level_db", "rtcctl_tone_level_decibels"),
+    ],
+)
+def test_metrics_have_the_names_of_the_document(figure: str, name: str) -> None:
+    """With the base unit last, as Prometheus wants it."""
+    assert prometheus.metric_name(figure) == name
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_no_series_is_there_twice(name: str) -> None:
+    """A collector refuses the whole file for one name and label set that comes again, and for a name's second block."""
+    lines = prometheus.render(RESULTS[name], name, 0).splitlines()
+    series = [line.rpartition(" ")[0] for line in lines]
+    assert len(set(series)) == len(series)
+
+
+def test_the_columns_of_one_track_are_those_of_several() -> None:
+    """A script that reads a column need not know how many tracks there are."""
+    one = csv.render(RESULTS["track-subscribe-video"], 0).splitlines()
+    several = csv.render(RESULTS["track-subscribe-several"], 0).splitlines()
+    assert len(one) == 2
+    assert len(several) == 4
+    known = {name.partition(".")[0] for name in one[0].split(",")}
+    assert known == {name.partition(".")[0] for name in several[0].split(",")}
+
+
+def test_a_row_of_a_track_has_nothing_of_another() -> None:
+    """The flat figures are those of the first track, and stay there."""
+    rows = list(DictReader(StringIO(csv.render(RESULTS["track-publish-several"], 0))))
+    assert [row["track_name"] for row in rows] == ["mic", "cam", "screen"]
+    assert [row["tone_hz"] for row in rows] == ["440.0", "", ""]
+    assert [row["sent.packets_sent"] for row in rows] == ["250", "3350", ""]
+    assert [layer["rid"] for layer in loads(rows[1]["sent.layers"])] == ["h", "m", "l"]
+
+
+def test_what_is_not_known_has_no_line() -> None:
+    """0 is only there when it was measured."""
+    drawn = table.render(RESULTS["track-subscribe-nothing"], width=80, colour=False)
+    assert "–" not in drawn
+    assert "lost" not in drawn.partition("check")[0]
+    measured = table.render(replace(SUBSCRIBE, packets_lost=0, freezes=0), width=80, colour=False)
+    assert "0 lost" in measured
+    assert "freezes       0\n" in measured
+
+
+def test_a_switch_is_a_line() -> None:
+    """What is not known of it is left out."""
+    changed = LayerChanged(
+        session_id="s", track_name="cam", layer="l", previous="h", width=320, height=180, took_ms=9.0
+    )
+    assert layer_change(changed) == "cam: layer h → l, 320x180, 9.00 ms after the request"
+    first = LayerChanged(session_id="s", track_name="cam", layer="h", previous=None)
+    assert layer_change(first) == "cam: layer – → h"
 
 
 def test_lines_name_their_event_first() -> None:

@@ -42,6 +42,13 @@ def test_table_in_few_columns() -> None:
     expect("smoke.narrow.txt", table.render(RESULTS["smoke"], width=72, colour=False))
 
 
+@pytest.mark.parametrize("name", [name for name in RESULTS if name.startswith("track-")])
+def test_grids_of_tracks_fit_into_a_terminal(name: str) -> None:
+    """In 80 columns no row of figures is broken; what is long is text that may wrap."""
+    narrow = table.render(RESULTS[name], width=80, colour=False)
+    assert max(map(len, narrow.splitlines())) <= 80
+
+
 def test_the_opening_of_dev() -> None:
     """What `rtcctl dev` prints when it answers."""
     expect("dev.table.txt", table.render_event(READY, None, width=100, colour=False))

@@ -37,6 +37,19 @@ def test_rtp(sessions):
     assert theirs.unprotect_rtp(protected) is None
 
 
+def test_kept_buffer(sessions):
+    """What is protected without a copy is the same, until the next packet; what does not fit is refused."""
+    ours, theirs = sessions
+    assert bytes(ours.protect_rtp_kept(packet(1))) == ours.protect_rtp(packet(1))
+    long, short = ours.protect_rtp_kept(packet(2, b"x" * 1200)), ours.protect_rtp_kept(packet(3))
+    assert theirs.unprotect_rtp(bytes(short)) == packet(3)
+    assert theirs.unprotect_rtp(bytes(long)) is None
+    most = 2048 - 20 - 12
+    assert theirs.unprotect_rtp(bytes(ours.protect_rtp_kept(packet(4, bytes(most))))) == packet(4, bytes(most))
+    assert ours.protect_rtp_kept(packet(5, bytes(most + 1))) is None
+    assert ours.protect_rtp_kept(b"no RTP") is None
+
+
 def test_retransmission_is_the_same_packet(sessions):
     """The same packet protected again has the same bytes, so a repeated number gives nothing away."""
     ours, _ = sessions

@@ -1,0 +1,511 @@
+"""`channel open`, `send` and `listen`: a session of ours whose peer publishes channels, or subscribes to them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rtcctl.errors import DeadlineError, UsageError
+from rtcctl.ops import channels_media
+from rtcctl.ops.channels_media import RELIABLE, ChannelRef, Delivery, establish_calls, remote
+from rtcctl.ops.env import Env
+from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session
+from rtcctl.realtime.curl import ApiCall
+from rtcctl.results.channel import (
+    ChannelEnded,
+    ChannelListen,
+    ChannelOpen,
+    ChannelSend,
+    MessageReceived,
+    Traffic,
+)
+from rtcctl.results.check import Bound, Check, CheckStatus
+from rtcctl.results.event import Warned
+
+if TYPE_CHECKING:
+    from rtcctl.probe.channels import DataChannel, Message
+    from rtcctl.probe.peer import ConnectionTiming, Peer
+    from rtcctl.probe.transport import Arrival
+    from rtcctl.realtime.client import RealtimeClient
+
+MAX_MESSAGE_BYTES = 16 * 1024
+"About what the service carries (Realtime docs: DataChannels); larger ones are refused before anything is created."
+
+BUFFERED_BYTES = 1_048_576
+"What may wait here before `send` waits."
+
+DRAIN_DEADLINE_S = 30.0
+"From the last message to the SFU's acknowledgement of it."
+
+LINGER_S = 0.5
+"From the SFU's acknowledgement to closing: closing ends the channel for its subscribers as well."
+
+ACKNOWLEDGEMENT = "ack"
+"The SFU swallows it: the first message of a subscriber that waits for it to be delivered."
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """Publish `names` and hold them for `for_s` (`None`: until interrupted)."""
+
+    names: tuple[str, ...]
+    delivery: Delivery = RELIABLE
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """To the subscribers of a channel `name` of a session of ours, or to the publisher of `to`.
+
+    `messages` are sent first, then what comes from `lines`, one message a line.
+    """
+
+    name: str | None = None
+    to: ChannelRef | None = None
+    messages: tuple[Message, ...] = ()
+    lines: BinaryIO | None = None
+    delivery: Delivery = RELIABLE
+    every_s: float = 0.0
+    delay_s: float = 0.0
+    "From being published to the first message."
+    hello_s: float | None = None
+    "Begin when a subscriber that may reply has said something: at most so long, and `None`: without that."
+    wait_s: float = 10.0
+    "For the publisher, with `to`."
+
+
+@dataclass(frozen=True, slots=True)
+class ListenRequest:
+    """`reply`: said to the publisher for each message that comes. `count`: end after so many messages."""
+
+    channels: tuple[ChannelRef, ...]
+    delivery: Delivery = RELIABLE
+    wait_for_ack: bool = False
+    can_reply: bool = False
+    hello: str | None = None
+    "Said to each publisher as soon as its channel is open."
+    reply: str | None = None
+    for_s: float | None = None
+    wait_s: float = 10.0
+    count: int | None = None
+
+
+def open_calls(request: OpenRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `open` makes."""
+    return (*establish_calls(), _new([_local(name, request.delivery) for name in request.names]), *_close())
+
+
+def send_calls(request: SendRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `send` makes."""
+    if request.to is not None:
+        return (*establish_calls(), _new([remote(request.to, request.delivery, can_reply=True).to_wire()]), *_close())
+    return (*establish_calls(), _new([_local(request.name or "", request.delivery)]), *_close())
+
+
+def listen_calls(request: ListenRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `listen` makes."""
+    wanted = [
+        remote(ref, request.delivery, can_reply=request.can_reply, wait_for_ack=request.wait_for_ack).to_wire()
+        for ref in request.channels
+    ]
+    return (*establish_calls(), _new(wanted), *_close())
+
+
+def _local(name: str, delivery: Delivery) -> dict[str, Any]:
+    return {"location": "local", "dataChannelName": name, "ordered": delivery.ordered} | delivery.wire()
+
+
+def _new(channels: list[dict[str, Any]]) -> ApiCall:
+    return ApiCall("POST", "sessions/$SESSION_ID/datachannels/new", {"dataChannels": channels})
+
+
+def _close() -> tuple[ApiCall, ...]:
+    body = {"dataChannels": [{"id": "$ID"}]}
+    return (
+        ApiCall("GET", "sessions/$SESSION_ID"),
+        ApiCall("PUT", "sessions/$SESSION_ID/datachannels/close", body),
+    )
+
+
+async def open_(request: OpenRequest, env: Env) -> ChannelOpen:
+    """Publish channels and hold them; what subscribers that may reply say is told as it comes."""
+    check_names(request.names)
+    async with _joined(env) as our:
+        channels = await channels_media.publish(
+            our.client, env, our.peer, our.session_id, request.names, request.delivery
+        )
+        inbox = Inbox(env)
+        for channel in channels:
+            inbox.attach(our.session_id, channel)
+
+        def result() -> ChannelOpen:
+            return ChannelOpen(**our.facts(request.delivery, inbox))
+
+        with env.keeping(result):
+            await first_of(time=our.watch(request.for_s), closed=inbox.ended(), messages=inbox.tell())
+        return result()
+
+
+async def send(request: SendRequest, env: Env) -> ChannelSend:
+    """Send messages and return once the SFU has acknowledged them."""
+    for index, message in enumerate(request.messages, 1):
+        check_size(message, f"message {index}")
+    ended_early = False
+    async with _joined(env) as our:
+        inbox = Inbox(env)
+        if request.to is not None:
+            (channel,) = await channels_media.subscribe(
+                our.client,
+                env,
+                our.peer,
+                our.session_id,
+                [request.to],
+                request.delivery,
+                can_reply=True,
+                wait_s=request.wait_s,
+                prepare=lambda ref, opened: inbox.attach(ref.session_id, opened),
+            )
+        else:
+            assert request.name is not None
+            (channel,) = await channels_media.publish(
+                our.client, env, our.peer, our.session_id, [request.name], request.delivery
+            )
+            inbox.attach(our.session_id, channel)
+            if not (request.delay_s or request.lines or request.every_s or request.hello_s):
+                env.emit(
+                    Warned(
+                        text=f"nobody can have subscribed to {our.session_id}/{request.name} yet: "
+                        "--delay 10s gives them time, --wait-hello 30s waits for one that says so"
+                    )
+                )
+
+        def result() -> ChannelSend:
+            return ChannelSend(**our.facts(request.delivery, inbox))
+
+        with env.keeping(result):
+            ended = await first_of(
+                sent=_send_all(request, inbox, channel),
+                closed=inbox.ended(),
+                lost=our.watch(None),
+                messages=inbox.tell(),
+            )
+            ended_early = ended == "closed"
+        if ended_early:
+            await channel.drain(0.0)  # says what is wrong
+        return result()
+
+
+async def _send_all(request: SendRequest, inbox: Inbox, channel: DataChannel) -> None:
+    if request.hello_s is not None:
+        try:
+            async with asyncio.timeout(request.hello_s):
+                await inbox.heard.wait()
+        except TimeoutError:
+            raise DeadlineError(
+                f"No subscriber of data channel {channel.label} said anything within {request.hello_s:g} s.",
+                awaited=f"a subscriber of {channel.label}",
+                after_s=request.hello_s,
+                hint="Only one that may reply can be heard: rtcctl channel listen SESSION/NAME --can-reply --hello hi",
+            ) from None
+    await asyncio.sleep(request.delay_s)
+    number = 0
+    async for message in _messages(request):
+        if number and request.every_s:
+            await asyncio.sleep(request.every_s)
+        number += 1
+        check_size(message, f"message {number}")
+        await channel.drain(DRAIN_DEADLINE_S, down_to_bytes=BUFFERED_BYTES)
+        inbox.send(channel, message)
+    await channel.drain(DRAIN_DEADLINE_S)
+    await asyncio.sleep(LINGER_S)
+
+
+async def _messages(request: SendRequest) -> AsyncIterator[Message]:
+    for message in request.messages:
+        yield message
+    if request.lines is None:
+        return
+    from rtcctl.probe.sources.feed import Feed
+    from rtcctl.probe.sources.stdin import Pipe
+
+    pipe = Pipe(request.lines)
+    feed: Feed[bytes] = Feed(_lines(pipe), name="stdin", depth=64, stop=pipe.stop)
+    try:
+        number = 0
+        while (line := await feed.get()) is not None:
+            number += 1
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                raise UsageError(
+                    f"Line {number} of standard input is not UTF-8 text.", hint="Bytes are sent from a --file."
+                ) from None
+        if isinstance(feed.problem, OSError):
+            raise UsageError(f"Standard input cannot be read: {feed.problem.strerror}.") from feed.problem
+    finally:
+        await feed.close()
+
+
+def _lines(pipe: Any) -> Generator[bytes, None, None]:
+    """Lines without their end; one that is longer than a message may be comes in pieces too large to be sent."""
+    rest = b""
+    try:
+        for chunk in pipe.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.removesuffix(b"\r") for line in lines)
+            if len(rest) > MAX_MESSAGE_BYTES:
+                break
+        if rest:
+            yield rest
+    finally:
+        pipe.close()
+
+
+async def listen(request: ListenRequest, env: Env) -> ChannelListen:
+    """Tell each message as it comes, until `count`, `for_s`, the end of all channels, or an interruption."""
+    if len(set(request.channels)) < len(request.channels):
+        twice = next(ref for ref in request.channels if request.channels.count(ref) > 1)
+        raise UsageError(f"Channel {twice} is named twice.", hint="One subscription hears everything.")
+    async with _joined(env, wait_s=request.wait_s) as our:
+        inbox = Inbox(env, count=request.count, reply=request.reply)
+
+        def prepare(ref: ChannelRef, channel: DataChannel) -> None:
+            inbox.attach(ref.session_id, channel)
+
+        channels = await channels_media.subscribe(
+            our.client,
+            env,
+            our.peer,
+            our.session_id,
+            request.channels,
+            request.delivery,
+            can_reply=request.can_reply,
+            wait_for_ack=request.wait_for_ack,
+            wait_s=request.wait_s,
+            prepare=prepare,
+        )
+        if request.wait_for_ack:
+            for channel in channels:
+                channel.send(ACKNOWLEDGEMENT)
+        if request.hello is not None:
+            for channel in channels:
+                inbox.send(channel, request.hello)
+        ended_by = ""
+
+        def result() -> ChannelListen:
+            return ChannelListen(
+                **our.facts(request.delivery, inbox), ended_by=ended_by, checks=_check_count(request.count, inbox)
+            )
+
+        with env.keeping(result):
+            ended_by = await first_of(count=inbox.tell(), closed=inbox.ended(), time=our.watch(request.for_s))
+            inbox.flush()
+            if request.count is not None and inbox.told >= request.count:
+                ended_by = "count"
+            for channel in channels:
+                if request.reply is not None and not channel.is_closed:
+                    await channel.drain(DRAIN_DEADLINE_S)
+        return result()
+
+
+def _check_count(count: int | None, inbox: Inbox) -> tuple[Check, ...]:
+    if count is None:
+        return ()
+    status = CheckStatus.PASSED if inbox.told >= count else CheckStatus.FAILED
+    return (
+        Check(
+            "received",
+            status,
+            observed=inbox.told,
+            limit=count,
+            unit="messages",
+            bound=Bound.AT_LEAST,
+            hint="Is the delivery policy that of the publisher, and is something sent while we listen?",
+        ),
+    )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `UsageError` for a name that is there twice, or that is taken by the service."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"A session publishes one data channel {name}, and it is named twice.",
+                hint="Give each channel a name of its own.",
+            )
+        if name == channels_media.SERVER_EVENTS:
+            raise UsageError(f"{name} is a name that the service keeps for itself.")
+
+
+def check_size(message: Message, what: str) -> None:
+    """Raise `UsageError` for a message that is larger than the service carries."""
+    size = len(message.encode()) if isinstance(message, str) else len(message)
+    if size > MAX_MESSAGE_BYTES:
+        raise UsageError(
+            f"{what[0].upper()}{what[1:]} has {size:,} bytes: a data channel carries at most {MAX_MESSAGE_BYTES:,}.",
+            hint="Send it in pieces.",
+        )
+
+
+# -- what the three have in common -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Our:
+    """Our end: a session with a transport for data channels."""
+
+    env: Env
+    client: RealtimeClient
+    peer: Peer
+    session_id: str
+    timing: ConnectionTiming
+    connected_at: float
+
+    async def watch(self, for_s: float | None) -> None:
+        from rtcctl.ops import media
+
+        await media.watch(self.peer, for_s, what=f"session {self.session_id}", session_id=self.session_id)
+
+    def facts(self, delivery: Delivery, inbox: Inbox) -> dict[str, Any]:
+        """Fields of a result."""
+        return {
+            "target": self.env.target,
+            "session_id": self.session_id,
+            "delivery": str(delivery),
+            "channels": inbox.traffic,
+            "candidate_pair": self.timing.candidate_pair,
+            "ice_ms": self.timing.ice_ms,
+            "dtls_ms": self.timing.dtls_ms,
+            "duration_s": self.env.clock() - self.connected_at,
+        }
+
+
+@asynccontextmanager
+async def _joined(env: Env, *, wait_s: float = 0.0) -> AsyncIterator[_Our]:
+    """A new session with a transport for data channels; all its channels are closed at the end."""
+    from rtcctl.ops import media
+
+    async with (
+        media.open_peer(env) as peer,
+        env.client(deadline_s=wait_s + COMMAND_DEADLINE_S) as client,
+    ):
+        session_id = await new_session(client, env)
+        async with channels_media.closing_at_end(env, session_id):
+            timing = await channels_media.establish(client, env, peer, session_id)
+            yield _Our(env, client, peer, session_id, timing, env.clock())
+
+
+class Inbox:
+    """Messages of some channels in the order in which they came, and how many went which way."""
+
+    def __init__(self, env: Env, *, count: int | None = None, reply: str | None = None) -> None:
+        self._env = env
+        self._count = count
+        self._reply = reply
+        self._queue: asyncio.Queue[MessageReceived] = asyncio.Queue()
+        self._traffic: dict[DataChannel, list[int]] = {}
+        self._owners: dict[DataChannel, str] = {}
+        self.heard = asyncio.Event()
+        "Something has come."
+        self.told = 0
+        "Messages that were passed on as events."
+
+    def attach(self, owner: str, channel: DataChannel) -> None:
+        """Hear what comes on a channel that session `owner` publishes."""
+        opened_at = self._env.clock()
+        self._owners[channel] = owner
+        counts = self._traffic[channel] = [0, 0, 0, 0]
+
+        def received(message: Message, arrival: Arrival) -> None:
+            data = message.encode() if isinstance(message, str) else message
+            counts[2] += 1
+            counts[3] += len(data)
+            self.heard.set()
+            self._queue.put_nowait(
+                MessageReceived(
+                    session_id=owner,
+                    channel=channel.label,
+                    text=message if isinstance(message, str) else None,
+                    base64=None if isinstance(message, str) else base64.b64encode(data).decode(),
+                    size_bytes=len(data),
+                    elapsed_s=max(0.0, arrival.now - opened_at),
+                )
+            )
+            if self._reply is not None and channel.is_open:
+                self.send(channel, self._reply)
+
+        channel.on_message = received
+
+    def send(self, channel: DataChannel, message: Message) -> None:
+        """Send, and count."""
+        channel.send(message)
+        counts = self._traffic[channel]
+        counts[0] += 1
+        counts[1] += len(message.encode() if isinstance(message, str) else message)
+
+    async def tell(self) -> None:
+        """Pass messages on as events; returns once there were `count` of them, if there is such a number."""
+        while self._count is None or self.told < self._count:
+            self._tell(await self._queue.get())
+
+    def flush(self) -> None:
+        """Pass on what has arrived and was not told yet, `count` at most in all."""
+        while not self._queue.empty() and (self._count is None or self.told < self._count):
+            self._tell(self._queue.get_nowait())
+
+    async def ended(self) -> None:
+        """Return once all channels have been closed, by the other side; each is said."""
+        started = self._env.clock()
+
+        async def one(channel: DataChannel) -> None:
+            await channel.wait_closed()
+            self.flush()
+            self._env.emit(
+                ChannelEnded(
+                    session_id=self._owners[channel],
+                    channel=channel.label,
+                    elapsed_s=self._env.clock() - started,
+                )
+            )
+
+        await asyncio.gather(*(one(channel) for channel in self._traffic))
+
+    @property
+    def traffic(self) -> tuple[Traffic, ...]:
+        """How much went over each channel."""
+        return tuple(
+            Traffic(
+                channel=channel.label,
+                session_id=self._owners[channel],
+                id=channel.id,
+                messages_sent=counts[0],
+                bytes_sent=counts[1],
+                messages_received=counts[2],
+                bytes_received=counts[3],
+            )
+            for channel, counts in self._traffic.items()
+        )
+
+    def _tell(self, message: MessageReceived) -> None:
+        self.told += 1
+        self._env.emit(message)
+
+
+async def first_of(**works: Coroutine[Any, Any, None]) -> str:
+    """Run all until one is done, and end the others; the name of the first in their order. Raises what it raised."""
+    tasks = {name: asyncio.ensure_future(work) for name, work in works.items()}
+    try:
+        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        for name, task in tasks.items():
+            if task.done():
+                task.result()
+                return name
+        raise AssertionError("one is done")
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -1,0 +1,151 @@
+"""`track publish`: tracks of one session, sent until the time is over, the sources end, or somebody interrupts."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rtcctl.errors import UsageError
+from rtcctl.ops.env import Env
+from rtcctl.ops.judge import check_sent, of_each_track
+from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
+from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session, read
+from rtcctl.ops.sources import Outgoing, TrackSpec, open_tracks, rids_warning
+from rtcctl.realtime.curl import ApiCall
+from rtcctl.results.event import Warned
+from rtcctl.results.track import Publish, PublishedTrack
+
+if TYPE_CHECKING:
+    from rtcctl.ops.media import Publication
+    from rtcctl.realtime.client import RealtimeClient
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """`session_id`: one made by `session create` that nobody has connected yet; `None` makes a new one."""
+
+    tracks: tuple[TrackSpec, ...]
+    session_id: str | None = None
+    for_s: float | None = None
+    interval_s: float = INTERVAL_S
+
+
+def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
+    """The API calls that `publish` makes."""
+    tracks = [
+        {"location": "local", "mid": str(index), "trackName": spec.track_name}
+        for index, spec in enumerate(request.tracks)
+    ]
+    body = {"sessionDescription": {"type": "offer", "sdp": "$OFFER_SDP"}, "tracks": tracks}
+    create = (
+        ApiCall("GET", f"sessions/{request.session_id}") if request.session_id else ApiCall("POST", "sessions/new"),
+    )
+    return (*create, ApiCall("POST", f"sessions/{request.session_id or '$SESSION_ID'}/tracks/new", body))
+
+
+async def publish(request: PublishRequest, env: Env) -> Publish:
+    """Publish until `for_s` is over, the sources have ended, or interrupted.
+
+    Raises `UsageError` for a source that cannot be published, before anything is created; `ApiError`, `NetworkError`
+    (phase ice, dtls, media) and what the client raises.
+    """
+    from rtcctl.ops import media
+    from rtcctl.probe.lag import LoopMonitor
+
+    for spec in request.tracks:
+        if (warning := rids_warning(spec.rids)) is not None:
+            env.emit(Warned(text=warning))
+    tracks = await open_tracks(request.tracks)
+    async with AsyncExitStack() as stack:
+        for track in tracks:
+            for layer in track.layers:
+                stack.push_async_callback(layer.source.close)
+        peer = await stack.enter_async_context(media.open_peer(env))
+        lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
+        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+            if request.session_id is not None:
+                await _require_unconnected(client, env, request.session_id)
+            session_id = request.session_id or await new_session(client, env)
+            await stack.enter_async_context(closing_at_end(env, session_id))
+            publications = await media.publish(client, env, peer, session_id, *tracks)
+        started = env.clock()
+        lag.reset()
+
+        def result() -> Publish:
+            return publish_result(env, publications, tracks, started, lag.reason)
+
+        with env.keeping(result):
+            await each_interval(
+                env,
+                peer,
+                request.for_s,
+                session_id,
+                lambda now: [sent_interval(publication, env, started, now) for publication in publications],
+                interval_s=request.interval_s,
+                is_over=lambda: peer.have_sources_ended,
+            )
+        for track in tracks:
+            if (problem := getattr(track.layers[0].source, "problem", None)) is not None:
+                env.emit(Warned(text=f"{track.track_name} ended before its time: {problem}"))
+        return result()
+
+
+def publish_result(
+    env: Env,
+    publications: tuple[Publication, ...],
+    tracks: tuple[Outgoing, ...],
+    started: float,
+    saturated: str | None,
+) -> Publish:
+    """What was published and sent until now."""
+    now = env.clock()
+    published = tuple(
+        published_track(publication, track, now) for publication, track in zip(publications, tracks, strict=True)
+    )
+    first, timing = published[0], publications[0].timing
+    checks = [(track.track_name, check_sent(track.sent, saturated)) for track in published if track.sent is not None]
+    return Publish(
+        target=env.target,
+        session_id=publications[0].session_id,
+        track_name=first.track_name,
+        mid=first.mid,
+        kind=first.kind,
+        codec=first.codec,
+        source=first.source,
+        tone_hz=first.tone_hz,
+        candidate_pair=timing.candidate_pair,
+        candidate_type=timing.candidate_type,
+        ice_ms=timing.ice_ms,
+        dtls_ms=timing.dtls_ms,
+        duration_s=now - started,
+        sent=first.sent,
+        tracks=published,
+        checks=of_each_track(checks),
+    )
+
+
+def published_track(publication: Publication, track: Outgoing, now: float) -> PublishedTrack:
+    """One track of the result."""
+    source = track.layers[0].source
+    return PublishedTrack(
+        track_name=publication.track_name,
+        mid=publication.mid,
+        kind=source.kind,
+        codec=publication.sender.codec,
+        source=track.description,
+        tone_hz=getattr(source, "frequency_hz", None),
+        sent=publication.sender.statistics(now),
+    )
+
+
+async def _require_unconnected(client: RealtimeClient, env: Env, session_id: str) -> None:
+    """Refuse a session that has a peer: a second one's offer would take the connection away from the first."""
+    holder = env.journal.holder(session_id)
+    if holder is None and not (await read(client, env, session_id)).tracks:
+        return
+    raise UsageError(
+        f"Session {session_id} is connected already"
+        + (f", by process {holder}." if holder is not None else ": it has tracks."),
+        hint="A session is one peer connection. Publish without SESSION to make another one.",
+    )

@@ -1,0 +1,1 @@
+"""What is done with the media that arrives: heard, looked at, played."""

@@ -1,0 +1,182 @@
+"""`rtcctl channel …` against `rtcctl dev`, with rtcctl and with headless Chromium at the other end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.browser import OpenPage
+from tests.support.command import RTCCTL, Home
+from tests.support.participant import call, eventually
+
+
+def test_texts_lines_and_files_reach_every_listener_in_order(home: Home):
+    """Arguments, files and stdin are sent in this order once somebody listens; `--count` ends a listener."""
+    (home.folder / "data.bin").write_bytes(bytes(range(256)))
+    arguments = ("--name", "chat", "--stdin", "--wait-hello", "20s", "hello", "--file", "data.bin", "-o", "jsonl")
+    with home.dev():
+        sender = subprocess.Popen(
+            [str(RTCCTL), "channel", "send", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=home.folder,
+            env=home.environment,
+        )
+        assert sender.stdin is not None
+        assert sender.stdout is not None
+        with sender:
+            published = next(e for e in map(json.loads, sender.stdout) if e["event"] == "channel_published")
+            channel = f"{published['session_id']}/chat"
+            sender.stdin.write("first line\nzwölf\n")
+            sender.stdin.close()
+            hello = ("--can-reply", "--hello", "hi")
+            with home.running("channel", "listen", channel, "--count", "4", "-o", "jsonl", *hello) as listener:
+                messages = [listener.event("message") for _ in range(4)]
+                summary = listener.event("summary")
+                assert listener.wait() == 0
+            said = [json.loads(line) for line in sender.stdout]
+        assert sender.returncode == 0
+    assert [message["text"] for message in messages] == ["hello", None, "first line", "zwölf"]
+    assert base64.b64decode(messages[1]["base64"]) == bytes(range(256))
+    assert [message["size_bytes"] for message in messages] == [5, 256, 10, 6]
+    assert [message["channel"] for message in messages] == ["chat"] * 4
+    assert (summary["ended_by"], summary["schema"]) == ("count", "rtcctl.channel.listen/1")
+    assert summary["channels"][0]["bytes_received"] == 277
+    assert next(event for event in said if event["event"] == "message")["text"] == "hi"
+    assert (said[-1]["channels"][0]["messages_sent"], said[-1]["channels"][0]["bytes_sent"]) == (4, 277)
+
+
+def test_what_a_person_and_a_pipe_see(home: Home):
+    """A table has a line for each message; `--raw` has the bytes and nothing else, a line end after each text."""
+    data = bytes(range(256)) * 64
+    (home.folder / "data.bin").write_bytes(data)
+    flags = ("--count", "2", "--can-reply", "--hello", "hi")
+    with home.dev():
+        for form in ((), ("--raw",)):
+            arguments = ("--name", "f", "--wait-hello", "20s", "text", "--file", "data.bin", "-o", "jsonl")
+            with home.running("channel", "send", *arguments) as sender:
+                channel = f"{sender.event('channel_published')['session_id']}/f"
+                done = subprocess.run(
+                    [str(RTCCTL), "channel", "listen", channel, *flags, *form],
+                    capture_output=True,
+                    cwd=home.folder,
+                    env=home.environment,
+                    timeout=20,
+                    check=False,
+                )
+                assert done.returncode == 0, done.stderr
+                if form:
+                    assert done.stdout == b"text\n" + data
+                else:
+                    lines = done.stdout.decode().splitlines()
+                    at = lines.index("text")
+                    assert lines[at + 1] == f"<16,384 bytes> {data[:16].hex(' ')} …"
+
+
+def test_a_publisher_hears_who_may_reply(home: Home):
+    """`send --to` reaches `channel open`; an update moves the right to reply; closing ends listeners and publisher."""
+    with home.dev(), home.running("channel", "open", "--name", "chat", "--name", "b", "-o", "jsonl") as publisher:
+        published, other = (publisher.event("channel_published") for _ in range(2))
+        session_id = published["session_id"]
+        sent = home.run("channel", "send", "--to", f"{session_id}/chat", "question", "another", "-o", "json")
+        assert sent.status == 0, sent.stderr
+        assert sent.document["channels"][0]["messages_sent"] == 2
+        assert [publisher.event("message")["text"] for _ in range(2)] == ["question", "another"]
+        with home.running("channel", "listen", session_id, "chat", "-o", "jsonl") as listener:
+            subscribed = listener.event("channel_subscribed")
+            subscriber, id_ = subscribed["session_id"], str(subscribed["id"])
+            updated = home.run("channel", "update", subscriber, "--id", id_, "--can-reply", "-o", "json")
+            assert updated.status == 0, updated.stderr
+            assert updated.document["can_reply"] is True
+            closed = home.run("channel", "close", f"{session_id}/chat", "-o", "json")
+            assert closed.status == 0, closed.stderr
+            assert [(c["id"], c["channel"], c["outcome"]) for c in closed.document["channels"]] == [
+                (published["id"], "chat", "closed")
+            ]
+            assert listener.event("summary")["ended_by"] == "closed"
+            assert listener.wait() == 0
+        assert publisher.event("channel_ended")["channel"] == "chat"
+        assert home.run("channel", "close", session_id, "--id", str(other["id"])).status == 0
+        summary = publisher.event("summary")
+        assert publisher.wait() == 0
+        assert [c["messages_received"] for c in summary["channels"]] == [2, 0]
+
+
+def test_an_interrupted_publisher_takes_its_channels_away(home: Home):
+    """Ctrl-C: the result is printed, the channels are closed by the API, and the journal has nothing open."""
+    with home.dev():
+        with home.running("channel", "open", "--name", "a", "-o", "jsonl") as publisher:
+            publisher.event("channel_published")
+            assert publisher.stop(signal.SIGINT) == 130
+            assert publisher.event("summary")["interrupted"] is True
+        requests = home.run("fault", "ledger", "-o", "json").document["requests"]
+        assert [r["operation"] for r in requests if "datachannels" in r["operation"]] == [
+            "datachannels/establish",
+            "datachannels/new",
+            "datachannels/close",
+        ]
+        assert home.run("session", "list", "-o", "json").document["sessions"] == []
+
+
+# -- Chromium at the other end -----------------------------------------------------------------------------------------
+
+
+def test_chromium_hears_and_answers(home: Home, chromium: OpenPage):
+    """A browser subscribes to `channel open` and to `channel send`, with their policies; its replies arrive."""
+    with home.dev() as server, call(server) as join:
+        bob = join(chromium)
+        bob.establish_channels()
+        policy = ("--unordered", "--max-retransmits", "0")
+        with home.running("channel", "open", "--name", "game", *policy, "-o", "jsonl") as publisher:
+            alice = publisher.event("channel_published")["session_id"]
+            subscribe(bob, alice, "game", ordered=False, maxRetransmits=0, canReply=True)
+            bob.say("game", "from the browser", 300)
+            assert publisher.event("message")["text"] == "from the browser"
+            assert publisher.event("message")["size_bytes"] == 300
+        arguments = ("--name", "chat", "--wait-hello", "20s", "one", "two", "--file", str(picture(home)), "-o", "jsonl")
+        with home.running("channel", "send", *arguments) as sender:
+            subscribe(bob, sender.event("channel_published")["session_id"], "chat", canReply=True)
+            bob.say("chat", "hi")
+            assert bob.hears("chat", 16384) == ["one", "two", 16384]
+            assert sender.wait() == 0
+        eventually(lambda: bob.channel_state("chat"), lambda state: state == "closed", what="its end is closed")
+
+
+def test_chromium_is_heard_and_answered(home: Home, chromium: OpenPage):
+    """`channel listen` hears what a browser publishes after its acknowledgement, and `--reply` reaches the browser."""
+    with home.dev() as server, call(server) as join:
+        alice = join(chromium)
+        alice.establish_channels()
+        alice.open_channel("chat")
+        flags = ("--wait-for-ack", "--can-reply", "--reply", "heard")
+        with home.running(
+            "channel", "listen", f"{alice.session_id}/chat", *flags, "--count", "3", "-o", "jsonl"
+        ) as listener:
+            listener.event("channel_subscribed")
+            eventually(lambda: alice.say("chat", "hello") or alice.heard("chat"), bool, what="an answer")
+            alice.say("chat", 16384, "end")
+            sizes = [listener.event("message")["size_bytes"] for _ in range(3)]
+            assert sizes[0] == 5
+            assert listener.wait() == 0
+        assert "heard" in alice.heard("chat")
+        assert "ack" not in alice.heard("chat")
+
+
+def picture(home: Home) -> Path:
+    path = home.folder / "picture"
+    path.write_bytes(bytes(16384))
+    return path
+
+
+def subscribe(who: Any, publisher_session_id: str, name: str, **fields: Any) -> None:
+    """A browser subscribes to what one of ours publishes."""
+
+    class Publisher:
+        session_id = publisher_session_id
+
+    who.open_channel(name, Publisher, **fields)

@@ -1,0 +1,116 @@
+"""Covers rtcctl/probe/aiortc_transport.py: pins the private names that it relies on.
+
+When this fails after an upgrade of aiortc or aioice, read that module from its top.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+
+import aioice.ice
+import aioice.stun
+import pytest
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceTransport
+
+from rtcctl.probe.aiortc_transport import AiortcTransport
+from rtcctl.probe.transport import Arrival, TransportState
+
+PRIVATE = [
+    (RTCDtlsTransport, "_handle_rtp_data", ["self", "data", "arrival_time_ms"]),
+    (RTCDtlsTransport, "_handle_rtcp_data", ["self", "data"]),
+    (RTCDtlsTransport, "_recv_next", ["self"]),
+    (RTCDtlsTransport, "_set_role", ["self", "role"]),
+    (aioice.ice.Connection, "get_component_candidates", ["self", "component", "addresses", "timeout"]),
+    (aioice.ice.Connection, "add_remote_candidate", ["self", "remote_candidate"]),
+    (aioice.ice.Connection, "data_received", ["self", "data", "component"]),
+    (aioice.ice.Connection, "query_consent", ["self"]),
+    (aioice.ice.Connection, "build_request", ["self", "pair", "nominate"]),
+    (aioice.ice.Connection, "recvfrom", ["self"]),
+    (aioice.ice.StunProtocol, "datagram_received", ["self", "data", "addr"]),
+    (aioice.ice.StunProtocol, "request", ["self", "request", "addr", "integrity_key", "retransmissions"]),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "parameters"), PRIVATE, ids=lambda value: getattr(value, "__name__", None))
+def test_private_methods_still_take_what_we_give_them(owner: type, name: str, parameters: list[str]):
+    """Each method that is called or replaced exists, with the parameters we know."""
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def source(function: object) -> str:
+    return inspect.getsource(function)  # type: ignore[arg-type]
+
+
+def test_the_hooks_are_called_where_we_put_them():
+    """What is replaced on an instance is looked up on the instance, at the time of the call."""
+    assert "self.receiver.data_received(data" in source(aioice.ice.StunProtocol.datagram_received)
+    assert "self._queue.get()" in source(aioice.ice.Connection.recvfrom)
+    assert "create_task(self.query_consent())" in source(aioice.ice.Connection.connect)
+    assert "self.get_component_candidates(" in source(aioice.ice.Connection.gather_candidates)
+    receive_next = source(RTCDtlsTransport._recv_next)
+    assert "self.transport._recv()" in receive_next
+    assert "await self._handle_rtp_data(data, arrival_time_ms=arrival_time_ms)" in receive_next
+    assert "await self._handle_rtcp_data(data)" in receive_next
+
+
+def test_sending_awaits_nothing():
+    """A packet leaves inside the call: the one coroutine on the way is run to its end at once."""
+    assert "self.transport.sendto(data, addr)" in source(aioice.ice.StunProtocol.send_data)
+    assert "await active_pair.protocol.send_data(data, active_pair.remote_addr)" in source(aioice.ice.Connection.sendto)
+    assert "self._send = self._connection.send" in source(RTCIceTransport.__init__)
+
+
+def test_the_attributes_we_read_exist():
+    """Instance attributes that hold what no public method tells."""
+    assert {
+        "_queue",
+        "_nominated",
+        "_protocols",
+        "_query_consent_task",
+        "ice_controlling",
+        "local_username",
+        "local_password",
+        "remote_password",
+    } <= {name for name in dir(aioice.ice.Connection(ice_controlling=True)) if not name.startswith("__")}
+    assert "self._connection = gatherer._connection" in source(RTCIceTransport.__init__)
+    assert "self._task: " in source(RTCDtlsTransport.__init__)
+    assert "self._tx_srtp: " in source(RTCDtlsTransport.__init__)
+
+
+class Nobody:
+    """A listener that is told nothing."""
+
+    def datagram_received(self, arrival: Arrival) -> None:
+        raise AssertionError
+
+    def rtp_received(self, packet: bytes, arrival: Arrival) -> None:
+        raise AssertionError
+
+    def rtcp_received(self, data: bytes, arrival: Arrival) -> None:
+        raise AssertionError
+
+    def round_trip_measured(self, rtt_ms: float) -> None:
+        raise AssertionError
+
+    def state_changed(self) -> None:
+        """Closing is a change."""
+
+
+async def test_what_a_description_needs_is_there_after_gathering():
+    """Credentials and a fingerprint at once, loopback candidates first; sending before there is a path does nothing."""
+    transport = AiortcTransport(Nobody(), clock=time.monotonic, include_loopback=True)
+    assert transport.candidates == ()
+    await transport.gather()
+    await transport.gather()
+    assert transport.candidates[0].address == "127.0.0.1"
+    assert len(transport.ufrag) >= 4
+    assert len(transport.pwd) >= 22
+    assert len(transport.fingerprint.split(":")) == 32
+    transport.send_rtp(bytes(12))
+    transport.send_rtcp(bytes(8))
+    await transport.close()
+    await transport.close()
+    assert transport.state is TransportState.CLOSED
+    assert transport.candidates, "they are told in an error, when all is over"
