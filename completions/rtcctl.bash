@@ -133,7 +133,7 @@ _rtcctl() {
     *' --tone') __rtcctl_values none; return ;;
     *' --video') __rtcctl_values none testsrc; return ;;
     ' track publish --file') __rtcctl_values none; return ;;
-    *' --stdin') __rtcctl_values none ogg s16le ivf h264; return ;;
+    *' --stdin') __rtcctl_values none ogg wav s16le ivf h264; return ;;
     *' --codec') __rtcctl_values none; return ;;
     *' --size') __rtcctl_values none; return ;;
     *' --fps') __rtcctl_values none; return ;;
@@ -154,6 +154,8 @@ _rtcctl() {
     ' channel send --file') __rtcctl_values files; return ;;
     *' --every') __rtcctl_values none; return ;;
     *' --delay') __rtcctl_values none; return ;;
+    *' --wait-hello') __rtcctl_values none; return ;;
+    *' --hello') __rtcctl_values none; return ;;
     *' --reply') __rtcctl_values none; return ;;
     *' --count') __rtcctl_values none; return ;;
     *' --id') __rtcctl_values none; return ;;
@@ -304,17 +306,17 @@ _rtcctl() {
       ;;
     ' channel open')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel send')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --to --stdin --file --every --delay --ordered --unordered --max-retransmits --max-lifetime --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel listen')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --reply --for --count --raw --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi

@@ -2,6 +2,7 @@
 
 # ruff: noqa: B008  # durations, rates and sizes cannot change, so they may be defaults
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from rtcctl.cli.options import (
     Common,
     For,
     SessionId,
+    Wait,
     Yes,
     command,
     longer_than_nothing,
@@ -58,12 +60,6 @@ MaxLifetime = Annotated[
         show_default=False,
     ),
 ]
-Wait = Annotated[
-    Seconds,
-    typer.Option(
-        "--wait", parser=typed(Seconds.parse), metavar="DURATION", help="How long to wait until it is published."
-    ),
-]
 
 
 class Policy(StrEnum):
@@ -92,6 +88,9 @@ def open_(
     max_retransmits: MaxRetransmits = None,
     max_lifetime: MaxLifetime = None,
     for_: For = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once they are open; `session close` ends it.")
+    ] = False,
 ) -> int:
     """Publish data channels and hold them until Ctrl-C or --for."""
     from rtcctl.ops import channel_traffic
@@ -103,9 +102,15 @@ def open_(
     face = Face(
         name="channel open",
         calls=lambda _: channel_traffic.open_calls(request),
-        announce=(ChannelPublished, MessageReceived),
+        announce=() if detach else (ChannelPublished, MessageReceived),
     )
-    return run(channel_traffic.open_, request, common, face)
+    if not detach:
+        return run(channel_traffic.open_, request, common, face)
+    from rtcctl import config
+    from rtcctl.ops import channel_detach
+
+    log_folder = config.state_dir(os.environ) / "probes"
+    return run(channel_detach.open_, channel_detach.DetachRequest(request, log_folder), common, face)
 
 
 @command(app)
@@ -188,7 +193,7 @@ def send(
     request = channel_traffic.SendRequest(
         name=channel_name,
         to=None if to is None else ChannelRef(*spelled(names.channels, [to])[0]),
-        messages=(*(messages or ()), *map(_read, files or ())),
+        messages=(*map(_text, messages or ()), *map(_read, files or ())),
         lines=sys.stdin.buffer if stdin else None,
         delivery=delivery,
         every_s=every,
@@ -364,6 +369,13 @@ def _refs(words: list[str]) -> "tuple[ChannelRef, ...]":
     from rtcctl.ops.channels_media import ChannelRef
 
     return tuple(ChannelRef(*pair) for pair in spelled(names.channels, words))
+
+
+def _text(text: str) -> str:
+    """A message as it was typed, if it is text at all: the shell hands on any bytes."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"{text!r} is not UTF-8 text.", hint="Send binary data as a file: --file FILE.")
+    return text
 
 
 def _read(path: Path) -> bytes:

@@ -147,7 +147,7 @@ For = Annotated[
 ]
 Wait = Annotated[
     Seconds,
-    _option("--wait", parser=typed(Seconds.parse), metavar="DURATION", help="How long to wait until it is published."),
+    _option("--wait", parser=typed(Seconds.parse), metavar="DURATION", help="How long to wait until it is there."),
 ]
 Interval = Annotated[
     Seconds,

@@ -43,6 +43,7 @@ class StdinFormat(StrEnum):
     """What can be read from a pipe."""
 
     OGG = "ogg"
+    WAV = "wav"
     S16LE = "s16le"
     IVF = "ivf"
     H264 = "h264"

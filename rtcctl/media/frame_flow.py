@@ -165,6 +165,18 @@ class FrameFlow:
             self._is_key = True
         return marker and self._end_open(extended_sequence, now)
 
+    def restart_stream(self, now: float) -> None:
+        """The numbers of what comes next have nothing to do with those that came: what waits is given up."""
+        if self.next_sequence is None:
+            return
+        self._move_base(self.next_sequence - 1 - WINDOW)
+        if self._rtp_timestamp >= 0:
+            self._leave_open(self.next_sequence - 1, False, now)
+        for part in self._waiting:
+            self._abandon(part)
+        self._waiting.clear()
+        self.next_sequence = None
+
     # -- the counted range ---------------------------------------------------------------------------------------
 
     def restart_range(self, now: float) -> None:

@@ -237,11 +237,26 @@ class ReceptionStatistics:
             self._bytes += payload_bytes
         return True
 
+    def restart_stream(self) -> None:
+        """What comes next is the first packet of another stream, with which the range goes on: the SSRC has changed."""
+        if self._is_started:
+            self._close()
+            self.restarts += 1
+            self._is_started = False
+            self._probation = self._min_sequential
+            self._next16 = -1
+            self._last_sr_ntp32 = 0
+
     def requested(self, sequence_number: int) -> None:
         """A NACK asked for this packet: if it still comes, it was lost and is recovered."""
         extended = self._behind_highest(sequence_number)
         if extended in self._missing:
             self._asked.add(extended)
+
+    @property
+    def arrived_at(self) -> float:
+        """When the last packet came by itself: one that moved the jitter. 0 before the first one."""
+        return self._arrived_at
 
     # -- reports -------------------------------------------------------------------------------------------------
 

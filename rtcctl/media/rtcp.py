@@ -332,6 +332,7 @@ def _parse_items(body: bytes, offset: int) -> tuple[tuple[tuple[int, bytes], ...
 
 
 __all__ = [
+    "SDES_CNAME",
     "FullIntraRequest",
     "GenericNack",
     "Goodbye",

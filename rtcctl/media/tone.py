@@ -180,6 +180,8 @@ class ToneDetector:
         folded = [abs(n * rate_hz + sign * peak) for n in range(factor // 2 + 1) for sign in (1, -1)]
         latest = samples[-2 * self._block_size :]
         candidates = [f for f in dict.fromkeys(folded) if f < self._sample_rate_hz / 2]
+        if not candidates:
+            return None
         frequency_hz = max(candidates, key=lambda f: abs(self._project(latest, f)))
         half = len(samples) // 2
         first, second = (

@@ -14,6 +14,7 @@ passes or does not.
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from rtcctl.errors import NetworkError, UsageError
 from rtcctl.ops import channels_media
-from rtcctl.ops.channel_traffic import first_of
+from rtcctl.ops.channel_inbox import first_of
 from rtcctl.ops.channels_media import ChannelRef, Delivery, establish_calls
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import MIN_SENT_RATIO, of_each_track
@@ -101,7 +102,7 @@ async def probe(request: ProbeRequest, env: Env) -> ChannelProbe:
     from rtcctl.ops import media
     from rtcctl.probe.lag import LoopMonitor
 
-    _check(request)
+    check_request(request)
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(media.open_peer(env))
         subscriber = await stack.enter_async_context(media.open_peer(env))
@@ -141,7 +142,8 @@ async def probe(request: ProbeRequest, env: Env) -> ChannelProbe:
         return result()
 
 
-def _check(request: ProbeRequest) -> None:
+def check_request(request: ProbeRequest) -> None:
+    """Raise `UsageError` for what cannot be measured."""
     if not MIN_SIZE_BYTES <= request.size_bytes <= MAX_SIZE_BYTES:
         raise UsageError(
             f"A message of a probe has {MIN_SIZE_BYTES} to {MAX_SIZE_BYTES:,} bytes, not {request.size_bytes:,}.",
@@ -351,7 +353,7 @@ def percentiles(values: Sequence[float]) -> Percentiles | None:
     ordered = sorted(values)
     if not ordered:
         return None
-    return Percentiles(*(ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95, 0.99)))
+    return Percentiles(*(ordered[math.ceil(percent * len(ordered) / 100) - 1] for percent in (50, 95, 99)))
 
 
 def judge(figures: PolicyFigures, delivery: Delivery, saturated: str | None) -> list[Check]:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rtcctl.errors import DeadlineError, UsageError
 from rtcctl.ops import channels_media
+from rtcctl.ops.channel_inbox import Inbox, first_of
 from rtcctl.ops.channels_media import RELIABLE, ChannelRef, Delivery, establish_calls, remote
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.channel import (
-    ChannelEnded,
     ChannelListen,
     ChannelOpen,
     ChannelSend,
-    MessageReceived,
-    Traffic,
 )
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.event import Warned
@@ -29,7 +26,6 @@ from rtcctl.results.event import Warned
 if TYPE_CHECKING:
     from rtcctl.probe.channels import DataChannel, Message
     from rtcctl.probe.peer import ConnectionTiming, Peer
-    from rtcctl.probe.transport import Arrival
     from rtcctl.realtime.client import RealtimeClient
 
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -43,6 +39,9 @@ DRAIN_DEADLINE_S = 30.0
 
 LINGER_S = 0.5
 "From the SFU's acknowledgement to closing: closing ends the channel for its subscribers as well."
+
+AFTERMATH_S = 0.3
+"From the end of all channels to that of their connection, when that is why they ended."
 
 ACKNOWLEDGEMENT = "ack"
 "The SFU swallows it: the first message of a subscriber that waits for it to be delivered."
@@ -146,7 +145,7 @@ async def open_(request: OpenRequest, env: Env) -> ChannelOpen:
             return ChannelOpen(**our.facts(request.delivery, inbox))
 
         with env.keeping(result):
-            await first_of(time=our.watch(request.for_s), closed=inbox.ended(), messages=inbox.tell())
+            await first_of(time=our.watch(request.for_s), closed=our.ended(inbox), messages=inbox.tell())
         return result()
 
 
@@ -189,7 +188,7 @@ async def send(request: SendRequest, env: Env) -> ChannelSend:
         with env.keeping(result):
             ended = await first_of(
                 sent=_send_all(request, inbox, channel),
-                closed=inbox.ended(),
+                closed=our.ended(inbox),
                 lost=our.watch(None),
                 messages=inbox.tell(),
             )
@@ -302,7 +301,7 @@ async def listen(request: ListenRequest, env: Env) -> ChannelListen:
             )
 
         with env.keeping(result):
-            ended_by = await first_of(count=inbox.tell(), closed=inbox.ended(), time=our.watch(request.for_s))
+            ended_by = await first_of(count=inbox.tell(), closed=our.ended(inbox), time=our.watch(request.for_s))
             inbox.flush()
             if request.count is not None and inbox.told >= request.count:
                 ended_by = "count"
@@ -370,6 +369,14 @@ class _Our:
 
         await media.watch(self.peer, for_s, what=f"session {self.session_id}", session_id=self.session_id)
 
+    async def ended(self, inbox: Inbox) -> None:
+        """Return once the other side has closed all channels. When the connection ends with them, that is what is said.
+
+        A server that stops closes both, one right after the other.
+        """
+        await inbox.ended()
+        await self.watch(AFTERMATH_S)
+
     def facts(self, delivery: Delivery, inbox: Inbox) -> dict[str, Any]:
         """Fields of a result."""
         return {
@@ -397,115 +404,3 @@ async def _joined(env: Env, *, wait_s: float = 0.0) -> AsyncIterator[_Our]:
         async with channels_media.closing_at_end(env, session_id):
             timing = await channels_media.establish(client, env, peer, session_id)
             yield _Our(env, client, peer, session_id, timing, env.clock())
-
-
-class Inbox:
-    """Messages of some channels in the order in which they came, and how many went which way."""
-
-    def __init__(self, env: Env, *, count: int | None = None, reply: str | None = None) -> None:
-        self._env = env
-        self._count = count
-        self._reply = reply
-        self._queue: asyncio.Queue[MessageReceived] = asyncio.Queue()
-        self._traffic: dict[DataChannel, list[int]] = {}
-        self._owners: dict[DataChannel, str] = {}
-        self.heard = asyncio.Event()
-        "Something has come."
-        self.told = 0
-        "Messages that were passed on as events."
-
-    def attach(self, owner: str, channel: DataChannel) -> None:
-        """Hear what comes on a channel that session `owner` publishes."""
-        opened_at = self._env.clock()
-        self._owners[channel] = owner
-        counts = self._traffic[channel] = [0, 0, 0, 0]
-
-        def received(message: Message, arrival: Arrival) -> None:
-            data = message.encode() if isinstance(message, str) else message
-            counts[2] += 1
-            counts[3] += len(data)
-            self.heard.set()
-            self._queue.put_nowait(
-                MessageReceived(
-                    session_id=owner,
-                    channel=channel.label,
-                    text=message if isinstance(message, str) else None,
-                    base64=None if isinstance(message, str) else base64.b64encode(data).decode(),
-                    size_bytes=len(data),
-                    elapsed_s=max(0.0, arrival.now - opened_at),
-                )
-            )
-            if self._reply is not None and channel.is_open:
-                self.send(channel, self._reply)
-
-        channel.on_message = received
-
-    def send(self, channel: DataChannel, message: Message) -> None:
-        """Send, and count."""
-        channel.send(message)
-        counts = self._traffic[channel]
-        counts[0] += 1
-        counts[1] += len(message.encode() if isinstance(message, str) else message)
-
-    async def tell(self) -> None:
-        """Pass messages on as events; returns once there were `count` of them, if there is such a number."""
-        while self._count is None or self.told < self._count:
-            self._tell(await self._queue.get())
-
-    def flush(self) -> None:
-        """Pass on what has arrived and was not told yet, `count` at most in all."""
-        while not self._queue.empty() and (self._count is None or self.told < self._count):
-            self._tell(self._queue.get_nowait())
-
-    async def ended(self) -> None:
-        """Return once all channels have been closed, by the other side; each is said."""
-        started = self._env.clock()
-
-        async def one(channel: DataChannel) -> None:
-            await channel.wait_closed()
-            self.flush()
-            self._env.emit(
-                ChannelEnded(
-                    session_id=self._owners[channel],
-                    channel=channel.label,
-                    elapsed_s=self._env.clock() - started,
-                )
-            )
-
-        await asyncio.gather(*(one(channel) for channel in self._traffic))
-
-    @property
-    def traffic(self) -> tuple[Traffic, ...]:
-        """How much went over each channel."""
-        return tuple(
-            Traffic(
-                channel=channel.label,
-                session_id=self._owners[channel],
-                id=channel.id,
-                messages_sent=counts[0],
-                bytes_sent=counts[1],
-                messages_received=counts[2],
-                bytes_received=counts[3],
-            )
-            for channel, counts in self._traffic.items()
-        )
-
-    def _tell(self, message: MessageReceived) -> None:
-        self.told += 1
-        self._env.emit(message)
-
-
-async def first_of(**works: Coroutine[Any, Any, None]) -> str:
-    """Run all until one is done, and end the others; the name of the first in their order. Raises what it raised."""
-    tasks = {name: asyncio.ensure_future(work) for name, work in works.items()}
-    try:
-        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        for name, task in tasks.items():
-            if task.done():
-                task.result()
-                return name
-        raise AssertionError("one is done")
-    finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""`track publish --detach`: a publisher that goes on after the command has returned."""
+"""`--detach`: a publisher that goes on after the command has returned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,61 +35,91 @@ class DetachedProbeError(RtcctlError):
     def __init__(self, message: str, *, hint: str, exit_status: int) -> None:
         super().__init__(message, hint=hint)
         try:
-            self.exit_status = ExitStatus(exit_status)
+            self.exit_status = ExitStatus(exit_status) or ExitStatus.BUG
         except ValueError:
             self.exit_status = ExitStatus.BUG
 
 
 async def publish(request: DetachRequest, env: Env) -> Publish:
     """Start `track publish` as a process of its own and return once it sends; `session close` ends it."""
-    request.log_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log_path = request.log_folder / f"publish-{env.pid}-{env.random.getrandbits(32):08x}.jsonl"
+
+    def is_ready(events: list[dict[str, Any]]) -> bool:
+        published = [e for e in events if e["event"] == "published"]
+        sending = {e["mid"] for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]}
+        return bool(published) and {e["mid"] for e in published} <= sending
+
+    arguments = publish_arguments(request.publish, env.profile.name)
+    pid, events = await start(arguments, request.log_folder, env, is_ready, what="publisher")
+    published = [e for e in events if e["event"] == "published"]
+    connected = next((e for e in events if e["event"] == "connected"), {})
+    first = published[0]
+    return Publish(
+        target=env.target,
+        session_id=first["session_id"],
+        track_name=first["track_name"],
+        mid=first["mid"],
+        source=str(request.publish.tracks[0]).partition("=")[2],
+        tracks=tuple(PublishedTrack(track_name=e["track_name"], mid=e["mid"]) for e in published),
+        candidate_pair=connected.get("candidate_pair"),
+        candidate_type=connected.get("candidate_type"),
+        ice_ms=connected.get("ice_ms"),
+        dtls_ms=connected.get("dtls_ms"),
+        detached_pid=pid,
+    )
+
+
+async def start(
+    arguments: Sequence[str],
+    log_folder: Path,
+    env: Env,
+    is_ready: Callable[[list[dict[str, Any]]], bool],
+    *,
+    what: str,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Start a command of ours as a process of its own, and return once its events are what `is_ready` waits for.
+
+    Its process id and these events. What ends early is an error of ours with its message and exit status.
+    """
+    child, log_path, error_path = _spawn(arguments, log_folder, f"{what}-{env.pid}-{env.random.getrandbits(32):08x}")
+    try:
+        async with asyncio.timeout(DETACH_DEADLINE_S):
+            while True:
+                status = child.poll()
+                events = _events(log_path)
+                # One that has ended well has done it all, in less time than an interval.
+                if is_ready(events) or (status == 0 and any(event["event"] == "summary" for event in events)):
+                    return child.pid, events
+                if status is not None:
+                    raise _child_error(error_path, status)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        child.terminate()
+        raise DeadlineError(
+            f"The detached {what} sent nothing within {DETACH_DEADLINE_S:.0f} s.",
+            awaited=f"the first of the detached {what}",
+            after_s=DETACH_DEADLINE_S,
+            hint="Run the same command without --detach to see where it stands still.",
+        ) from None
+    except BaseException:
+        child.terminate()  # which does nothing to one that has ended
+        raise
+
+
+def _spawn(arguments: Sequence[str], folder: Path, name: str) -> tuple[subprocess.Popen[bytes], Path, Path]:
+    """The child, and where it writes its events and its errors."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_path = folder / f"{name}.jsonl"
     error_path = log_path.with_suffix(".err")
     with log_path.open("wb") as log, error_path.open("wb") as errors:
         # Not asyncio's subprocess: its transport kills the child when this process ends.
-        child = subprocess.Popen(  # noqa: ASYNC220  # it returns at once
-            [sys.executable, *publish_arguments(request.publish, env.profile.name)],
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=errors,
             start_new_session=True,
         )
-    try:
-        async with asyncio.timeout(DETACH_DEADLINE_S):
-            while True:
-                events = _events(log_path)
-                published = [e for e in events if e["event"] == "published"]
-                sending = {e["mid"] for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]}
-                if published and {e["mid"] for e in published} <= sending:
-                    connected = next((e for e in events if e["event"] == "connected"), {})
-                    first = published[0]
-                    return Publish(
-                        target=env.target,
-                        session_id=first["session_id"],
-                        track_name=first["track_name"],
-                        mid=first["mid"],
-                        source=str(request.publish.tracks[0]).partition("=")[2],
-                        tracks=tuple(PublishedTrack(track_name=e["track_name"], mid=e["mid"]) for e in published),
-                        candidate_pair=connected.get("candidate_pair"),
-                        candidate_type=connected.get("candidate_type"),
-                        ice_ms=connected.get("ice_ms"),
-                        dtls_ms=connected.get("dtls_ms"),
-                        detached_pid=child.pid,
-                    )
-                if child.poll() is not None:
-                    raise _child_error(error_path, child.returncode)
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        child.terminate()
-        raise DeadlineError(
-            f"The detached publisher sent nothing within {DETACH_DEADLINE_S:.0f} s.",
-            awaited="media of the detached publisher",
-            after_s=DETACH_DEADLINE_S,
-            hint="Run the same command without --detach to see where it stands still.",
-        ) from None
-    except asyncio.CancelledError:
-        child.terminate()
-        raise
+    return child, log_path, error_path
 
 
 def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
@@ -115,8 +145,9 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
 
 def _events(path: Path) -> list[dict[str, Any]]:
     """The whole lines written so far."""
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    # As bytes: the last one may end in the middle of a character, and text has line ends that are none of JSON's.
+    *lines, _ = path.read_bytes().split(b"\n")
+    return [json.loads(line) for line in lines]
 
 
 def _child_error(path: Path, status: int) -> DetachedProbeError:

@@ -150,7 +150,9 @@ def check_picture(received: ReceivedStatistics, saturated: str | None) -> Check:
     """Whether what was decoded is the test picture: its frame numbers, each once and in order, without freezes."""
     decoded = received.frames_decoded
     if not decoded:
-        return Check("content", CheckStatus.FAILED, observed=0, unit="frames", detail="no picture could be decoded")
+        status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
+        detail = "no picture could be decoded" + (f"; {saturated}" if saturated else "")
+        return Check("content", status, observed=0, unit="frames", detail=detail)
     said = f"{received.width}x{received.height}" if received.width and received.height else "decoded"
     if received.frames_missing is None:
         return Check("content", CheckStatus.SKIPPED, observed=decoded, unit="frames", detail=f"{said}, no test picture")

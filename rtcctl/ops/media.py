@@ -111,6 +111,8 @@ async def publish(
     if answer.session_description is None:
         raise ApiError("The API published the tracks but gave no answer to our offer.", status=200)
     await peer.set_answer(answer.session_description.sdp)
+    for sender in senders:
+        sender.require_accepted()
     timing = await wait_connected(peer, env, session_id)
     publications = []
     for sender, track in zip(senders, tracks, strict=True):

@@ -85,9 +85,6 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
                 interval_s=request.interval_s,
                 is_over=lambda: peer.have_sources_ended,
             )
-        for track in tracks:
-            if (problem := getattr(track.layers[0].source, "problem", None)) is not None:
-                env.emit(Warned(text=f"{track.track_name} ended before its time: {problem}"))
         return result()
 
 

@@ -206,7 +206,7 @@ class _Run:
             self._judge(publication, subscription, lag)
             if picture is not None:
                 await picture.receiver.drain()
-                self._judge_video(picture, lag.reason)
+                self._judge_video(picture, lag.reason or picture.receiver.saturated(env.clock()))
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         """Await `work`; an expected error becomes the failure of check `name` and ends the path."""

@@ -105,7 +105,7 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
         flows = [Flow() for _ in subscriptions]
 
         def result() -> Subscribe:
-            return _result(request, env, subscriptions, flows, lag.reason)
+            return _result(request, env, subscriptions, lag.reason)
 
         with env.keeping(result):
             await asyncio.gather(*(first_packet(subscription, env) for subscription in subscriptions))
@@ -131,19 +131,19 @@ def _result(
     request: SubscribeRequest,
     env: Env,
     subscriptions: tuple[Subscription, ...],
-    flows: list[Flow],
     saturated: str | None,
 ) -> Subscribe:
     now = env.clock()
     figures = [subscription.receiver.statistics(now) for subscription in subscriptions]
     checks: list[tuple[str, Check]] = []
-    for subscription, statistics, flow in zip(subscriptions, figures, flows, strict=True):
+    for subscription, statistics in zip(subscriptions, figures, strict=True):
         judged = [
-            check_received(statistics, silent_s=flow.silent_s(now), saturated=saturated),
+            check_received(statistics, silent_s=subscription.receiver.silent_s(now) or 0.0, saturated=saturated),
             *check_loss(statistics, request.max_fraction_lost, saturated),
         ]
         if request.verify and statistics.packets_received:
-            judged.append(_check_content(subscription, statistics, request, saturated))
+            busy = saturated or subscription.receiver.saturated(now)
+            judged.append(_check_content(subscription, statistics, request, busy))
         checks += [(subscription.track_name, check) for check in judged]
     first, *rest = subscriptions
     return subscribe_result(

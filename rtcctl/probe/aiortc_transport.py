@@ -7,15 +7,18 @@ mended here from the outside:
 
 - aiortc never gathers a loopback address, so it has no candidate at all where only `lo` is up;
 - it starts the clock of an arriving packet after queues and decryption: here each datagram is stamped as it is read;
-- consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage".
+- consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage";
+- on a data channel, text that is no UTF-8, and a channel that is opened in band twice, end the whole connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from aioice.candidate import Candidate as IceCandidate
@@ -24,7 +27,7 @@ from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTrans
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
-from aiortc.rtcsctptransport import RTCSctpCapabilities
+from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilities
 
 from rtcctl.media.sdp import Candidate
 from rtcctl.probe.transport import (
@@ -36,6 +39,8 @@ from rtcctl.probe.transport import (
     RemoteTransport,
     TransportState,
 )
+
+logger = logging.getLogger(__name__)
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 
@@ -92,7 +97,7 @@ class AiortcTransport:
     def sctp(self) -> RTCSctpTransport:
         """The SCTP association over this transport, made on first use."""
         if self._sctp is None:
-            self._sctp = RTCSctpTransport(self._dtls)
+            self._sctp = Association(self._dtls)
         return self._sctp
 
     # -- connecting ----------------------------------------------------------------------------------------------
@@ -120,7 +125,8 @@ class AiortcTransport:
         connection.ice_controlling = True
         try:
             for candidate in remote.candidates:
-                await connection.add_remote_candidate(_ice_candidate(candidate))
+                with suppress(ValueError):  # one that aioice cannot read may be followed by one that it can
+                    await connection.add_remote_candidate(_ice_candidate(candidate))
             await connection.add_remote_candidate(None)
             await ice.start(
                 RTCIceParameters(usernameFragment=remote.ufrag, password=remote.pwd, iceLite=remote.is_ice_lite)
@@ -189,13 +195,17 @@ class AiortcTransport:
         if self._is_closed:
             return
         self._is_closed = True
-        pump = self._dtls._task
-        if self._sctp is not None:
-            await self._sctp.stop()
-        await self._dtls.stop()
-        await self._ice.stop()
-        self._become(TransportState.CLOSED)
-        tasks = {self._task, pump} - {None, asyncio.current_task()}
+        tasks = {self._task, self._dtls._task} - {None, asyncio.current_task()}
+        # Each of these is done whatever becomes of the one before, even when closing is cancelled.
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._wait_for, tasks)
+            stack.callback(self._become, TransportState.CLOSED)
+            stack.push_async_callback(self._ice.stop)
+            stack.push_async_callback(self._dtls.stop)
+            if self._sctp is not None:
+                await self._sctp.stop()
+
+    async def _wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -231,6 +241,8 @@ class AiortcTransport:
             return candidates
 
         def data_received(data: bytes, component: int) -> None:
+            if not data:
+                return  # anybody can send one, and aiortc would end the connection when it looks at the first byte
             # The queue's second field is the component, which nobody reads: it carries the arrival instead.
             connection._queue.put_nowait((data, arrival))
 
@@ -250,6 +262,21 @@ class AiortcTransport:
         ice._recv = receive
         dtls._handle_rtp_data = handle_rtp_data
         dtls._handle_rtcp_data = handle_rtcp_data
+
+
+class Association(RTCSctpTransport):
+    """aiortc's SCTP, which no message of a stranger ends."""
+
+    async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        if pp_id == WEBRTC_DCEP:
+            return  # channels in band (RFC 8832) reach nobody on Realtime
+        if pp_id == WEBRTC_STRING:
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                logger.warning("data channel %s: a text that is no UTF-8 is dropped", stream_id)
+                return
+        await super()._receive(stream_id, pp_id, data)
 
 
 class _Mute:

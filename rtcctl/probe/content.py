@@ -30,6 +30,9 @@ class Content(Protocol):
     ) -> None:
         """Take one packet; `extended` is its unwrapped number."""
 
+    def restart_stream(self) -> None:
+        """The numbers of what comes next have nothing to do with those that came."""
+
     def restart_range(self, now: float) -> None:
         """Count anew from here."""
 
@@ -38,6 +41,9 @@ class Content(Protocol):
 
     def interval(self, now: float) -> Figures:
         """Since the previous call."""
+
+    def saturated(self, now: float) -> str | None:
+        """Why what is missing in the range may be this machine's doing; `None` when it is not."""
 
     async def drain(self) -> None:
         """Wait until what has come is decoded."""
@@ -68,6 +74,9 @@ class Sound:
     ) -> None:
         self.sink.packet_received(number, timestamp, payload)
 
+    def restart_stream(self) -> None:
+        self.sink.restart_stream()
+
     def restart_range(self, now: float) -> None:
         self.sink.restart_range()
         self._concealed_before_ms = [self.sink.concealed_ms] * 2
@@ -79,6 +88,10 @@ class Sound:
         figures = self._figures([detector.interval() for detector in self.sink.detectors], 1)
         self._concealed_before_ms[1] = self.sink.concealed_ms
         return figures
+
+    def saturated(self, now: float) -> str | None:
+        """It is decoded as it comes."""
+        return None
 
     async def drain(self) -> None:
         """It is, already."""
@@ -103,6 +116,7 @@ class Picture:
 
     def __init__(self, codec: Codec, want_key_frame: Callable[[], None]) -> None:
         self.sink = PictureSink(codec.name, request_key_frame=want_key_frame)
+        self._codec_name = codec.name
         self._assembler = FrameAssembler(codec.name)
         self._incomplete = 0
 
@@ -116,6 +130,10 @@ class Picture:
         for frame in frames:
             self.sink.frame_received(frame.data, frame.is_key, at.now, at.monotonic_ns)
 
+    def restart_stream(self) -> None:
+        self._assembler, self._incomplete = FrameAssembler(self._codec_name), 0
+        self.sink.frame_lost()
+
     def restart_range(self, now: float) -> None:
         self.sink.restart_range(now)
 
@@ -124,6 +142,10 @@ class Picture:
 
     def interval(self, now: float) -> Figures:
         return _seen(self.sink.interval(now))
+
+    def saturated(self, now: float) -> str | None:
+        skipped = self.sink.totals(now).frames_skipped
+        return f"this machine is busy: {skipped} frames came faster than it decodes" if skipped else None
 
     async def drain(self) -> None:
         await self.sink.drain()

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from rtcctl.errors import NetworkError
 from rtcctl.media.ice import Address
@@ -90,7 +91,11 @@ class Datagrams:
         )
 
     def is_reachable(self, candidate: Candidate) -> bool:
-        """Whether there is a socket for it. (A name is taken for an address here.)"""
+        """Whether there is a socket for it. A name is none's: to look it up would hold up the event loop."""
+        try:
+            ip_address(candidate.address)
+        except ValueError:
+            return False
         is_udp = candidate.component == 1 and candidate.transport.lower() == "udp"
         return is_udp and _family(candidate.address) in self._sockets
 

@@ -24,19 +24,32 @@ AUDIO = (
 _VIDEO_FEEDBACK = ("nack", "nack pli", "ccm fir", "transport-cc")
 VIDEO = (
     Codec("VP8", 96, 90_000, 1, "", _VIDEO_FEEDBACK),
-    Codec(
-        "H264",
-        102,
-        90_000,
-        1,
-        "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-        _VIDEO_FEEDBACK,
+    *(
+        Codec(
+            "H264",
+            payload_type,
+            90_000,
+            1,
+            f"level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile_level_id}",
+            _VIDEO_FEEDBACK,
+        )
+        for payload_type, mode, profile_level_id in (
+            (102, 1, "42e01f"),
+            (104, 1, "42001f"),
+            (106, 1, "4d001f"),
+            (112, 1, "64001f"),
+            (116, 1, "640c1f"),
+            (108, 0, "42e01f"),
+            (114, 0, "42001f"),
+        )
     ),
     Codec("VP9", 98, 90_000, 1, "profile-id=0", _VIDEO_FEEDBACK),
     Codec("AV1", 45, 90_000, 1, "", _VIDEO_FEEDBACK),
     Codec("H265", 49, 90_000, 1, "", _VIDEO_FEEDBACK),
 )
-"What we can receive: everything is counted, whether it can be decoded or not. Each has RTX one payload type higher."
+"""What we can receive: everything is counted, whether it can be decoded or not. Each has RTX one payload type higher.
+
+H.264 in each profile that browsers send (Chromium prefers Baseline): of another one nothing would be sent to us."""
 
 _RECEIVED = {"audio": (ext.MID, ext.TRANSPORT_CC), "video": (ext.MID, ext.TRANSPORT_CC, ext.ABS_SEND_TIME)}
 "Header extensions that we ask for where we receive."
@@ -44,6 +57,9 @@ _SENT = {"audio": (ext.MID,), "video": (ext.MID, ext.RID, ext.REPAIRED_RID)}
 "Header extensions that we write. None for congestion control: a probe sends at the rate it was told."
 
 APPLICATION = "application"
+_KINDS = ("audio", "video", APPLICATION)
+_NOT_TAKEN = ("red", "ulpfec", "flexfec-03")
+"Media inside other packets, and repair that is not RTX: nothing of it would be counted."
 _DATA_PROTOCOL = "UDP/DTLS/SCTP"
 _DATA_FORMAT = "webrtc-datachannel"
 SCTP_PORT = 5000
@@ -72,6 +88,7 @@ class Section:
     "Of our encodings, best first; empty without simulcast."
     remote_ssrcs: tuple[int, ...] = ()
     "Of the other end's media (not of its RTX)."
+    remote_rtx_ssrcs: tuple[int, ...] = ()
     is_remote_sending: bool = False
     is_remote_receiving: bool = False
     is_rejected: bool = False
@@ -245,18 +262,28 @@ def agree_on_offer(sections: list[Section], offer: SessionDescription) -> list[S
     for index, media in enumerate(offer.media):
         if not media.mid:
             raise ParseError("a=mid in every m-section")
-        if index < len(sections):
+        if index < len(sections) and not _is_recycled(sections[index], media):
             section = sections[index]
             if media.kind != section.kind:
                 raise ParseError(f"m-section {section.mid} of {section.kind}, and not of {media.kind}")
-            # An m-section that was rejected may come back as another (RFC 8829 §5.2.2).
             section.mid = media.mid
         else:
             section = Section(media.mid, media.kind, Direction.RECVONLY)
-            sections.append(section)
+            sections[index : index + 1] = [section]
             added.append(section)
         _agree(section, media)
+        section.is_rejected |= media.kind not in _KINDS
+        taken = {codec.payload_type for codec in section.codecs if codec.name.lower() not in _NOT_TAKEN}
+        # And what repairs what is not taken.
+        section.codecs = tuple(
+            codec for codec in section.codecs if {codec.payload_type, codec.repairs or codec.payload_type} <= taken
+        )
     return added
+
+
+def _is_recycled(section: Section, media: MediaSection) -> bool:
+    """Whether an m-section that was rejected has come back as another (RFC 8829 §5.2.2)."""
+    return section.is_rejected and (section.mid, section.kind) != (media.mid, media.kind)
 
 
 def max_message_bytes(description: SessionDescription) -> int:
@@ -278,6 +305,7 @@ def _agree(section: Section, media: MediaSection) -> None:
     section.extensions = dict(media.extensions)
     repairing = {ssrcs[1] for semantics, ssrcs in media.ssrc_groups if semantics == "FID" and len(ssrcs) == 2}
     section.remote_ssrcs = tuple(source.ssrc for source in media.ssrcs if source.ssrc not in repairing)
+    section.remote_rtx_ssrcs = tuple(sorted(repairing))
 
 
 def _accepted_rids(media: MediaSection) -> set[str]:

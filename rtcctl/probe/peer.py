@@ -19,7 +19,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -28,10 +28,12 @@ from rtcctl.errors import ApiError, NetworkError, ParseError, RtcctlError, Usage
 from rtcctl.media import extensions as ext
 from rtcctl.media.feedback import TransportCcRecorder
 from rtcctl.media.rtcp import (
+    SDES_CNAME,
     Goodbye,
     Packet,
     ReceiverReport,
     SenderReport,
+    SourceChunk,
     SourceDescription,
     compound,
     parse_compound,
@@ -44,7 +46,7 @@ from rtcctl.probe.negotiation import APPLICATION, LocalTransport, Section
 from rtcctl.probe.receiver import Receiver
 from rtcctl.probe.sender import Encoding, Layer, Sender
 from rtcctl.probe.sources import Source
-from rtcctl.probe.transport import Arrival, RemoteTransport, Transport, TransportState
+from rtcctl.probe.transport import Arrival, Listener, RemoteTransport, Transport, TransportState
 
 if TYPE_CHECKING:
     from rtcctl.probe.channels import DataChannel
@@ -64,6 +66,12 @@ _TRANSPORT_CC_S = 0.1
 
 _MAX_BLOCKS = 31
 "In one report (RFC 3550 §6.4.1)."
+
+_MAX_REPORT_BYTES = 1100
+"Of a compound: it fits wherever media does (28 bytes of SRTCP come on top)."
+
+_MAX_ROUTES = 1000
+"SSRCs whose m-section is remembered, beside those that a description names."
 
 _HEADER = struct.Struct("!BBHII")
 _ENDED = (TransportState.FAILED, TransportState.CLOSED)
@@ -86,7 +94,8 @@ class Peer:
     """One peer connection; use it as an async context manager.
 
     `include_loopback`: offer 127.0.0.1 as well, for a Realtime on this machine. `transport`: aiortc's, which shares
-    nothing with the embedded server, or the lean one, which costs a fraction and carries no data channels.
+    nothing with the embedded server, or the lean one, which costs a fraction and carries no data channels; or whatever
+    makes one.
     `verify`: decode what is received, and look at it.
     """
 
@@ -95,12 +104,11 @@ class Peer:
         *,
         clock: Callable[[], float] = time.monotonic,
         include_loopback: bool,
-        transport: Literal["aiortc", "lean"] = "aiortc",
+        transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport] = "aiortc",
         verify: bool = False,
     ) -> None:
         self._clock = clock
-        self._include_loopback = include_loopback
-        self._kind = transport
+        self._make_transport = _maker(transport, clock, include_loopback)
         self.verify = verify
         self.player: Player | None = None
         "Plays the first sound that is received, where it is decoded."
@@ -124,6 +132,7 @@ class Peer:
         self._max_message_bytes = 0
         self._channels: dict[int, DataChannel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._report_at = self._transport_cc_at = 0.0
         self._transport_cc = TransportCcRecorder()
@@ -230,20 +239,27 @@ class Peer:
         """
         try:
             description, remote = negotiation.parse(offer_sdp)
+            self._roll_back()
             added = negotiation.agree_on_offer(self._sections, description)
         except ParseError as error:
             raise _unusable("offer", error) from error
         for section in added:
             if section.kind in ("audio", "video"):
                 self._adopt(section)
-            elif section.kind != APPLICATION:
-                section.is_rejected = True
         offered = next(media.setup for media in description.media if not media.is_rejected)
         if self._transport is None or self._transport.state is TransportState.NEW:
             self._is_dtls_server = offered is Setup.ACTIVE
         answer = await self._describe(Setup.PASSIVE if self._is_dtls_server else Setup.ACTIVE)
         self._begin(description, remote, is_dtls_server=self._is_dtls_server)
         return answer
+
+    def _roll_back(self) -> None:
+        """What we offered and nobody answered was not offered (RFC 8829 §4.1.10.2); the next offer brings it again."""
+        pending = [section for section in self._sections if not section.is_agreed]
+        self._sections = [section for section in self._sections if section.is_agreed]
+        for section in pending:
+            section.mid = ""
+        self._added[:0] = pending
 
     async def _describe(self, setup: Setup) -> str:
         transport = self._open()
@@ -276,11 +292,13 @@ class Peer:
                 sender.negotiated()
                 if sender.section.is_remote_receiving and not sender.encodings[0].is_negotiated:
                     raise ApiError(f"The SFU's answer does not take {sender.codec} on mid {sender.mid}.", status=200)
-        for receiver in self._receivers:
-            if receiver.section.is_agreed:
-                receiver.negotiated()
-                self._routes = {ssrc: r for ssrc, r in self._routes.items() if r is not receiver}
-                self._routes.update((ssrc, receiver) for ssrc in receiver.section.remote_ssrcs)
+        agreed = [receiver for receiver in self._receivers if receiver.section.is_agreed]
+        # A stream that goes on is known by its SSRC, although nobody names its m-section any more.
+        renewed = {receiver for receiver in agreed if receiver.negotiated()}
+        self._routes = {ssrc: receiver for ssrc, receiver in self._routes.items() if receiver not in renewed}
+        for receiver in agreed:
+            section = receiver.section
+            self._routes.update((ssrc, receiver) for ssrc in (*section.remote_ssrcs, *section.remote_rtx_ssrcs))
         ids = {
             identifier
             for receiver in self._receivers
@@ -411,21 +429,31 @@ class Peer:
 
     async def close(self) -> None:
         """Say goodbye (RTCP BYE, DTLS close_notify) and release everything; harmless the second time."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        transport = self._transport
-        if transport is not None:
-            if self._encodings and transport.state is TransportState.CONNECTED:
-                sources = tuple(self._encodings)[:_MAX_BLOCKS]
-                transport.send_rtcp(compound(ReceiverReport(self._ssrc), Goodbye(sources)))
-            await transport.close()
-        for encoding in self._encodings.values():
-            await encoding.source.close()
+        # Each of these is done whatever becomes of the one before, even when closing is cancelled.
+        async with AsyncExitStack() as stack:
+            stack.callback(self._end)
+            for encoding in self._encodings.values():
+                stack.push_async_callback(encoding.source.close)
+            if self._transport is not None:
+                stack.push_async_callback(self._transport.close)
+            stack.callback(self._say_goodbye)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _say_goodbye(self) -> None:
+        sources = () if self._transport is None else tuple(self._encodings)
+        for at in range(0, len(sources), _MAX_BLOCKS):
+            assert self._transport is not None
+            goodbye = Goodbye(sources[at : at + _MAX_BLOCKS])
+            self._transport.send_rtcp(compound(ReceiverReport(self._ssrc), goodbye))
+
+    def _end(self) -> None:
+        """Nobody waits any longer."""
         self._settled.set()
         self._ended.set()
         for receiver in self._receivers:
@@ -441,7 +469,11 @@ class Peer:
         start = 12 + 4 * (first & 0x0F)
         if first & 0x10 and len(packet) >= start + 4:
             start += 4 + 4 * (packet[start + 2] << 8 | packet[start + 3])
-        end = len(packet) - (packet[-1] if first & 0x20 else 0)
+        end = len(packet)
+        if first & 0x20:
+            end -= packet[-1] or end
+        if start > end:
+            return  # malformed, and so none of a sender's packets
         receiver = self._routes.get(ssrc)
         if receiver is None or self._transport_cc_id is not None:
             try:
@@ -508,15 +540,14 @@ class Peer:
     def _run(self) -> None:
         """Start what can be started: sources of m-sections that are agreed on, reports, data channels."""
         transport = self._transport
-        if transport is None or transport.state is not TransportState.CONNECTED:
+        if transport is None or transport.state is not TransportState.CONNECTED or self._is_closed:
             return
         for sender in self._senders:
             section = sender.section
             if not section.is_agreed or not section.is_remote_receiving:
                 continue
-            accepted = section.rids
             for encoding in sender.encodings:
-                if not encoding.is_running and (not encoding.rid or encoding.rid in accepted):
+                if not encoding.is_running and encoding.is_accepted(section):
                     encoding.is_running = True
                     self._spawn(encoding.run())
         if self._channels and self.has_data_section:
@@ -533,6 +564,8 @@ class Peer:
 
     def _arm(self) -> None:
         """Call `_handle_timer` when the next report or request is due."""
+        if self._is_closed:
+            return  # while the transport closes, packets still arrive
         due = [self._report_at, *(at for r in self._receivers if (at := r.get_timer()) is not None)]
         if self._transport_cc.pending:
             due.append(self._transport_cc_at)
@@ -559,9 +592,28 @@ class Peer:
             ReceiverReport(self._ssrc, tuple(blocks[at : at + _MAX_BLOCKS]))
             for at in range(0, len(blocks), _MAX_BLOCKS)
         ]
-        for at in range(0, len(reports), _MAX_BLOCKS):
-            some = reports[at : at + _MAX_BLOCKS]
-            self._transport.send_rtcp(compound(*some, SourceDescription.of(some[0].ssrc, self._cname)))
+        some: list[Packet] = []
+        named: set[int] = set()
+        size = 0
+        for one in reports:
+            cost = len(bytes(one)) + len(bytes(self._name_of(one.ssrc)))
+            if some and (size + cost > _MAX_REPORT_BYTES or len(named) == _MAX_BLOCKS):
+                self._send_reports(some, named)
+                some, named, size = [], set(), 0
+            some.append(one)
+            named.add(one.ssrc)
+            size += cost
+        if some:
+            self._send_reports(some, named)
+
+    def _send_reports(self, reports: list[Packet], ssrcs: set[int]) -> None:
+        """With the CNAME of each source (RFC 3550 §6.1, RFC 8108 §5.3.1)."""
+        assert self._transport is not None
+        names = SourceDescription(tuple(map(self._name_of, sorted(ssrcs))))
+        self._transport.send_rtcp(compound(*reports, names))
+
+    def _name_of(self, ssrc: int) -> SourceChunk:
+        return SourceChunk(ssrc, ((SDES_CNAME, self._cname.encode()),))
 
     def _give_feedback(self, now: float) -> None:
         assert self._transport is not None
@@ -581,14 +633,7 @@ class Peer:
     def _open(self) -> Transport:
         """The transport, made on first use because it needs a running loop."""
         if self._transport is None:
-            if self._kind == "lean":
-                from rtcctl.probe.lean import LeanTransport
-
-                self._transport = LeanTransport(self, clock=self._clock, include_loopback=self._include_loopback)
-            else:
-                from rtcctl.probe.aiortc_transport import AiortcTransport
-
-                self._transport = AiortcTransport(self, clock=self._clock, include_loopback=self._include_loopback)
+            self._transport = self._make_transport(self)
         return self._transport
 
     def _adopt(self, section: Section, *, verify: bool | None = None) -> Receiver:
@@ -601,15 +646,26 @@ class Peer:
     def _route(self, header: RtpHeader) -> Receiver | None:
         """By MID (RFC 8843 §9.2), else by SSRC, else by a payload type that only one m-section has."""
         receiver = self._routes.get(header.ssrc)
+        known = receiver
         mid = self._mid_of(header)
         if mid is not None and (receiver is None or receiver.mid != mid):
             receiver = next((r for r in self._receivers if r.mid == mid), None)
         elif receiver is None:
-            able = [r for r in self._receivers if r.takes(header.payload_type)]
+            able = [r for r in self._receivers if r.section.is_remote_sending and r.takes(header.payload_type)]
             receiver = able[0] if len(able) == 1 else None
-        if receiver is not None:
+        if receiver is not None and receiver is not known:
+            if len(self._routes) >= _MAX_ROUTES + 4 * len(self._receivers):
+                self._forget_routes()
             self._routes[header.ssrc] = receiver
         return receiver
+
+    def _forget_routes(self) -> None:
+        """A sender makes up SSRCs without end: those that were learnt from packets may be learnt again."""
+        self._routes = {
+            ssrc: receiver
+            for receiver in self._receivers
+            for ssrc in (*receiver.section.remote_ssrcs, *receiver.section.remote_rtx_ssrcs)
+        }
 
     def _mid_of(self, header: RtpHeader) -> str | None:
         for receiver in self._receivers:
@@ -673,6 +729,23 @@ class Peer:
             phase="ice",
             hint="Is UDP to that address and port allowed, both ways?",
         )
+
+
+def _maker(
+    transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport],
+    clock: Callable[[], float],
+    include_loopback: bool,
+) -> Callable[[Listener], Transport]:
+    """What makes the transport. Imported here and not on first use: who lacks a package is to hear of it at once."""
+    if callable(transport):
+        return transport
+    if transport == "lean":
+        from rtcctl.probe.lean import LeanTransport
+
+        return lambda listener: LeanTransport(listener, clock=clock, include_loopback=include_loopback)
+    from rtcctl.probe.aiortc_transport import AiortcTransport
+
+    return lambda listener: AiortcTransport(listener, clock=clock, include_loopback=include_loopback)
 
 
 def _address(candidate: Candidate) -> str:

@@ -18,7 +18,7 @@ from rtcctl.media.frame_start import starts_frame
 from rtcctl.media.keyframe import starts_key_frame
 from rtcctl.media.percentiles import Distribution
 from rtcctl.media.picture_size import picture_size
-from rtcctl.media.reception import Reception, ReceptionStatistics
+from rtcctl.media.reception import SETTLE_S, Reception, ReceptionStatistics
 from rtcctl.media.rtcp import Packet, ReportBlock, SenderReport
 from rtcctl.media.rtcp_feedback import GenericNack, PictureLossIndication
 from rtcctl.media.sendtime import find
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 _LATENCIES_AT_ONCE = 1000
 
+NACK_RETRY_S = 0.1
+"Between two requests for one packet, at least …"
+
+NACK_PATIENCE = 1.5
+"… and in round trips."
+
 
 class Receiver:
     """One receiving m-section. Its numbers begin with the first packet, or with `start_measuring`."""
@@ -50,12 +56,16 @@ class Receiver:
         self.section = section
         self.verify = verify
         self.player = player
-        self._rtt_ms = rtt_ms
+        self._measure_rtt_ms = rtt_ms
         self._codecs: dict[int, Codec] = {}
         self._repairs: dict[int, int] = {}
         "Payload type of RTX → of what it repairs."
         self._codec: Codec | None = None
         self._stream: Stream | None = None
+        self._named_ssrcs: tuple[int, ...] = ()
+        "By the description before."
+        self._retired_ssrc: int | None = None
+        "Of the track before, of which packets may still be on their way."
         self._arrived = asyncio.Event()
         self._framed = asyncio.Event()
         self.first_packet_at: float | None = None
@@ -83,14 +93,18 @@ class Receiver:
         return f"{codec.name}/{codec.clock_rate_hz}" + (f"/{codec.channels}" if codec.channels > 1 else "")
 
     @property
+    def rtt_ms(self) -> float | None:
+        """Of the connection."""
+        return self._measure_rtt_ms()
+
+    @property
     def is_free(self) -> bool:
         """Whether its m-section carries nothing, or is yet to be offered, so that a track may take it."""
         return not self.section.is_remote_sending and not self.section.is_rejected
 
-    @property
-    def has_rtx(self) -> bool:
+    def has_rtx(self, payload_type: int) -> bool:
         """Whether what is sent again comes as RTX, and can be told from what is late."""
-        return bool(self._repairs)
+        return payload_type in self._repairs.values()
 
     def takes(self, payload_type: int) -> bool:
         """Whether a packet of that payload type, media or RTX, may be of this m-section."""
@@ -99,16 +113,16 @@ class Receiver:
     def release(self) -> None:
         """Its track was closed: the m-section may carry another one."""
         self.section.is_remote_sending = False
-        self.section.remote_ssrcs = ()
+        self.section.remote_ssrcs = self.section.remote_rtx_ssrcs = ()
         self.reset()
 
     @property
     def first_frame_at(self) -> float | None:
-        """Clock, when the first whole frame of video was there; `None` for audio."""
+        """Clock, when the first whole frame of video that needs no other was there; `None` for audio."""
         return None if self._stream is None else self._stream.first_frame_at
 
     async def wait_first_frame(self, timeout_s: float) -> float:
-        """Clock, when the first whole frame of video was there. Raises `TimeoutError` if none comes."""
+        """The same, once it is there. Raises `TimeoutError` if none comes."""
         async with asyncio.timeout(timeout_s):
             await self._framed.wait()
         if self.first_frame_at is None:
@@ -116,8 +130,12 @@ class Receiver:
         return self.first_frame_at
 
     def frame_completed(self) -> None:
-        """The stream has its first whole frame."""
+        """The stream has its first whole frame that needs no other."""
         self._framed.set()
+
+    def silent_s(self, now: float) -> float | None:
+        """Seconds since the last packet; `None` before the first one."""
+        return None if self._stream is None else max(0.0, now - self._stream.reception.arrived_at)
 
     @property
     def layer_switches(self) -> tuple[LayerSwitch, ...]:
@@ -142,11 +160,15 @@ class Receiver:
 
         The range ends now: what is missing is lost, while in an interval it may still come.
         """
-        return _NOTHING if self._stream is None else self._stream.totals(now, self._rtt_ms())
+        return _NOTHING if self._stream is None else self._stream.totals(now, self.rtt_ms)
 
     def interval(self, now: float) -> ReceivedStatistics:
         """Since the previous call, or since the first packet."""
-        return _NOTHING if self._stream is None else self._stream.interval(now, self._rtt_ms())
+        return _NOTHING if self._stream is None else self._stream.interval(now, self.rtt_ms)
+
+    def saturated(self, now: float) -> str | None:
+        """Why what was not decoded may be this machine's doing; `None` when it is not."""
+        return None if self._stream is None or self._stream.content is None else self._stream.content.saturated(now)
 
     async def drain(self) -> None:
         """Wait until what has come is decoded, if it is."""
@@ -155,8 +177,8 @@ class Receiver:
 
     # -- called by the peer --------------------------------------------------------------------------------------
 
-    def negotiated(self) -> None:
-        """The m-section was agreed on anew."""
+    def negotiated(self) -> bool:
+        """The m-section was agreed on anew. Whether it carries another source from now on, or none."""
         section = self.section
         # Earlier payload types stay: they never change their meaning (RFC 8829 §5.2.2), and packets may still come.
         for codec in section.codecs:
@@ -165,16 +187,22 @@ class Receiver:
             elif codec.name.lower() not in ("rtx", "red", "ulpfec", "flexfec-03"):
                 self._codecs[codec.payload_type] = codec
         ssrcs = section.remote_ssrcs
+        named, self._named_ssrcs = self._named_ssrcs, ssrcs
         if self._stream is not None and (
-            (ssrcs and self._stream.ssrc not in ssrcs) or (not section.is_remote_sending and not ssrcs)
+            # What is not as named although nothing has changed is what the sender does, whatever it says.
+            (ssrcs and ssrcs != named and self._stream.ssrc not in ssrcs)
+            or (not section.is_remote_sending and not ssrcs)
         ):
             # The m-section is free, or re-used for another source, whose first packet is yet to come.
             self.reset()
+            return True
+        return False
 
     def reset(self) -> None:
         """What comes next is another track."""
         if self._stream is not None:
             self._stream.close()
+            self._retired_ssrc = self._stream.ssrc
         self._stream = self.first_packet_at = self.layer_asked_at = None
         self._arrived.clear()
         self._framed.clear()
@@ -192,20 +220,30 @@ class Receiver:
                 stream.retransmission_received(marker, int.from_bytes(payload[:2]), timestamp, payload[2:], arrival)
             return True
         codec = self._codecs.get(payload_type)
-        if codec is None:
+        if codec is None or (ssrc == self._retired_ssrc and not self._may_send(ssrc)):
             return False
-        self._codec = codec
-        if stream is None or stream.ssrc != ssrc or stream.codec.clock_rate_hz != codec.clock_rate_hz:
+        if stream is None or stream.codec.clock_rate_hz != codec.clock_rate_hz:
             if stream is not None:
                 stream.close()
             stream = self._stream = Stream(self, ssrc, codec)
+        elif stream.ssrc != ssrc and stream.is_late(ssrc, arrival.now):
+            return True
         else:
-            stream.use(codec)
+            if stream.ssrc != ssrc:
+                stream.continue_as(ssrc, arrival.now)
+            if stream.codec != codec:
+                stream.use(codec)
+        self._codec = codec
         stream.packet_received(marker, number, timestamp, payload, arrival)
         if self.first_packet_at is None:
             self.first_packet_at = arrival.now
             self._arrived.set()
         return True
+
+    def _may_send(self, ssrc: int) -> bool:
+        """Whether the description allows for a source in this m-section."""
+        section = self.section
+        return section.is_remote_sending and (not section.remote_ssrcs or ssrc in section.remote_ssrcs)
 
     def sender_report(self, report: SenderReport, now: float) -> None:
         """Of the stream that is received."""
@@ -235,7 +273,7 @@ class Receiver:
 
 
 class Stream:
-    """What is known of one source (SSRC)."""
+    """What is known of one source. It goes on under another SSRC when its sender changes that without a word."""
 
     def __init__(self, receiver: Receiver, ssrc: int, codec: Codec) -> None:
         self._receiver = receiver
@@ -245,6 +283,11 @@ class Stream:
         self.switches: list[LayerSwitch] = []
         self._started_at: float | None = None
         self._now = 0.0
+        self._restarts = 0
+        self._is_fresh = True
+        "It has just begun, and whoever comes in the middle needs a beginning."
+        self._previous: tuple[int, float] | None = None
+        "The SSRC before, and when it was changed."
         self._boot = 0
         "Hash of the boot whose send times came last, if it is not ours."
         self._latency_ms = (Distribution(), Distribution())
@@ -282,18 +325,42 @@ class Stream:
             content_of(codec, receiver.kind, self._lacks_key_frame, receiver.player) if receiver.verify else None
         )
 
+    def continue_as(self, ssrc: int, now: float) -> None:
+        """Its SSRC has changed: what was counted stays, and another numbering begins."""
+        self._previous = self.ssrc, now
+        self.ssrc = ssrc
+        self.reception.restart_stream()
+        self._forget_numbers(now)
+        self._is_fresh = True
+
+    def is_late(self, ssrc: int, now: float) -> bool:
+        """Whether a packet of that SSRC was overtaken by the change of it."""
+        return self._previous is not None and ssrc == self._previous[0] and now - self._previous[1] < SETTLE_S
+
+    def _forget_numbers(self, now: float) -> None:
+        self._restarts = self.reception.restarts
+        self._unwrapper = SequenceUnwrapper()
+        if self._nack is not None:
+            self._nack = NackGenerator()
+        if self._flow is not None:
+            self._flow.restart_stream(now)
+        if self.content is not None:
+            self.content.restart_stream()
+
     # -- packets -------------------------------------------------------------------------------------------------
 
     def packet_received(self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival) -> None:
         if not self.reception.receive(number, timestamp, len(payload), arrival.now):
             return
+        if self.reception.restarts != self._restarts:
+            # What else counts from the first packet on does not know of a stream that began anew below that.
+            self._forget_numbers(arrival.now)
         if self._nack is not None and self._nack.receive(number, arrival.now):
             self._receiver.is_urgent = True
         if not payload:
-            # Padding, as a sender probes with: a number that is not missing, and no part of a frame.
+            # Padding has a number that is not missing, and is of no frame.
             if self._is_video and self.content is not None:
-                extended = self._unwrapper.unwrap(number)
-                self.content.packet_received(number, extended, timestamp, False, b"", arrival)
+                self.content.packet_received(number, self._unwrapper.unwrap(number), timestamp, False, payload, arrival)
             return
         sent = find(self._name, payload, marker != 0)
         if sent is not None:
@@ -316,8 +383,8 @@ class Stream:
         self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival
     ) -> None:
         """A packet that came as RTX, with its original number."""
-        if self._nack is not None:
-            self._nack.receive(number, arrival.now)
+        if self._nack is not None and self._nack.receive(number, arrival.now):
+            self._receiver.is_urgent = True
         if self.reception.receive_retransmission(number, len(payload), arrival.now) and self._is_video:
             self._take_video(marker, number, timestamp, payload, arrival)
 
@@ -330,8 +397,9 @@ class Stream:
                 self._key_frames.received(arrival.now)
             if (size := picture_size(self._name, payload)) is not None and size != self._size:
                 self._size = size
-        elif self._key_frames is not None and self._started_at is None:
-            self._want_key_frame(arrival.now)  # whoever comes in the middle needs a beginning
+        elif self._key_frames is not None and self._is_fresh:
+            self._want_key_frame(arrival.now)
+        self._is_fresh = False
         if self._started_at is None:
             self._started_at = arrival.now
         flow = self._flow
@@ -341,7 +409,12 @@ class Stream:
             and self._starts_frame(payload, 0, len(payload))
         )
         is_complete = flow.receive(extended, timestamp, marker != 0, is_start, arrival.now, begins)
-        if is_complete and self.first_frame_at is None:
+        # Frames that need another come first where the SFU begins in the middle: nobody sees these.
+        if (
+            is_complete
+            and self.first_frame_at is None
+            and (self._starts_key_frame is None or flow.totals(arrival.now).key_frames_received)
+        ):
             self.first_frame_at = arrival.now
             self._receiver.frame_completed()
         if self.content is not None:
@@ -387,8 +460,12 @@ class Stream:
 
     def feedback(self, sender_ssrc: int, now: float) -> list[Packet]:
         packets: list[Packet] = []
-        if self._nack is not None and (numbers := self._nack.requests(now)):
-            if not self._receiver.has_rtx:
+        nack = self._nack
+        if nack is not None and nack.get_timer() is not None and (rtt_ms := self._receiver.rtt_ms) is not None:
+            # What was asked for cannot be here earlier, and would only come twice.
+            nack.retry_s = max(NACK_RETRY_S, rtt_ms * NACK_PATIENCE / 1000)
+        if nack is not None and (numbers := nack.requests(now)):
+            if not self._receiver.has_rtx(self.payload_type):
                 for number in numbers:
                     self.reception.requested(number)
             self._nacks += 1

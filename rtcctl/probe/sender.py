@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rtcctl.errors import ApiError, UsageError
 from rtcctl.media import extensions as ext
 from rtcctl.media.clock import ntp_from_unix, round_trip_s
 from rtcctl.media.packetization import packetizer
@@ -106,7 +107,10 @@ class Encoding:
         ids = {uri: identifier for identifier, uri in section.extensions.items()}
         mid = {ids[ext.MID]: section.mid.encode()} if ext.MID in ids else {}
         rid = self.rid.encode()
-        self._extensions = build_extensions(mid | ({ids[ext.RID]: rid} if rid and ext.RID in ids else {}))
+        extensions = build_extensions(mid | ({ids[ext.RID]: rid} if rid and ext.RID in ids else {}))
+        if extensions != self._extensions:
+            self._cache.clear()  # where the payload begins in them has changed
+        self._extensions = extensions
         self._rtx_extensions = build_extensions(
             mid | ({ids[ext.REPAIRED_RID]: rid} if rid and ext.REPAIRED_RID in ids else {})
         )
@@ -116,6 +120,10 @@ class Encoding:
         """Whether the other end takes our codec."""
         return self._payload_type >= 0
 
+    def is_accepted(self, section: Section) -> bool:
+        """Whether the other end takes this layer."""
+        return not self.rid or self.rid in section.rids
+
     async def run(self) -> None:
         """Send until the source ends."""
         try:
@@ -124,6 +132,11 @@ class Encoding:
             else:
                 while (frame := await self.source.next_frame(self._clock)) is not None:
                     self.send(frame)
+            if (problem := getattr(self.source, "problem", None)) is not None:
+                self.error = UsageError(
+                    f"{self.source.description} ended before its end: {problem}.",
+                    hint="It may be damaged: try to play it, or convert it anew.",
+                )
         except Exception as error:  # noqa: BLE001  # whatever a file or a device does: the peer tells whoever waits
             self.error = error
         finally:
@@ -185,6 +198,7 @@ class Encoding:
 
     def send_again(self, sequence_numbers: Sequence[int]) -> None:
         """A NACK asked for these; those that are still known go out as RTX, or again as they were without it."""
+        self.counts.nacks += 1
         for sequence_number in sequence_numbers:
             packet = self._cache.get(sequence_number)
             if packet is None:
@@ -268,6 +282,14 @@ class Sender:
         """The m-section was agreed on anew."""
         for encoding in self.encodings:
             encoding.negotiated(self.section)
+
+    def require_accepted(self) -> None:
+        """Raises `ApiError` when the other end has answered, and takes nothing of this."""
+        section = self.section
+        if not section.is_remote_receiving or not any(e.is_accepted(section) for e in self.encodings):
+            rids = ", ".join(encoding.rid for encoding in self.encodings)
+            what = f"none of the layers {rids}" if rids else "nothing"
+            raise ApiError(f"The SFU's answer takes {what} on mid {self.mid} ({self.codec}).", status=200)
 
     def statistics(self, now: float) -> SentStatistics:
         """Totals since the first frame."""

@@ -95,6 +95,9 @@ class ChannelOpen(Connected):
 
     schema: ClassVar[str] = "rtcctl.channel.open/1"
 
+    detached_pid: int | None = None
+    "The process that goes on; `session close` ends it."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSend(Connected):

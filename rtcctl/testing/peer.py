@@ -51,12 +51,13 @@ class Core:
     def __init__(self, told: Callable[[], str]) -> None:
         try:
             from rtcctl.probe.peer import Peer as ProbePeer
+
+            self._peer = ProbePeer(include_loopback=True, verify=True)
         except ImportError as error:
             raise UsageError(
                 f"A peer needs more than rtcctl alone: {error.name} is not installed.",
                 hint="pip install 'rtcctl[probe]'",
             ) from error
-        self._peer = ProbePeer(include_loopback=True, verify=True)
         self._told = told
         self.session_id: str | None = None
 

@@ -51,35 +51,27 @@ def test_texts_lines_and_files_reach_every_listener_in_order(home: Home):
     assert (said[-1]["channels"][0]["messages_sent"], said[-1]["channels"][0]["bytes_sent"]) == (4, 277)
 
 
-def test_what_a_person_and_a_pipe_see(home: Home):
-    """A table has a line for each message; `--raw` has the bytes and nothing else, a line end after each text."""
+def test_what_a_pipe_sees(home: Home):
+    """`--raw` has the bytes and nothing else, a line end after each text."""
     data = bytes(range(256)) * 64
     (home.folder / "data.bin").write_bytes(data)
-    flags = ("--count", "2", "--can-reply", "--hello", "hi")
-    with home.dev():
-        for form in ((), ("--raw",)):
-            arguments = ("--name", "f", "--wait-hello", "20s", "text", "--file", "data.bin", "-o", "jsonl")
-            with home.running("channel", "send", *arguments) as sender:
-                channel = f"{sender.event('channel_published')['session_id']}/f"
-                done = subprocess.run(
-                    [str(RTCCTL), "channel", "listen", channel, *flags, *form],
-                    capture_output=True,
-                    cwd=home.folder,
-                    env=home.environment,
-                    timeout=20,
-                    check=False,
-                )
-                assert done.returncode == 0, done.stderr
-                if form:
-                    assert done.stdout == b"text\n" + data
-                else:
-                    lines = done.stdout.decode().splitlines()
-                    at = lines.index("text")
-                    assert lines[at + 1] == f"<16,384 bytes> {data[:16].hex(' ')} …"
+    arguments = ("--name", "f", "--wait-hello", "20s", "text", "--file", "data.bin", "-o", "jsonl")
+    with home.dev(), home.running("channel", "send", *arguments) as sender:
+        channel = f"{sender.event('channel_published')['session_id']}/f"
+        done = subprocess.run(
+            [str(RTCCTL), "channel", "listen", channel, "--count", "2", "--raw", "--can-reply", "--hello", "hi"],
+            capture_output=True,
+            cwd=home.folder,
+            env=home.environment,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"text\n" + data
 
 
 def test_a_publisher_hears_who_may_reply(home: Home):
-    """`send --to` reaches `channel open`; an update moves the right to reply; closing ends listeners and publisher."""
+    """`send --to` reaches `channel open`, which ends when all of its channels are closed, by name and by id."""
     with home.dev(), home.running("channel", "open", "--name", "chat", "--name", "b", "-o", "jsonl") as publisher:
         published, other = (publisher.event("channel_published") for _ in range(2))
         session_id = published["session_id"]
@@ -87,19 +79,11 @@ def test_a_publisher_hears_who_may_reply(home: Home):
         assert sent.status == 0, sent.stderr
         assert sent.document["channels"][0]["messages_sent"] == 2
         assert [publisher.event("message")["text"] for _ in range(2)] == ["question", "another"]
-        with home.running("channel", "listen", session_id, "chat", "-o", "jsonl") as listener:
-            subscribed = listener.event("channel_subscribed")
-            subscriber, id_ = subscribed["session_id"], str(subscribed["id"])
-            updated = home.run("channel", "update", subscriber, "--id", id_, "--can-reply", "-o", "json")
-            assert updated.status == 0, updated.stderr
-            assert updated.document["can_reply"] is True
-            closed = home.run("channel", "close", f"{session_id}/chat", "-o", "json")
-            assert closed.status == 0, closed.stderr
-            assert [(c["id"], c["channel"], c["outcome"]) for c in closed.document["channels"]] == [
-                (published["id"], "chat", "closed")
-            ]
-            assert listener.event("summary")["ended_by"] == "closed"
-            assert listener.wait() == 0
+        closed = home.run("channel", "close", f"{session_id}/chat", "-o", "json")
+        assert closed.status == 0, closed.stderr
+        assert [(c["id"], c["channel"], c["outcome"]) for c in closed.document["channels"]] == [
+            (published["id"], "chat", "closed")
+        ]
         assert publisher.event("channel_ended")["channel"] == "chat"
         assert home.run("channel", "close", session_id, "--id", str(other["id"])).status == 0
         summary = publisher.event("summary")
@@ -121,6 +105,37 @@ def test_an_interrupted_publisher_takes_its_channels_away(home: Home):
             "datachannels/close",
         ]
         assert home.run("session", "list", "-o", "json").document["sessions"] == []
+
+
+def test_a_server_that_stops_is_6(home: Home):
+    """Channels end with their connection, and that is an error; the result is still told."""
+    with home.dev() as server, home.running("channel", "open", "--name", "chat", "-o", "jsonl") as publisher:
+        publisher.event("channel_published")
+        server.stop()
+        summary = publisher.event("summary")
+        assert publisher.wait() == 6
+        assert summary["failure"]["phase"] == "media"
+
+
+def test_a_detached_publisher_goes_on_until_its_session_is_closed(home: Home):
+    """It returns once the channel is open; a listener of its policy is updated; `session close` ends all of it."""
+    with home.dev():
+        policy = ("--unordered", "--max-lifetime", "200ms")
+        opened = home.run("channel", "open", "--name", "state", *policy, "--detach", "-o", "json")
+        assert opened.status == 0, opened.stderr
+        session_id, pid = opened.document["session_id"], opened.document["detached_pid"]
+        assert opened.document["delivery"] == "unordered, lifetime 200 ms"
+        with home.running("channel", "listen", session_id, "state", *policy, "-o", "jsonl") as listener:
+            subscribed = listener.event("channel_subscribed")
+            subscriber, id_ = subscribed["session_id"], str(subscribed["id"])
+            updated = home.run("channel", "update", subscriber, "--id", id_, "--can-reply", "-o", "json")
+            assert updated.status == 0, updated.stderr
+            assert (updated.document["publisher_session_id"], updated.document["can_reply"]) == (session_id, True)
+            closed = home.run("session", "close", session_id, "-o", "json").document
+            assert [(c["channel"], c["outcome"]) for c in closed["data_channels"]] == [("state", "closed")]
+            assert closed["stopped_pid"] == pid
+            assert listener.event("channel_ended")["channel"] == "state"
+            assert listener.wait() == 0
 
 
 # -- Chromium at the other end -----------------------------------------------------------------------------------------

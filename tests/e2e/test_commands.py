@@ -41,6 +41,7 @@ def test_publish_and_subscribe(home: Home):
         assert {check["name"]: check["status"] for check in result["checks"]} == {
             "received": "passed",
             "loss": "passed",
+            "content": "passed",
         }
         separate = home.run("track", "subscribe", published["session_id"], "mic", "--for", "1s")
         assert separate.status == 0, separate.stderr

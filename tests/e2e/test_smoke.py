@@ -12,7 +12,21 @@ import pytest
 from tests.support.command import RTCCTL, Home
 from tests.support.requirements import require_lonely_host
 
-CHECKS = ["api", "session", "publish", "subscribe", "content", "loss", "jitter", "rtt", "latency", "cleanup"]
+CHECKS = [
+    "api",
+    "session",
+    "publish",
+    "subscribe",
+    "content",
+    "loss",
+    "jitter",
+    "rtt",
+    "latency",
+    "video",
+    "simulcast",
+    "data-channel",
+    "cleanup",
+]
 
 
 def by_name(document: dict) -> dict[str, dict]:
@@ -45,6 +59,9 @@ def test_smoke_json_is_one_document_with_true_figures(home: Home):
     assert subscribe["tone_hz"] == pytest.approx(document["publish"]["tone_hz"], rel=0.01)
     assert 0 < subscribe["latency_ms"]["p50"] < 50
     assert document["publish"]["sent"]["fraction_lost"] == 0
+    assert by_name(document)["video"]["observed"] > 10
+    assert 0 < by_name(document)["simulcast"]["observed"] < 2000
+    assert 0 < by_name(document)["data-channel"]["observed"] < 500
 
 
 def test_smoke_reports_for_ci(home: Home, tmp_path: Path):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, BinaryIO
 
 RTCCTL = Path(sys.executable).parent / "rtcctl"
 
@@ -55,16 +55,17 @@ class Home:
         self,
         *arguments: str,
         timeout_s: float = 60,
-        stdin: str | None = None,
+        stdin: str | BinaryIO | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Finished:
-        """Run a command to its end."""
+        """Run a command to its end. `stdin`: what it reads there, or the file that it is; nothing by default."""
+        source: dict[str, Any] = {"input": stdin or ""} if stdin is None or isinstance(stdin, str) else {"stdin": stdin}
         done = subprocess.run(
             [str(RTCCTL), *arguments],
             capture_output=True,
             text=True,
             timeout=timeout_s,
-            input=stdin if stdin is not None else "",
+            **source,
             cwd=self.folder,
             env={**self.environment, **(environment or {})},
             check=False,

@@ -106,9 +106,10 @@ class Participant:
         assert not [item for item in answered if "errorCode" in item], answered
         return [item["mid"] for item in answered]
 
-    def prefer(self, mid: str, publisher: Participant, name: str, rid: str) -> None:
+    def prefer(self, mid: str, publisher: Participant | str, name: str, rid: str) -> None:
         """Ask for another layer."""
-        item = {"mid": mid, "sessionId": publisher.session_id, "trackName": name, "simulcast": {"preferredRid": rid}}
+        session_id = publisher if isinstance(publisher, str) else publisher.session_id
+        item = {"mid": mid, "sessionId": session_id, "trackName": name, "simulcast": {"preferredRid": rid}}
         (answered,) = self.page.evaluate("update", [item])
         assert "errorCode" not in answered, answered
 
@@ -164,9 +165,9 @@ class Participant:
             timeout_s=timeout_s,
         )
 
-    def frequency_hz(self, mid: str) -> float | None:
-        """What is heard, by the browser's FFT (bins of 6 Hz); `None` for silence."""
-        heard: float | None = self.page.evaluate("frequency", mid)
+    def frequency_hz(self, mid: str, *, channel: int | None = None) -> float | None:
+        """What is heard, by the browser's FFT (bins of 6 Hz); `None` for silence. `channel`: 0 left, 1 right."""
+        heard: float | None = self.page.evaluate("frequency", {"mid": mid, "channel": channel})
         return heard
 
     def contrast(self, mid: str) -> float:

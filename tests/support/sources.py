@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,9 @@ def write(
     options: dict[str, str] | None = None,
     audio_options: dict[str, str] | None = None,
     container: str | None = None,
+    picture: Callable[[int, int, tuple[int, int]], Any] | None = None,
 ) -> Path:
-    """A file with pictures of one `shade` each, and a tone of 440 Hz."""
+    """A file with pictures of one `shade` each, and a tone of 440 Hz. `picture` draws others: number, rate, size."""
     with av.open(str(path), "w", format=container) as output:
         streams: list[tuple[Any, list[Any]]] = []
         if video:
@@ -74,7 +75,7 @@ def write(
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
             stream.gop_size = 15
-            streams.append((stream, [_picture(number, rate, size) for number in range(pictures)]))
+            streams.append((stream, [(picture or _picture)(number, rate, size) for number in range(pictures)]))
         if audio:
             stream = output.add_stream(audio, rate=audio_rate_hz, options=audio_options or {}, layout=layout)
             streams.append((stream, _sound(audio_s, audio_rate_hz, layout)))

@@ -66,6 +66,12 @@ class ToneSink:
         for detector in self.detectors:
             detector.restart_range()
 
+    def restart_stream(self) -> None:
+        """The numbers of what comes next have nothing to do with those that came."""
+        self._unwrapper = SequenceUnwrapper()
+        self._waiting.clear()
+        self._next_sequence = None
+
     def packet_received(self, sequence_number: int, rtp_timestamp: int, payload: bytes) -> None:
         """Take one packet, in any order; duplicates and what comes too late are ignored."""
         if not payload:

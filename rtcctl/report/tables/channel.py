@@ -47,6 +47,14 @@ def _(result: ChannelOpen | ChannelSend | ChannelListen) -> list[Line]:
         )
         for traffic in result.channels
     ]
+    if isinstance(result, ChannelOpen) and result.detached_pid is not None:
+        return facts(
+            *(("published", f"{t.session_id}/{t.channel} (id {t.id})") for t in result.channels),
+            ("delivery", result.delivery),
+            ("connection", connection(result)),
+            ("process", f"{result.detached_pid}, runs on by itself"),
+            ("end it", f"rtcctl session close {result.session_id}"),
+        )
     ended_by = _ENDINGS.get(result.ended_by) if isinstance(result, ChannelListen) else None
     return [
         *facts(

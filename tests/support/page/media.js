@@ -48,12 +48,22 @@ function watch(mid) {
   player.requestVideoFrameCallback(note);
 }
 
-// The dominant frequency of what is heard, in Hz, by the browser's own FFT; null for silence.
-async function frequency(mid) {
+// Browsers decode Opus in stereo only if their own description says so (RFC 7587 §6.1), which no API makes it do.
+function wantStereo() {
+  connection.createAnswer = async () => {
+    const { type, sdp } = await RTCPeerConnection.prototype.createAnswer.call(connection);
+    return { type, sdp: sdp.replaceAll(/^a=fmtp:\d+ .*useinbandfec.*$/gm, "$&;stereo=1") };
+  };
+}
+
+// The dominant frequency of what is heard, in Hz, by the browser's own FFT; null for silence. Of one channel, or of all.
+async function frequency({ mid, channel }) {
   const context = new AudioContext();
   await context.resume();
   const analyser = new AnalyserNode(context, { fftSize: 8192 });
-  context.createMediaStreamSource(new MediaStream([transceiverOf(mid).receiver.track])).connect(analyser);
+  const source = context.createMediaStreamSource(new MediaStream([transceiverOf(mid).receiver.track]));
+  if (channel === null) source.connect(analyser);
+  else source.connect(new ChannelSplitterNode(context, { numberOfOutputs: 2 })).connect(analyser, channel);
   const bins = new Float32Array(analyser.frequencyBinCount);
   let best = null;
   for (let tries = 0; tries < 50 && best === null; tries++) {

@@ -24,6 +24,7 @@ NOBODY = "a" * 32
         (("send", "--name", "a", "--file", "absent.bin"), "absent.bin cannot be read"),
         (("send", "--name", "a"), "nothing to send"),
         (("send", "hello"), "where to send"),
+        (("send", "--name", "a", b"caf\xe9".decode(errors="surrogateescape")), "not UTF-8"),
         (("send", "--name", "a", "--to", "s/a", "hello"), "where to send"),
         (("send", "--to", "s/a", "hello", "--wait-hello", "1s"), "--wait-hello"),
         (("send", "--to", "s", "hello"), "write SESSION/NAME"),

@@ -302,3 +302,11 @@ def test_amplitude():
     assert max(samples) == 32767
     assert min(samples) == -32767
     assert samples[0] == 0
+
+
+@pytest.mark.parametrize("frequency_hz", [3990.0, 3995.0, 4000.0, 4005.0])
+def test_what_lies_at_the_end_of_the_spectrum_is_no_tone_and_no_error(frequency_hz: float):
+    """The peak of a sound near half the sample rate may seem to be beyond it."""
+    samples = array("h", [int(12_000 * math.sin(2 * math.pi * frequency_hz * n / 8000)) for n in range(8000)])
+    heard = hear(samples, sample_rate_hz=8000, chunk=160).frequency_hz
+    assert heard is None or heard == pytest.approx(frequency_hz, abs=10)

@@ -11,6 +11,7 @@ from rtcctl.ops.judge import (
     check_content,
     check_latency,
     check_loss,
+    check_picture,
     check_received,
     check_sent,
     judge,
@@ -186,3 +187,22 @@ def test_the_verdict_says_where_it_broke(checked: dict[str, str], failure: Failu
     assert said in verdict
     assert commands
     assert all(command.startswith("rtcctl ") for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("decoded", "missing", "saturated", "status"),
+    [
+        (0, None, None, CheckStatus.FAILED),
+        (0, None, SATURATED, CheckStatus.INCONCLUSIVE),
+        (90, 3, None, CheckStatus.FAILED),
+        (90, 3, SATURATED, CheckStatus.INCONCLUSIVE),
+        (90, 0, SATURATED, CheckStatus.PASSED),
+        (90, None, None, CheckStatus.SKIPPED),
+    ],
+)
+def test_a_picture_is_judged_by_its_numbers(
+    decoded: int, missing: int | None, saturated: str | None, status: CheckStatus
+):
+    """What this machine did not decode in time says nothing; a picture without numbers is not judged."""
+    statistics = received(frames_decoded=decoded, frames_missing=missing)
+    assert check_picture(statistics, saturated).status is status

@@ -5,7 +5,9 @@ When this fails after an upgrade of aiortc or aioice, read that module from its 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import socket
 import time
 
 import aioice.ice
@@ -14,8 +16,10 @@ import pytest
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 
+from rtcctl.media.sdp import Candidate
 from rtcctl.probe.aiortc_transport import AiortcTransport
-from rtcctl.probe.transport import Arrival, TransportState
+from rtcctl.probe.transport import Arrival, RemoteTransport, TransportState
+from tests.support.data_path import until
 
 PRIVATE = [
     (RTCDtlsTransport, "_handle_rtp_data", ["self", "data", "arrival_time_ms"]),
@@ -114,3 +118,72 @@ async def test_what_a_description_needs_is_there_after_gathering():
     await transport.close()
     assert transport.state is TransportState.CLOSED
     assert transport.candidates, "they are told in an error, when all is over"
+
+
+class Listening(Nobody):
+    """One that keeps what arrives."""
+
+    def __init__(self) -> None:
+        self.rtp: list[bytes] = []
+
+    def datagram_received(self, arrival: Arrival) -> None: ...
+
+    def rtp_received(self, packet: bytes, arrival: Arrival) -> None:
+        self.rtp.append(packet)
+
+    def rtcp_received(self, data: bytes, arrival: Arrival) -> None: ...
+
+    def round_trip_measured(self, rtt_ms: float) -> None: ...
+
+
+async def connected(*strange: Candidate) -> tuple[AiortcTransport, AiortcTransport, Listening]:
+    """Two that are; the first one was told of `strange` candidates, too."""
+    listener = Listening()
+    first = AiortcTransport(Listening(), clock=time.monotonic, include_loopback=True)
+    second = AiortcTransport(listener, clock=time.monotonic, include_loopback=True)
+    for transport in (first, second):
+        await transport.gather()
+    for transport, other, added in ((first, second, strange), (second, first, ())):
+        fingerprints = (("sha-256", other.fingerprint),)
+        candidates = (*added, other.candidates[0])
+        remote = RemoteTransport(other.ufrag, other.pwd, fingerprints, candidates, is_ice_lite=False)
+        transport.start(remote, is_dtls_server=transport is second)
+    await until(lambda: {first.state, second.state} == {TransportState.CONNECTED})
+    return first, second, listener
+
+
+async def test_an_empty_datagram_ends_nothing():
+    """Anybody can send one to a port of ours."""
+    first, second, listener = await connected()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"", ("127.0.0.1", second.candidates[0].port))
+        stranger.sendto(b"\x80", ("127.0.0.1", second.candidates[0].port))
+    await asyncio.sleep(0.1)
+    first.send_rtp(b"\x80\x00" + bytes(30))
+    await until(lambda: listener.rtp)
+    assert second.state is TransportState.CONNECTED
+    await first.close()
+    await second.close()
+
+
+async def test_a_candidate_that_cannot_be_read_is_passed_over():
+    """The others may be good."""
+    strange = Candidate("1", 1, "udp", 1, "203.0.113.1", 9, "srflx", "raddr 0.0.0.0 rport x")
+    name = Candidate("1", 1, "udp", 1, "sfu.invalid", 9, "host")
+    first, second, _ = await connected(strange, name)
+    await first.close()
+    await second.close()
+
+
+async def test_closing_that_is_cancelled_lets_go_of_the_sockets():
+    """The second Ctrl-C comes while the first one closes."""
+    first, second, _ = await connected()
+    sockets = [protocol.transport for protocol in second._ice._connection._protocols]
+    task = asyncio.ensure_future(second.close())
+    # Whatever it waits for first, that is where it is cancelled.
+    second.sctp  # noqa: B018
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await first.close()
+    assert all(transport.is_closing() for transport in sockets)

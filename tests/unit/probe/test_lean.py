@@ -624,6 +624,13 @@ async def test_candidates():
         ]
 
 
+async def test_a_name_is_no_address():
+    """To look it up would hold up the event loop for seconds."""
+    async with lean() as (transport, _):
+        for address, expected in (("sfu.invalid", False), ("x.local", False), ("203.0.113.1", True)):
+            assert transport._datagrams.is_reachable(Candidate("1", 1, "udp", 1, address, 9, "host")) is expected
+
+
 async def test_a_path_decides_for_one_socket():
     """With a path there is one socket left, which takes nothing from anybody else."""
     async with connected(host=None) as (transport, heard, other):

@@ -93,6 +93,17 @@ def test_a_payload_type_means_one_thing_in_a_session():
             assert codec.repairs in {other.payload_type for other in same.codecs}
 
 
+@pytest.mark.parametrize("profile", ["42e01f", "42001f", "4d0028", "64001f", "640c34"])
+def test_h264_of_any_profile_is_received(profile: str):
+    """Chromium prefers Baseline, cameras of phones High: each has a payload type of its own, with RTX."""
+    section = negotiation.receiving("video", "0", [])
+    codec = Codec("H264", 0, 90_000, 1, f"packetization-mode=1;profile-level-id={profile}")
+    payload_type = section.payload_type(codec)
+    assert payload_type is not None
+    assert section.rtx_payload_type(payload_type) is not None
+    assert len({known.payload_type for known in section.codecs}) == len(section.codecs)
+
+
 def test_an_answer_is_agreed_on():
     """Codecs and ids are those of the answer, and so is whether it takes what we send."""
     section = sending(VP8, "0")
@@ -212,3 +223,34 @@ def test_a_description_without_its_transport_is_no_description(missing: str):
         lines = lines[: next(i for i, line in enumerate(lines) if line.startswith("m="))]
     with pytest.raises(ParseError):
         negotiation.parse("".join(line for line in lines if not line.startswith(missing)))
+
+
+def test_what_would_not_be_counted_is_not_taken():
+    """Media inside RED, FEC, and RTX of either; a kind that we do not know, not even when it is offered again."""
+    codecs = (
+        VP8,
+        Codec("rtx", 97, 90_000, 1, "apt=96"),
+        Codec("red", 116, 90_000),
+        Codec("rtx", 117, 90_000, 1, "apt=116"),
+        Codec("ulpfec", 118, 90_000),
+    )
+    sections: list[Section] = []
+    text = remote("b", kind="text", codecs=(Codec("t140", 98, 1000),))
+    offer = offered(remote("a", kind="video", codecs=codecs), text)
+    for _ in range(2):
+        negotiation.agree_on_offer(sections, offer)
+        video, text = described(sections, Setup.ACTIVE).media
+        assert [codec.payload_type for codec in video.codecs] == [96, 97]
+        assert text.port == 0
+
+
+def test_an_m_section_of_ours_that_was_rejected_comes_back_as_theirs():
+    """Of another kind, even: it is a new one, in the old place (RFC 8829 §5.2.2)."""
+    ours = sending(OPUS, "0")
+    sections = [ours]
+    negotiation.agree_on_offer(sections, offered(remote("0", port=0), remote("1")))
+    added = negotiation.agree_on_offer(sections, offered(remote("2", kind="video", codecs=(VP8,)), remote("1")))
+    assert [(s.mid, s.kind, s.direction) for s in added] == [("2", "video", Direction.RECVONLY)]
+    assert sections[0] is added[0]
+    assert ours.is_rejected
+    assert [media.mid for media in described(sections, Setup.ACTIVE).media] == ["2", "1"]

@@ -283,6 +283,20 @@ def test_who_comes_in_the_middle_asks_for_a_key_frame():
     assert late.statistics(60.0).plis_sent == 2
 
 
+async def test_the_first_frame_is_one_that_needs_no_other():
+    """Whole frames in the middle of a stream are counted, but nobody could see one."""
+    late = receiver(VP8, RTX)
+    frame(late, 10)
+    frame(late, 11)
+    assert late.statistics(1.5).frames_received == 2
+    assert late.first_frame_at is None
+    with pytest.raises(TimeoutError):
+        await late.wait_first_frame(0)
+    frame(late, 12, is_key=True)
+    frame(late, 13)
+    assert await late.wait_first_frame(0) == late.first_frame_at == pytest.approx(1 + 12 / 30)
+
+
 def test_what_is_missing_is_asked_for_and_what_comes_as_rtx_is_recovered():
     """RTX repairs a loss; a packet that comes late under its own SSRC was late, although it had been asked for."""
     subject = receiver(VP8, RTX)
@@ -332,3 +346,64 @@ def test_bytes_of_a_stranger_are_no_layer():
         frame(subject, number, rid="h", boot=77)
     assert subject.statistics(3.0).layer == "h"
     assert subject.statistics(3.0).latency_ms is None
+
+
+def test_silence_is_counted_from_the_last_packet():
+    """Not from when somebody looked: the interval may be longer than any silence that matters."""
+    subject = receiver()
+    assert subject.silent_s(9.0) is None
+    for number in range(100):
+        arrive(subject, number)
+    assert subject.silent_s(3.0) == pytest.approx(0.017)
+    assert subject.silent_s(5.5) == pytest.approx(2.517)
+
+
+def test_only_rtx_of_its_own_codec_tells_what_was_late():
+    """H.264 without RTX beside VP8 with it: what comes again after a NACK was lost, and is recovered."""
+    subject = receiver(VP8, RTX, Codec("H264", 98, 90_000, 1, "", ("nack",)))
+    arrival = Arrival(1.0, 10**9)
+    for number in (0, 1, 3):
+        subject.packet_received(7, 98, 0x80, number, number * 3000, b"\x41\x9a" + bytes(9), arrival)
+    assert subject.feedback(5, 1.0) == [GenericNack(5, 7, (2,))]
+    subject.packet_received(7, 98, 0x80, 2, 6000, b"\x41\x9a" + bytes(9), arrival)
+    statistics = subject.statistics(1.1)
+    assert (statistics.packets_lost, statistics.packets_recovered, statistics.packets_reordered) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("first", [200, 60_000, 61])
+def test_another_ssrc_goes_on_with_the_count(first: int):
+    """A sender that changes it without a word has lost nothing by that, and nothing that it lost is forgotten."""
+    subject = receiver(verify=True)
+    for number in range(100):
+        if number != 50:
+            arrive(subject, number)
+    late, at = Arrival(3.0, 3 * 10**9), subject.first_packet_at
+    subject.packet_received(2, 111, 0, first, 96_000, PACKETS[0], late)
+    subject.packet_received(1, 111, 0, 100, 96_000, PACKETS[0], late)
+    for number in range(1, 50):
+        now = Arrival(3 + number / 50, 3 * 10**9)
+        subject.packet_received(2, 111, 0, first + number & 0xFFFF, 96_000 + number * 960, PACKETS[number], now)
+    statistics = subject.statistics(4.0)
+    assert (statistics.packets_received, statistics.packets_lost) == (149, 1)
+    assert statistics.interval_s == pytest.approx(4.0 - (at or 0))
+    assert subject.first_packet_at == at
+    block = subject.report_block(4.0)
+    assert block is not None
+    assert (block.ssrc, block.packets_lost) == (2, 0)
+    assert statistics.concealed_ms == pytest.approx(20)
+    assert statistics.tone_hz == pytest.approx(500, rel=0.002)
+
+
+def test_another_ssrc_begins_with_a_key_frame():
+    """It is asked for when the new stream comes in the middle; frames go on being counted."""
+    subject = receiver(VP8, RTX)
+    for number in range(30):
+        frame(subject, number, is_key=number == 0)
+    arrival = Arrival(3.0, 3 * 10**9)
+    subject.packet_received(9, 96, 0x80, 17, 90_000, DELTA + bytes(40), arrival)
+    assert subject.is_urgent
+    assert subject.feedback(5, 3.0) == [PictureLossIndication(5, 9)]
+    subject.packet_received(9, 96, 0x80, 18, 93_000, KEY + bytes(40), arrival)
+    assert subject.statistics(3.1).key_frames_received == 2
+    assert subject.statistics(3.1).packets_received == 32
+    assert subject.statistics(3.1).frames_received == 32

@@ -427,6 +427,13 @@ RESULTS: dict[str, Result] = {
             Traffic(channel="a b", session_id="aaaa", id=2),
         ),
     ),
+    "channel-open-detached": ChannelOpen(
+        target=LOCAL,
+        session_id="aaaa",
+        delivery="ordered, reliable",
+        detached_pid=4711,
+        channels=(Traffic(channel="chat", session_id="aaaa", id=1),),
+    ),
     "channel-send": ChannelSend(
         target=LOCAL,
         session_id="bbbb",
