@@ -40,6 +40,9 @@ DEFAULT_FRAME_RATE_HZ = 30.0
 DEFAULT_TONE_HZ = 440.0
 TONE_BITRATE_BPS = 64_000
 
+CARRIED_RID_CHARACTERS = 4
+"Of the name of a layer, beside the send time (`media/sendtime.py`)."
+
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
 _RATE = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 _RID = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
@@ -130,6 +133,10 @@ def rids(text: str) -> tuple[str, ...]:
         raise SpellingError(f"{text!r} does not name layers; write for example f,h,q (letters, digits, - and _)")
     if len(set(names)) != len(names):
         raise SpellingError(f"each layer has a name of its own, not {text}")
+    if len({name[:CARRIED_RID_CHARACTERS] for name in names}) != len(names):
+        raise SpellingError(
+            f"packets carry the first {CARRIED_RID_CHARACTERS} characters of a layer's name, and those of {text} are alike"
+        )
     if not 2 <= len(names) <= 3:
         raise SpellingError(f"a simulcast has two or three layers, not {len(names)}")
     return names

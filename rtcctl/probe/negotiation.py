@@ -122,7 +122,10 @@ def offered_codecs(codecs: Sequence[Codec], sections: Iterable[Section]) -> tupl
         same = next((number for number, known in taken.items() if known.is_same_codec(codec)), None)
         number = codec.payload_type if same is None else same
         if same is None and number in taken:
-            number = next(free for free in (*range(96, 128), *range(35, 64)) if free not in taken)
+            free = (number for number in (*range(96, 128), *range(35, 64)) if number not in taken)
+            number = next(free, -1)
+            if number < 0:
+                raise ParseError("a payload type that is free: the session has used all")
         placed = replace(codec, payload_type=number)
         taken.setdefault(number, placed)
         offered.append(placed)
@@ -141,7 +144,9 @@ def offered_extensions(uris: Iterable[str], sections: Iterable[Section]) -> dict
     chosen: dict[int, str] = {}
     for uri in uris:
         same = next((identifier for identifier, other in known.items() if other == uri), None)
-        identifier = same or next(free for free in range(1, 15) if free not in known)
+        identifier = same or next((free for free in range(1, 15) if free not in known), 0)
+        if not identifier:
+            continue  # all ids are taken, and the media goes without
         known[identifier] = chosen[identifier] = uri
     return chosen
 

@@ -26,24 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from rtcctl.errors import ApiError, NetworkError, ParseError, RtcctlError, UsageError
 from rtcctl.media import extensions as ext
-from rtcctl.media.feedback import TransportCcRecorder
-from rtcctl.media.rtcp import (
-    SDES_CNAME,
-    Goodbye,
-    Packet,
-    ReceiverReport,
-    SenderReport,
-    SourceChunk,
-    SourceDescription,
-    compound,
-    parse_compound,
-)
-from rtcctl.media.rtcp_feedback import FullIntraRequest, GenericNack, PictureLossIndication
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.sdp import Candidate, Direction, SessionDescription, Setup
 from rtcctl.probe import negotiation
 from rtcctl.probe.negotiation import APPLICATION, LocalTransport, Section
 from rtcctl.probe.receiver import Receiver
+from rtcctl.probe.rtcp_reporter import RtcpReporter
 from rtcctl.probe.sender import Encoding, Layer, Sender
 from rtcctl.probe.sources import Source
 from rtcctl.probe.transport import Arrival, Listener, RemoteTransport, Transport, TransportState
@@ -54,21 +42,6 @@ if TYPE_CHECKING:
 
 ROUND_TRIPS = 8
 "Consent checks whose median is the round trip."
-
-REPORT_INTERVAL_S = 1.0
-"Between two RTCP reports, ±20 %."
-
-_FIRST_REPORT_S = 0.1
-"From being connected to the first one: it starts the round trip by RTCP."
-
-_TRANSPORT_CC_S = 0.1
-"Between two reports of congestion feedback."
-
-_MAX_BLOCKS = 31
-"In one report (RFC 3550 §6.4.1)."
-
-_MAX_REPORT_BYTES = 1100
-"Of a compound: it fits wherever media does (28 bytes of SRTCP come on top)."
 
 _MAX_ROUTES = 1000
 "SSRCs whose m-section is remembered, beside those that a description names."
@@ -125,18 +98,13 @@ class Peer:
         self._session_id = random.getrandbits(62)
         self._version = 0
         self._cname = f"{random.getrandbits(64):016x}"
-        self._ssrc = random.getrandbits(32)
-        "Of our reports."
         self._is_dtls_server = False
         self._remote_candidates: tuple[Candidate, ...] = ()
         self._max_message_bytes = 0
         self._channels: dict[int, DataChannel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._report_at = self._transport_cc_at = 0.0
-        self._transport_cc = TransportCcRecorder()
-        self._transport_cc_id: int | None = None
+        self._rtcp = RtcpReporter(self._receivers, self._encodings, self._cname, clock)
         self._round_trips_ms: deque[float] = deque(maxlen=ROUND_TRIPS)
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
@@ -305,7 +273,7 @@ class Peer:
             for identifier, uri in receiver.section.extensions.items()
             if uri == ext.TRANSPORT_CC and receiver.section.is_agreed
         }
-        self._transport_cc_id = next(iter(ids), None)
+        self._rtcp.transport_cc_id = next(iter(ids), None)
         transport.start(remote, is_dtls_server=is_dtls_server)
         self._run()
 
@@ -430,9 +398,7 @@ class Peer:
     async def close(self) -> None:
         """Say goodbye (RTCP BYE, DTLS close_notify) and release everything; harmless the second time."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rtcp.close()
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
             stack.callback(self._end)
@@ -440,17 +406,10 @@ class Peer:
                 stack.push_async_callback(encoding.source.close)
             if self._transport is not None:
                 stack.push_async_callback(self._transport.close)
-            stack.callback(self._say_goodbye)
+            stack.callback(self._rtcp.say_goodbye)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _say_goodbye(self) -> None:
-        sources = () if self._transport is None else tuple(self._encodings)
-        for at in range(0, len(sources), _MAX_BLOCKS):
-            assert self._transport is not None
-            goodbye = Goodbye(sources[at : at + _MAX_BLOCKS])
-            self._transport.send_rtcp(compound(ReceiverReport(self._ssrc), goodbye))
 
     def _end(self) -> None:
         """Nobody waits any longer."""
@@ -475,45 +434,23 @@ class Peer:
         if start > end:
             return  # malformed, and so none of a sender's packets
         receiver = self._routes.get(ssrc)
-        if receiver is None or self._transport_cc_id is not None:
+        if receiver is None or self._rtcp.transport_cc_id is not None:
             try:
                 header = RtpHeader.parse(packet)
             except ParseError:
                 return
             receiver = self._route(header)
-            self._note_congestion(header, arrival)
+            self._rtcp.note_congestion(header, arrival.now)
         payload = packet[start:end]
         if receiver is None or not receiver.packet_received(
             ssrc, second & 0x7F, second & 0x80, number, timestamp, payload, arrival
         ):
             self.unrouted_packets += 1
         elif receiver.is_urgent:
-            self._give_feedback(arrival.now)
+            self._rtcp.give_feedback(arrival.now)
 
     def rtcp_received(self, data: bytes, arrival: Arrival) -> None:
-        try:
-            packets = parse_compound(data)
-        except ParseError:
-            return
-        wallclock = time.time()
-        for packet in packets:
-            if isinstance(packet, SenderReport | ReceiverReport):
-                if isinstance(packet, SenderReport):
-                    for receiver in self._receivers:
-                        receiver.sender_report(packet, arrival.now)
-                for block in packet.reports:
-                    if (encoding := self._encodings.get(block.ssrc)) is not None:
-                        encoding.reported(block, wallclock)
-            elif isinstance(packet, GenericNack):
-                if (encoding := self._encodings.get(packet.media_ssrc)) is not None:
-                    encoding.send_again(packet.sequence_numbers)
-            elif isinstance(packet, PictureLossIndication):
-                if (encoding := self._encodings.get(packet.media_ssrc)) is not None:
-                    encoding.key_frame_wanted()
-            elif isinstance(packet, FullIntraRequest):
-                for ssrc, _ in packet.entries:
-                    if (encoding := self._encodings.get(ssrc)) is not None:
-                        encoding.key_frame_wanted()
+        self._rtcp.received(data, arrival.now)
 
     def round_trip_measured(self, rtt_ms: float) -> None:
         self._round_trips_ms.append(rtt_ms)
@@ -524,8 +461,7 @@ class Peer:
         if state is TransportState.CONNECTED and self._timing is None:
             self._timing = self._measure()
             self._settled.set()
-            now = self._clock()
-            self._report_at, self._transport_cc_at = now + _FIRST_REPORT_S, now + _TRANSPORT_CC_S
+            self._rtcp.start(self._transport)
             self._run()
         elif state in _ENDED:
             self._ended.set()
@@ -555,78 +491,12 @@ class Peer:
 
             assert isinstance(transport, AiortcTransport)
             self._spawn(transport.start_sctp(negotiation.SCTP_PORT, self._max_message_bytes))
-        self._arm()
+        self._rtcp.arm()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _arm(self) -> None:
-        """Call `_handle_timer` when the next report or request is due."""
-        if self._is_closed:
-            return  # while the transport closes, packets still arrive
-        due = [self._report_at, *(at for r in self._receivers if (at := r.get_timer()) is not None)]
-        if self._transport_cc.pending:
-            due.append(self._transport_cc_at)
-        if self._timer is not None:
-            self._timer.cancel()
-        wait_s = max(0.001, min(due) - self._clock())
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._handle_timer)
-
-    def _handle_timer(self) -> None:
-        now = self._clock()
-        if now >= self._report_at:
-            self._report_at = now + REPORT_INTERVAL_S * random.uniform(0.8, 1.2)
-            self._report(now)
-        self._give_feedback(now)
-
-    def _report(self, now: float) -> None:
-        assert self._transport is not None
-        wallclock = time.time()
-        blocks = [block for r in self._receivers if (block := r.report_block(now)) is not None]
-        reports: list[SenderReport | ReceiverReport] = [
-            report for e in self._encodings.values() if (report := e.report(now, wallclock)) is not None
-        ]
-        reports += [
-            ReceiverReport(self._ssrc, tuple(blocks[at : at + _MAX_BLOCKS]))
-            for at in range(0, len(blocks), _MAX_BLOCKS)
-        ]
-        some: list[Packet] = []
-        named: set[int] = set()
-        size = 0
-        for one in reports:
-            cost = len(bytes(one)) + len(bytes(self._name_of(one.ssrc)))
-            if some and (size + cost > _MAX_REPORT_BYTES or len(named) == _MAX_BLOCKS):
-                self._send_reports(some, named)
-                some, named, size = [], set(), 0
-            some.append(one)
-            named.add(one.ssrc)
-            size += cost
-        if some:
-            self._send_reports(some, named)
-
-    def _send_reports(self, reports: list[Packet], ssrcs: set[int]) -> None:
-        """With the CNAME of each source (RFC 3550 §6.1, RFC 8108 §5.3.1)."""
-        assert self._transport is not None
-        names = SourceDescription(tuple(map(self._name_of, sorted(ssrcs))))
-        self._transport.send_rtcp(compound(*reports, names))
-
-    def _name_of(self, ssrc: int) -> SourceChunk:
-        return SourceChunk(ssrc, ((SDES_CNAME, self._cname.encode()),))
-
-    def _give_feedback(self, now: float) -> None:
-        assert self._transport is not None
-        packets: list[Packet] = []
-        for receiver in self._receivers:
-            packets += receiver.feedback(self._ssrc, now)
-        if self._transport_cc.pending and now >= self._transport_cc_at:
-            self._transport_cc_at = now + _TRANSPORT_CC_S
-            media_ssrc = next(iter(self._routes), 0)
-            packets += self._transport_cc.feedback(self._ssrc, media_ssrc)
-        for packet in packets:
-            self._transport.send_rtcp(compound(ReceiverReport(self._ssrc), packet))
-        self._arm()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -673,16 +543,6 @@ class Peer:
                 if uri == ext.MID and identifier in header.extensions:
                     return header.extensions[identifier].decode("ascii", "replace")
         return None
-
-    def _note_congestion(self, header: RtpHeader, arrival: Arrival) -> None:
-        identifier = self._transport_cc_id
-        if identifier is not None and len(value := header.extensions.get(identifier, b"")) >= 2:
-            if not self._transport_cc.pending:
-                self._transport_cc_at = arrival.now + _TRANSPORT_CC_S
-                self._transport_cc.receive(int.from_bytes(value[:2]), arrival.now)
-                self._arm()
-            else:
-                self._transport_cc.receive(int.from_bytes(value[:2]), arrival.now)
 
     def _measure(self) -> ConnectionTiming:
         transport = self._transport

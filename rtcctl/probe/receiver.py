@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rtcctl.probe.sinks.play import Player
 
 _LATENCIES_AT_ONCE = 1000
+_MAX_SWITCHES = 1000
+"That are remembered: far more than anybody asks for, and a bound on what an SFU can make us keep."
 
 NACK_RETRY_S = 0.1
 "Between two requests for one packet, at least …"
@@ -435,6 +437,8 @@ class Stream:
             return
         previous, self._layer = self._layer, layer
         if previous is None:
+            return
+        if len(self.switches) >= _MAX_SWITCHES:
             return
         asked_at, self._receiver.layer_asked_at = self._receiver.layer_asked_at, None
         width, height = self._size or (None, None)

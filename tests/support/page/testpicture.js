@@ -35,13 +35,13 @@ function readMark(player) {
   return { number: view.getUint32(0), layer: bytes[12] ? String.fromCharCode(bytes[12]) : "" };
 }
 
-// What the next pictures that are shown say, each with its size.
+// What the next pictures that are shown say, each with its size and when it was shown, in milliseconds.
 function marks({ mid, count }) {
   const { player } = players[mid];
   return new Promise((resolve) => {
     const seen = [];
-    const note = (_, { width, height }) => {
-      seen.push({ ...readMark(player), width, height });
+    const note = (at, { width, height }) => {
+      seen.push({ ...readMark(player), at, width, height });
       if (seen.length === count) resolve(seen);
       else player.requestVideoFrameCallback(note);
     };

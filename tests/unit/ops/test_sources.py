@@ -83,6 +83,7 @@ def test_any_path_survives_being_spelled(spec: TrackSpec):
         ("cam=testsrc,bitrate=300", "needs its unit"),
         ("cam=testsrc,simulcast=f", "two or three"),
         ("cam=testsrc,simulcast=f:f", "name of its own"),
+        ("cam=testsrc,simulcast=layer1:layer2", "first 4 characters"),
         ("cam=testsrc,loop=yes", "only a file"),
         ("cam=testsrc,colour=red", "not an option"),
         ("talk=file", "file:PATH"),
