@@ -144,7 +144,7 @@ def test_the_probe_measures_cameras_of_chromium(shared: tuple[Home, Running], ch
                 assert track["frames_received"] > 20
                 assert track["key_frames_received"] >= 1
                 assert (track["width"], track["height"], track["packets_lost"]) == (320, 240, 0)
-                assert track["frame_rate_hz"] == pytest.approx(20, rel=0.2)
+                assert track["frame_rate_hz"] == pytest.approx(20, rel=0.3)
                 assert 0 < track["time_to_first_packet_ms"] <= track["time_to_first_frame_ms"] < 5000
                 # Chromium's packets name no layer and no time of ours, and its pictures no number.
                 assert (track["layer"], track["layer_switches"], track["latency_ms"]) == (None, [], None)
