@@ -337,7 +337,7 @@ _rtcctl() {
       ;;
     ' channel probe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --policy --rate --size --for --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --policy --rate --size --for --max-loss --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' turn')

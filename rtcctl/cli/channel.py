@@ -15,6 +15,8 @@ from rtcctl.cli.noun import noun
 from rtcctl.cli.options import (
     Common,
     For,
+    MaxLatency,
+    MaxLoss,
     SessionId,
     Wait,
     Yes,
@@ -342,13 +344,23 @@ def probe(
         typer.Option("--size", parser=typed(Bytes.parse), metavar="SIZE", help="Of each message, as 100B or 4KiB."),
     ] = Bytes(100),
     for_: For = Seconds(3),
+    max_loss: MaxLoss = None,
+    max_latency: MaxLatency = None,
 ) -> int:
-    """Measure latency, loss, order and the largest message of each delivery policy."""
+    """Measure latency, loss, order and the largest message of each delivery policy.
+
+    A reliable channel may lose nothing; --max-loss is for those that may.
+    """
     from rtcctl.ops import channel_probe
 
     assert for_ is not None
     request = channel_probe.ProbeRequest(
-        tuple(policy.value for policy in policies or Policy), rate_hz=rate, size_bytes=size, for_s=for_
+        tuple(policy.value for policy in policies or Policy),
+        rate_hz=rate,
+        size_bytes=size,
+        for_s=for_,
+        max_fraction_lost=max_loss,
+        max_latency_ms={limit[0]: limit[1].milliseconds for limit in max_latency or ()},
     )
     face = Face(name="channel probe", calls=lambda _: channel_probe.probe_calls(request))
     return run(channel_probe.probe, request, common, face)

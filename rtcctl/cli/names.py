@@ -46,6 +46,8 @@ def tracks(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
         if not slash:
             raise SpellingError(f"{word!r} is not a track; write SESSION/TRACK")
         pairs.append((session_id(session), track_name(name)))
+    if len(set(pairs)) != len(pairs):
+        raise SpellingError("the same track is named twice")
     return tuple(pairs)
 
 

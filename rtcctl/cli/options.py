@@ -165,8 +165,8 @@ Tone = Annotated[
     Hertz, _option("--tone", parser=typed(Hertz.parse), metavar="HZ", help="Frequency of the tone to publish.")
 ]
 MaxLoss = Annotated[
-    Ratio,
-    _option("--max-loss", parser=typed(Ratio.parse), metavar="RATIO", help="Most packets that may be lost, as 2%."),
+    Ratio | None,
+    _option("--max-loss", parser=typed(Ratio.parse), metavar="RATIO", help="Largest share that may be lost, as 2%."),
 ]
 MaxJitter = Annotated[
     Seconds,

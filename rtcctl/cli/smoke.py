@@ -68,6 +68,7 @@ def smoke(
     if embedded and common.profile is not None:
         raise UsageError("--embedded and --profile exclude each other.", hint="--embedded needs no profile.")
     assert for_ is not None
+    assert max_loss is not None
     request = SmokeRequest(
         for_s=for_,
         limits=Limits(

@@ -109,7 +109,7 @@ def publish(
             "--name",
             parser=typed(names.track_name),
             metavar="NAME",
-            help="Name of the track; with sound and picture one each, or NAME-audio and NAME-video are made of it.",
+            help="Name of the track; sound and picture are called NAME-audio and NAME-video.",
             show_default=False,
         ),
     ] = None,
@@ -184,7 +184,8 @@ def publish(
     from rtcctl.results.event import Published
 
     if tracks:
-        if any((track_names, tones, video, file, screen, camera, stdin, codec, size, fps, bitrate, simulcast, rids)):
+        single = (track_names, tones, video, file, loop, screen, camera, stdin)
+        if any((*single, codec, size, fps, bitrate, simulcast, rids)):
             raise UsageError(
                 "--track says all of a track: give its source and options there.",
                 hint="rtcctl track publish --track mic=tone:440 --track cam=testsrc,size=640x360,fps=15,codec=H264",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rtcctl.errors import DeadlineError, UsageError
 from rtcctl.ops import channels_media
 from rtcctl.ops.channel_inbox import Inbox, first_of
+from rtcctl.ops.channel_session import joined
 from rtcctl.ops.channels_media import RELIABLE, ChannelRef, Delivery, establish_calls, remote
 from rtcctl.ops.env import Env
-from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.channel import (
     ChannelListen,
@@ -25,8 +24,6 @@ from rtcctl.results.event import Warned
 
 if TYPE_CHECKING:
     from rtcctl.probe.channels import DataChannel, Message
-    from rtcctl.probe.peer import ConnectionTiming, Peer
-    from rtcctl.realtime.client import RealtimeClient
 
 MAX_MESSAGE_BYTES = 16 * 1024
 "About what the service carries (Realtime docs: DataChannels); larger ones are refused before anything is created."
@@ -39,9 +36,6 @@ DRAIN_DEADLINE_S = 30.0
 
 LINGER_S = 0.5
 "From the SFU's acknowledgement to closing: closing ends the channel for its subscribers as well."
-
-AFTERMATH_S = 0.3
-"From the end of all channels to that of their connection, when that is why they ended."
 
 ACKNOWLEDGEMENT = "ack"
 "The SFU swallows it: the first message of a subscriber that waits for it to be delivered."
@@ -133,7 +127,7 @@ def _close() -> tuple[ApiCall, ...]:
 async def open_(request: OpenRequest, env: Env) -> ChannelOpen:
     """Publish channels and hold them; what subscribers that may reply say is told as it comes."""
     check_names(request.names)
-    async with _joined(env) as our:
+    async with joined(env) as our:
         channels = await channels_media.publish(
             our.client, env, our.peer, our.session_id, request.names, request.delivery
         )
@@ -154,7 +148,7 @@ async def send(request: SendRequest, env: Env) -> ChannelSend:
     for index, message in enumerate(request.messages, 1):
         check_size(message, f"message {index}")
     ended_early = False
-    async with _joined(env) as our:
+    async with joined(env) as our:
         inbox = Inbox(env)
         if request.to is not None:
             (channel,) = await channels_media.subscribe(
@@ -269,7 +263,7 @@ async def listen(request: ListenRequest, env: Env) -> ChannelListen:
     if len(set(request.channels)) < len(request.channels):
         twice = next(ref for ref in request.channels if request.channels.count(ref) > 1)
         raise UsageError(f"Channel {twice} is named twice.", hint="One subscription hears everything.")
-    async with _joined(env, wait_s=request.wait_s) as our:
+    async with joined(env, wait_s=request.wait_s) as our:
         inbox = Inbox(env, count=request.count, reply=request.reply)
 
         def prepare(ref: ChannelRef, channel: DataChannel) -> None:
@@ -348,59 +342,3 @@ def check_size(message: Message, what: str) -> None:
             f"{what[0].upper()}{what[1:]} has {size:,} bytes: a data channel carries at most {MAX_MESSAGE_BYTES:,}.",
             hint="Send it in pieces.",
         )
-
-
-# -- what the three have in common -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Our:
-    """Our end: a session with a transport for data channels."""
-
-    env: Env
-    client: RealtimeClient
-    peer: Peer
-    session_id: str
-    timing: ConnectionTiming
-    connected_at: float
-
-    async def watch(self, for_s: float | None) -> None:
-        from rtcctl.ops import media
-
-        await media.watch(self.peer, for_s, what=f"session {self.session_id}", session_id=self.session_id)
-
-    async def ended(self, inbox: Inbox) -> None:
-        """Return once the other side has closed all channels. When the connection ends with them, that is what is said.
-
-        A server that stops closes both, one right after the other.
-        """
-        await inbox.ended()
-        await self.watch(AFTERMATH_S)
-
-    def facts(self, delivery: Delivery, inbox: Inbox) -> dict[str, Any]:
-        """Fields of a result."""
-        return {
-            "target": self.env.target,
-            "session_id": self.session_id,
-            "delivery": str(delivery),
-            "channels": inbox.traffic,
-            "candidate_pair": self.timing.candidate_pair,
-            "ice_ms": self.timing.ice_ms,
-            "dtls_ms": self.timing.dtls_ms,
-            "duration_s": self.env.clock() - self.connected_at,
-        }
-
-
-@asynccontextmanager
-async def _joined(env: Env, *, wait_s: float = 0.0) -> AsyncIterator[_Our]:
-    """A new session with a transport for data channels; all its channels are closed at the end."""
-    from rtcctl.ops import media
-
-    async with (
-        media.open_peer(env) as peer,
-        env.client(deadline_s=wait_s + COMMAND_DEADLINE_S) as client,
-    ):
-        session_id = await new_session(client, env)
-        async with channels_media.closing_at_end(env, session_id):
-            timing = await channels_media.establish(client, env, peer, session_id)
-            yield _Our(env, client, peer, session_id, timing, env.clock())

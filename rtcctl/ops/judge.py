@@ -10,7 +10,7 @@ from rtcctl.errors import ExitStatus
 from rtcctl.results.check import Bound, Check, CheckStatus
 
 if TYPE_CHECKING:
-    from rtcctl.results.result import Failure
+    from rtcctl.results.result import Failure, Percentiles
     from rtcctl.results.track import ReceivedStatistics, SentStatistics
 
 MIN_SENT_RATIO = 0.95
@@ -190,6 +190,11 @@ def check_latency(received: ReceivedStatistics, limits: Mapping[str, float], sat
     latency = received.latency_ms
     if latency is None:
         return Check("latency", CheckStatus.SKIPPED, unit="ms", detail="no send time of this machine in the packets")
+    return latency_within(latency, limits, saturated)
+
+
+def latency_within(latency: Percentiles, limits: Mapping[str, float], saturated: str | None) -> Check:
+    """The first percentile that is over its limit, or the first that has one."""
     detail = f"p50 {latency.p50:.1f}, p95 {latency.p95:.1f}, p99 {latency.p99:.1f} ms"
     over = {name: limit for name, limit in limits.items() if getattr(latency, name) > limit}
     name = next(iter(over or limits), "p95")

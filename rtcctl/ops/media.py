@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -154,33 +154,14 @@ async def subscribe(
     pulled: dict[int, tuple[str, float]] = {}
     pending = list(range(len(tracks)))
     env.emit(Progress(text=f"waiting for {', '.join(named(track) for track in tracks)}"))
+    at_once = TRACKS_AT_ONCE if pool is None else pool.tracks_at_once
     async for attempt in _attempts(env, wait_s):
-        wanted = [tracks[index] for index in pending]
-        requested_at = env.clock()
-        offer = None
-        if pool is not None:
-            pool.make_room(len(wanted))
-            offer = await peer.create_offer()
-        with attempt:
-            answer = await client.new_tracks(session_id, wanted, offer=offer)
-        if attempt.is_over:
-            continue
-        if len(answer.tracks or ()) != len(wanted):
-            raise ApiError("The API answered the pull without saying what became of the tracks.", status=200)
-        for index, item in zip(list(pending), answer.tracks or (), strict=True):
-            with attempt:
-                item.raise_for_error(f"track {named(tracks[index])}")
-                if not item.mid:
-                    raise ApiError("The API accepted the pull but named no m-section.", status=200)
-                pulled[index] = item.mid, requested_at
-                pending.remove(index)
-        if answer.session_description is not None:
-            if pool is not None:
-                await peer.set_answer(answer.session_description.sdp)
-            else:
-                await client.renegotiate(session_id, await peer.answer(answer.session_description.sdp))
-        elif attempt.error is None:
-            raise ApiError("The API accepted the pull but gave no description.", status=200)
+        for start in range(0, len(pending), at_once):
+            some = pending[start : start + at_once]
+            requested_at = env.clock()
+            mids = await _pull(client, peer, session_id, [tracks[index] for index in some], attempt, pool)
+            pulled |= {index: (mid, requested_at) for index, mid in zip(some, mids, strict=True) if mid}
+        pending = [index for index in pending if index not in pulled]
         if not pending:
             break
     timing = await wait_connected(peer, env, session_id)
@@ -194,6 +175,44 @@ async def subscribe(
     return tuple(subscriptions)
 
 
+async def _pull(
+    client: RealtimeClient,
+    peer: Peer,
+    session_id: str,
+    tracks: Sequence[TrackObject],
+    attempt: _Attempt,
+    pool: TransceiverPool | None,
+) -> list[str]:
+    """One call with its exchange of descriptions; the mid of each track, empty for those worth another try."""
+    offer = None
+    if pool is not None:
+        pool.make_room(len(tracks))
+        offer = await peer.create_offer()
+    with attempt:
+        answer = await client.new_tracks(session_id, tracks, offer=offer)
+    if attempt.is_over:
+        return [""] * len(tracks)
+    if len(answer.tracks or ()) != len(tracks):
+        raise ApiError("The API answered the pull without saying what became of the tracks.", status=200)
+    mids = []
+    for track, item in zip(tracks, answer.tracks or (), strict=True):
+        mid = ""
+        with attempt:
+            item.raise_for_error(f"track {named(track)}")
+            if not item.mid:
+                raise ApiError("The API accepted the pull but named no m-section.", status=200)
+            mid = item.mid
+        mids.append(mid)
+    if answer.session_description is not None:
+        if pool is not None:
+            await peer.set_answer(answer.session_description.sdp)
+        else:
+            await client.renegotiate(session_id, await peer.answer(answer.session_description.sdp))
+    elif any(mids):
+        raise ApiError("The API accepted the pull but gave no description.", status=200)
+    return mids
+
+
 def remote_track(publisher_session_id: str, track_name: str, *, simulcast: Simulcast | None = None) -> TrackObject:
     """A track to pull."""
     from rtcctl.realtime.schema import TrackObject
@@ -205,6 +224,9 @@ def named(track: TrackObject) -> str:
     """`SESSION/TRACK`."""
     return f"{track.session_id}/{track.track_name}"
 
+
+TRACKS_AT_ONCE = 64
+"In one call (Realtime docs: Limits)."
 
 MIN_POOL = 16
 PEERS_TO_POOL = 1.5
@@ -221,6 +243,11 @@ class TransceiverPool:
     def __init__(self, peer: Peer, *, expected_peers: int = 1) -> None:
         self._peer = peer
         self.size = max(MIN_POOL, math.ceil(PEERS_TO_POOL * expected_peers))
+
+    @property
+    def tracks_at_once(self) -> int:
+        """How many to pull in one call, so that m-sections of the kind that is not needed leave room for the others."""
+        return self.size // 4
 
     def make_room(self, count: int) -> None:
         """Have `count` idle m-sections for sound and as many for pictures: a pull does not say what a track is.

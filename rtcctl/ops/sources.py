@@ -135,7 +135,8 @@ def rids(text: str) -> tuple[str, ...]:
         raise SpellingError(f"each layer has a name of its own, not {text}")
     if len({name[:CARRIED_RID_CHARACTERS] for name in names}) != len(names):
         raise SpellingError(
-            f"packets carry the first {CARRIED_RID_CHARACTERS} characters of a layer's name, and those of {text} are alike"
+            f"the first {CARRIED_RID_CHARACTERS} characters of a layer's name are what packets carry, "
+            f"and those of {text} are alike"
         )
     if not 2 <= len(names) <= 3:
         raise SpellingError(f"a simulcast has two or three layers, not {len(names)}")
@@ -364,7 +365,7 @@ async def _streams(spec: TrackSpec) -> Sequence[Source]:
         from rtcctl.probe.sources.file import open_file
 
         is_audio = spec.codec in CODECS["audio"]
-        return await open_file(
+        sources = await open_file(
             Path(spec.argument),
             loop=spec.loop,
             want=KINDS if spec.kind is None else (spec.kind,),
@@ -372,6 +373,12 @@ async def _streams(spec: TrackSpec) -> Sequence[Source]:
             video_codec=None if is_audio else spec.codec,
             video_bitrate_bps=_whole(spec.bitrate_bps),
         )
+        concerned = "audio" if is_audio else "video"
+        if spec.codec is not None and all(source.kind != concerned for source in sources):
+            for source in sources:
+                await source.close()
+            raise UsageError(f"{spec.argument} has no {concerned} to send in {spec.codec}.")
+        return sources
     if spec.source == "stdin":
         from rtcctl.probe.sources.stdin import open_stdin
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_content, check_loss, check_picture, check_received, of_each_track
 from rtcctl.ops.running import (
@@ -102,6 +103,8 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
                 if request.offered_by == "client"
                 else None,
             )
+        if request.tone_hz is not None and all(s.receiver.kind != "audio" for s in subscriptions):
+            raise UsageError("None of these tracks is sound, so no tone can be heard.", hint="Leave --tone away.")
         flows = [Flow() for _ in subscriptions]
 
         def result() -> Subscribe:

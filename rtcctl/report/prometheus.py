@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rtcctl.results.channel import ChannelProbe, PolicyFigures
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.result import Percentiles
 from rtcctl.results.smoke import Smoke
@@ -59,6 +60,8 @@ def _metrics(result: Result, labels: Mapping[str, str], exit_status: int) -> Ite
         yield from _sent(publish.tracks or (publish,), labels)
     if subscribe is not None:
         yield from _received(subscribe.tracks or (subscribe,), labels)
+    if isinstance(result, ChannelProbe):
+        yield from _policies(result.policies, labels)
 
 
 SENT = {
@@ -126,6 +129,22 @@ RECEIVED = {
 }
 "Figures of `SubscribedTrack`."
 
+POLICY = {
+    "messages_nominal": "Messages that the rate asks for.",
+    "messages_sent": "Messages sent.",
+    "messages_received": "Messages received, each counted once.",
+    "messages_lost": "Messages that never arrived.",
+    "messages_waiting": "Messages that were still on their way at the end, since the path is slow.",
+    "fraction_lost": "Messages lost over messages sent.",
+    "messages_reordered": "Messages that came behind a later one.",
+    "messages_duplicated": "Messages that came twice.",
+    "rate_hz": "Messages received a second.",
+    "bitrate_bps": "Messages received.",
+    "latency_ms": "One-way latency of messages.",
+    "max_message_bytes": "Largest message that arrived.",
+}
+"Figures of `PolicyFigures`."
+
 _UNITS = {
     "_ms": ("_seconds", 0.001),
     "_bps": ("_bits_per_second", 1.0),
@@ -192,6 +211,13 @@ def _received(tracks: Sequence[Subscribe | SubscribedTrack], labels: Mapping[str
             for of, each in switches
         ),
     )
+
+
+def _policies(measured: Sequence[PolicyFigures], labels: Mapping[str, str]) -> Iterator[Metric]:
+    policies = [({**labels, "policy": figures.policy}, figures) for figures in measured]
+    for figure, help_ in POLICY.items():
+        samples = [sample for of, each in policies for sample in _samples(of, figure, getattr(each, figure))]
+        yield Metric(metric_name(figure, "channel_"), help_, tuple(samples))
 
 
 def _track(track: Publish | PublishedTrack | Subscribe | SubscribedTrack) -> dict[str, str]:

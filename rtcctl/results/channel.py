@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from rtcctl.results.event import Event
@@ -150,6 +151,17 @@ class ChannelClose(Result):
     channels: tuple[ChannelClosed, ...] = ()
 
 
+class PathState(StrEnum):
+    """Whether the path kept up with the rate; if it did not, the probe has stopped sending.
+
+    `slow`: it carries less, so messages wait, and latency is that of their queue. `stalled`: nothing, since then.
+    """
+
+    GOOD = "good"
+    SLOW = "slow"
+    STALLED = "stalled"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFigures:
     """What one delivery policy did with a stream of messages. Unknown is `None`."""
@@ -161,17 +173,22 @@ class PolicyFigures:
     messages_sent: int
     messages_received: int
     "Each counted once."
-    messages_lost: int
+    messages_lost: int | None
+    "Unknown where the path is slow and some are missing: those may be waiting."
+    messages_waiting: int = 0
+    "Sent, and still on their way when they were waited for no longer, since the path is slow."
+    fraction_lost: float | None = None
     messages_reordered: int
     "Arrived after one that was sent later."
     messages_duplicated: int
     rate_hz: float
-    "Messages received a second, while it was sent."
+    "Messages received a second, while it was sent; what the path carries, where it is slow."
     bitrate_bps: float
     latency_ms: Percentiles | None = None
     "One way, from `send` at the publisher to the datagram at the subscriber."
     max_message_bytes: int | None = None
-    "Largest message that arrived."
+    "Largest message that arrived; not tried where the path is slow."
+    path: PathState = PathState.GOOD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -122,6 +123,47 @@ def test_chromium_chooses_a_layer_of_the_probe(shared: tuple[Home, Running], chr
             )
             assert after["pliCount"] > before["pliCount"]
         assert after["packetsLost"] == 0
+
+
+def test_who_comes_late_has_a_picture_at_once(shared: tuple[Home, Running], chromium: OpenPage):
+    """Key frames of ours are ten seconds apart: Chromium has one sooner, and who saw the picture before still does."""
+    home, server = shared
+    options = ("--video", "testsrc", "--size", "320x180", "--fps", str(FRAME_RATE_HZ))
+    with call(server) as join, home.running("track", "publish", "--name", "cam", *options, "-o", "jsonl") as publisher:
+        track = published(publisher)
+        alice, bob = join(chromium), join(chromium)
+        (early,) = alice.pull(*track)
+        before = alice.received(early, 10)
+        (late,) = bob.pull(*track)
+        assert bob.time_to_first_frame_ms(late) < 2000
+        assert bob.received(late, 5)["keyFramesDecoded"] >= 1
+        after = alice.received(early, 5)
+        assert after["keyFramesDecoded"] > before["keyFramesDecoded"]
+        assert after["packetsLost"] == 0
+
+
+def test_what_is_lost_is_asked_for_and_sent_again(home: Home, chromium: OpenPage):
+    """On a path that loses packets of video: the probe asks Chromium's camera for them, and sends what Chromium asks
+    for; each end counts both."""
+    faults = ("--fault", "loss=5%,track=cam,seed=7", "--fault", "loss=5%,track=camera,seed=8")
+    options = ("--video", "testsrc", "--size", "640x360", "--fps", "20")
+    with home.dev(*faults) as server, call(server) as join:
+        alice = join(chromium)
+        alice.publish(camera())
+        with home.running("track", "publish", "--name", "cam", *options, "--output", "jsonl") as publisher:
+            (mid,) = alice.pull(*published(publisher))
+            watched = ("track", "subscribe", f"{alice.session_id}/camera", "--for", "2s", "--max-loss", "50%")
+            done = home.run(*watched, "--output", "json")
+            assert done.status == 0, done.stdout + done.stderr
+            assert alice.received(mid, 20)["nackCount"] > 0
+            assert publisher.stop(signal.SIGINT) == 130
+        seen = done.document
+        assert seen["packets_lost"] > 0
+        assert seen["nacks_sent"] > 0
+        assert seen["packets_recovered"] > seen["packets_lost"] / 2
+        sent = json.loads(drain(publisher)[-1])["sent"]
+        assert sent["nacks_received"] > 0
+        assert sent["packets_retransmitted"] > 0
 
 
 def test_the_probe_measures_cameras_of_chromium(shared: tuple[Home, Running], chromium: OpenPage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import wave
 from array import array
@@ -13,7 +14,9 @@ import av
 import pytest
 
 from rtcctl.media.tone import tone_samples
-from tests.support.command import Home, Running
+from tests.support.command import Home, Running, drain
+from tests.support.sources import write
+from tests.support.xvfb import virtual_display
 
 SIMULCAST = ("--name", "x", "--tone", "440", "--tone", "880", "--video", "testsrc", "--size", "640x360", "--fps", "15")
 
@@ -91,6 +94,39 @@ def test_another_layer_from_another_process(home: Home):
         assert publisher.stop(signal.SIGINT) == 130
 
 
+def test_no_frame_is_missing_around_a_change(home: Home):
+    """Layers show the same numbers: one after the other, each is seen once. Policies decide about a layer that nobody
+    sends: the next one in the alphabet, or nothing."""
+    with (
+        home.dev(),
+        home.running("track", "publish", *SIMULCAST, "--rids", "a,c,d", "--output", "jsonl") as publisher,
+    ):
+        _, track = published(publisher, 2)
+        missing = "--rid", "b", "--for", "1s", "--output", "jsonl"
+        policies = "--rid-not-available", "asciibetical", "--priority-ordering", "asciibetical"
+        with (
+            home.running("track", "subscribe", track, "--verify", "--rid", "c", "-o", "jsonl") as changing,
+            home.running("track", "subscribe", track, *missing, *policies) as substituted,
+            home.running("track", "subscribe", track, *missing) as absent,
+        ):
+            subscribed = changing.event("subscribed")
+            assert changing.event("interval")["received"]["layer"] == "c"
+            words = subscribed["session_id"], "--mid", subscribed["mid"], "--rid", "d", *policies
+            done = home.run("track", "update", *words, "--output", "json")
+            assert (done.document["rid_not_available"], done.document["priority_ordering"]) == ("asciibetical",) * 2
+            assert changing.event("layer_changed")["layer"] == "d"
+            changing.event("interval")
+            assert changing.stop(signal.SIGINT) == 130
+            seen = json.loads(drain(changing)[-1])
+            assert (seen["width"], seen["height"], seen["frames_decoded"] > 15) == (160, 90, True)
+            assert (seen["frames_missing"], seen["frames_repeated"], seen["frames_out_of_order"]) == (0, 0, 0)
+            assert substituted.event("summary")["layer"] == "c"
+            assert substituted.wait() == 0, substituted.stderr
+            assert absent.event("summary")["packets_received"] == 0
+            assert absent.wait() == 3, absent.stderr
+        assert publisher.stop(signal.SIGINT) == 130
+
+
 def test_names_that_do_not_sort_best_first(home: Home):
     """They are published, and what a subscriber will get is said."""
     with home.dev():
@@ -150,7 +186,7 @@ def test_a_file_is_two_tracks(home: Home, tmp_path: Path):
         heard, seen = by_track(done.document)["talk-audio"], by_track(done.document)["talk-video"]
         assert heard["tone_hz"] == pytest.approx(600, rel=0.01)
         assert (seen["width"], seen["height"], seen["packets_lost"]) == (320, 180, 0)
-        assert seen["frames_decoded"] > 20
+        assert seen["frames_decoded"] > 5  # what is copied has no key frame for whom comes in the middle of a round
         assert seen["frames_missing"] is None
         content = next(check for check in done.document["checks"] if check["name"] == "content talk-video")
         assert content["status"] == "skipped"
@@ -158,6 +194,42 @@ def test_a_file_is_two_tracks(home: Home, tmp_path: Path):
         assert once.status == 0, once.stderr
         assert {track["source"] for track in once.document["tracks"]} == {"file talk.webm (copied)"}
         assert 1 < once.document["duration_s"] < 4
+
+
+def test_only_what_has_to_be_is_encoded_anew(home: Home, tmp_path: Path):
+    """An MP4 keeps its H.264; AAC, which WebRTC does not know, becomes Opus and sounds the same."""
+    write(tmp_path / "f.mp4", video="libx264", audio="aac", size=(320, 180), options={"bf": "0"})
+    with (
+        home.dev(),
+        home.running("track", "publish", "--file", "f.mp4", "--name", "f", "--loop", "-o", "jsonl") as publisher,
+    ):
+        tracks = published(publisher, 2)
+        done = home.run("track", "subscribe", *tracks, "--for", "2s", "--verify", "--tone", "440", "-o", "json")
+        assert done.status == 0, done.stdout + done.stderr
+        heard, seen = by_track(done.document)["f-audio"], by_track(done.document)["f-video"]
+        assert (heard["codec"], seen["codec"]) == ("opus/48000/2", "H264/90000")
+        assert (seen["width"], seen["height"], seen["packets_lost"]) == (320, 180, 0)
+        assert seen["frames_decoded"] >= 45
+        assert seen["key_frames_received"] >= 3  # two a round, and the file is one second long
+        assert publisher.stop(signal.SIGINT) == 130
+    sent = json.loads(drain(publisher)[-1])
+    assert [track["source"] for track in sent["tracks"]] == ["file f.mp4 (re-encoded as opus)", "file f.mp4 (copied)"]
+
+
+def test_a_screen_is_seen(home: Home):
+    """A virtual display is published and decoded at the other end, in its size; it is no test picture, and no sound."""
+    with virtual_display(320, 240) as display, home.dev():
+        options = "--name", "desk", "--screen", "--codec", "H264", "--fps", "15", "--output", "jsonl"
+        with home.running("track", "publish", *options, environment={"DISPLAY": display}) as publisher:
+            command = "track", "subscribe", *published(publisher), "--verify", "--for", "1s", "--output", "json"
+            done = home.run(*command)
+            deaf = home.run(*command, "--tone", "440")
+        assert done.status == 0, done.stdout + done.stderr
+        assert (done.document["codec"], done.document["width"], done.document["height"]) == ("H264/90000", 320, 240)
+        assert done.document["frames_decoded"] >= 10
+        assert [check["status"] for check in done.document["checks"]] == ["passed", "passed", "skipped"]
+        assert deaf.status == 2
+        assert "None of these tracks is sound" in deaf.stderr
 
 
 def test_a_pipe(home: Home, tmp_path: Path):
@@ -169,6 +241,15 @@ def test_a_pipe(home: Home, tmp_path: Path):
         done = home.run("track", "publish", "--stdin", "s16le", "--name", "pipe", "--output", "json", stdin=stdin)
     assert done.status == 0, done.stderr
     assert done.document["kind"] == "audio"
+    assert done.document["sent"]["packets_sent"] == pytest.approx(50, abs=3)
+
+
+def test_ogg_through_a_pipe(home: Home, tmp_path: Path):
+    """Opus in Ogg is sent as it is, and the command ends with the pipe."""
+    with home.dev(), write(tmp_path / "f.ogg", audio="libopus").open("rb") as stdin:
+        done = home.run("track", "publish", "--stdin", "ogg", "--name", "pipe", "--output", "json", stdin=stdin)
+    assert done.status == 0, done.stderr
+    assert done.document["source"] == "stdin Opus (copied)"
     assert done.document["sent"]["packets_sent"] == pytest.approx(50, abs=3)
 
 
@@ -232,6 +313,10 @@ BAD: list[tuple[Sequence[str], str]] = [
     (("--track", "a=tone", "--track", "a=testsrc"), "Two tracks are called a"),
     (("--name", "a", "--stdin", "ogg", "--detach"), "no stdin"),
     (("--name", "a", "--stdin", "ogg"), "input"),
+    (("--name", "a", "--file", "{folder}/text.txt"), "text.txt is text"),
+    (("--name", "a", "--file", "{folder}/a.ogg", "--codec", "H264"), "a.ogg has no video to send in H264"),
+    (("--track", "a=file:{folder}/a.ogg", "--loop"), "--track says all of a track"),
+    (("--name", "a", "--video", "testsrc", "--simulcast", "--size", "320x180"), "80x45, which is too small"),
     ((), "no name"),
 ]
 
@@ -239,9 +324,12 @@ BAD: list[tuple[Sequence[str], str]] = [
 def test_bad_sources_create_nothing(home: Home, tmp_path: Path):
     """Exit 2 with a message that names it, and no session was made."""
     (tmp_path / "text.webm").write_text("this is no film")
+    (tmp_path / "text.txt").write_text("This is no film, although FFmpeg can show it as one.\n" * 100)
+    write(tmp_path / "a.ogg", audio="libopus")
     with home.dev():
         for arguments, said in BAD:
-            done = home.run("track", "publish", *(argument.format(folder=tmp_path) for argument in arguments))
+            words = [argument.format(folder=tmp_path) for argument in arguments]
+            done = home.run("track", "publish", *words, "--for", "1s", stdin="garbage " * 100)
             assert done.status == 2, f"{arguments}: {done.stdout}{done.stderr}"
             assert said in done.stderr, f"{arguments}: {done.stderr}"
             assert "Traceback" not in done.stderr

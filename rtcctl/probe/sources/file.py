@@ -69,12 +69,16 @@ _TRIED_PACKETS = 60
 "The first frame of a good stream decodes from these."
 _FFMPEG_OPTIONS = {"protocol_whitelist": "file"}
 "A playlist does not make us fetch what it names."
+_TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+"FFmpeg draws text as a terminal would, and takes any `.txt` for that."
 _DEFAULT_FRAME_S = Fraction(1, 25)
 _REORDERED = 16
 "Pictures that H.264 may hold back (H.264 §A.3.1)."
 _ROUNDING_S = Fraction(2, 1000)
 "Matroska rounds to milliseconds."
 _GRID_S = Fraction(1, 50)
+MISSING_S = Fraction(1, 2)
+"Less is a matter of how a last frame, or what an encoder puts in front, is counted."
 _H264_PROFILES = {"42", "4d", "64"}
 "Baseline, Main and High: 8 bit, 4:2:0, as browsers decode them."
 
@@ -185,12 +189,16 @@ def _check_file(path: Path) -> None:
 def _opened(path: Path) -> Any:
     """The container, as a context manager."""
     try:
-        return av.open(str(path.absolute()), options=_FFMPEG_OPTIONS, metadata_errors="ignore")
+        container = av.open(str(path.absolute()), options=_FFMPEG_OPTIONS, metadata_errors="ignore")
     except (FFmpegError, OSError, ValueError) as exc:
         raise UsageError(
             f"{path} is no media that can be read: {_why(exc)}",
             hint="It may be cut off, damaged or of an unknown format: try to play it, or convert it anew.",
         ) from exc
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise UsageError(f"{path} is text, and no media")
+    return container
 
 
 def _stream_of(container: Any, kind: str) -> Any:
@@ -404,6 +412,25 @@ def _pictures(path: Path, plan: _Plan, loop: bool, round_s: Fraction | None) -> 
     yield from _rounds(path, plan, loop, round_s, lambda c, turn: pictures(_decoded(c, plan), turn, plan.frame_s))
 
 
+def _check_end(stream: Any, length_s: Fraction) -> None:
+    """FFmpeg leaves out what it cannot read and says nothing: a stream that is much shorter than it says is damaged."""
+    said_s = _said_s(stream)
+    if said_s is not None and length_s < said_s - max(MISSING_S, said_s / 10):
+        raise UsageError(f"{float(said_s):.1f} s of media are announced, and it ends after {float(length_s):.1f} s")
+
+
+def _said_s(stream: Any) -> Fraction | None:
+    """How long a stream says that it is: in its own header, or as a tag (Matroska)."""
+    if stream.duration:
+        return Fraction(stream.duration) * Fraction(stream.time_base)
+    hours, colon, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds) if colon else None
+    except ValueError:
+        return None
+
+
 def _rounds(
     path: Path,
     plan: _Plan,
@@ -417,7 +444,10 @@ def _rounds(
         with _opened(path) as container:
             try:
                 yield from one(container, turn)
-            except (FFmpegError, ParseError):
+                _check_end(
+                    container.streams[plan.index], Fraction(turn.ends_at - turn.starts_at, plan.codec.clock_rate_hz)
+                )
+            except (FFmpegError, ParseError, UsageError):
                 if not loop or turn.ends_at == turn.starts_at:
                     raise
         if not loop or turn.ends_at == turn.starts_at:

@@ -18,6 +18,7 @@ from rtcctl.results.channel import (
     ChannelSend,
     ChannelUpdate,
     MessageReceived,
+    PathState,
     PolicyFigures,
 )
 from rtcctl.results.result import Result
@@ -101,13 +102,14 @@ def _(result: ChannelProbe) -> list[Line]:
 
 
 def policies(measured: tuple[PolicyFigures, ...]) -> list[Line]:
-    """A row per delivery policy. Duplicates have a column where there are some."""
+    """A row per delivery policy. Duplicates, and a path that did not keep up, have columns where there are some."""
     rows = [
         (
             p.policy,
             figures.count(p.messages_sent),
             figures.count(p.messages_received),
             figures.count(p.messages_lost),
+            figures.count(p.messages_waiting) if p.path is PathState.SLOW else None,
             figures.count(p.messages_reordered),
             figures.count(p.messages_duplicated) if p.messages_duplicated else None,
             f"{p.rate_hz:.1f}/s",
@@ -116,11 +118,15 @@ def policies(measured: tuple[PolicyFigures, ...]) -> list[Line]:
                 for name in ("p50", "p95", "p99")
             ),
             figures.count(p.max_message_bytes),
+            None if p.path is PathState.GOOD else str(p.path),
         )
         for p in measured
     ]
-    header = ("policy", "sent", "received", "lost", "reordered", "duplicated", "rate", "p50", "p95", "p99", "largest")
-    return known_grid(header, rows, right=range(1, 11))
+    header = (
+        *("policy", "sent", "received", "lost", "waiting", "reordered", "duplicated", "rate", "p50", "p95", "p99"),
+        *("largest", "path"),
+    )
+    return known_grid(header, rows, right=range(1, 12))
 
 
 def _bytes(value: int) -> str:

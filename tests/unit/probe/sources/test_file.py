@@ -395,6 +395,20 @@ async def test_damage_ends_a_file_and_is_said(tmp_path):
     assert source.problem
 
 
+async def test_media_that_is_left_out_is_missed(tmp_path):
+    """FFmpeg skips what it cannot read without a word: the length that the stream says tells."""
+    path = write(tmp_path / "a.webm", video="libvpx", pictures=90)
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = bytes(third)
+    path.write_bytes(data)
+    clock = Clock()
+    (source,) = await opened(path, clock)
+    assert await all_frames(source, clock)
+    assert source.problem is not None
+    assert "3.0 s of media are announced" in source.problem
+
+
 async def test_a_playlist_fetches_nothing(tmp_path):
     """What a playlist names on the network is not asked for."""
     path = tmp_path / "a.m3u8"
