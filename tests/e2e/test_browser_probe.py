@@ -19,6 +19,7 @@ from tests.support import sources
 from tests.support.browser import OpenPage
 from tests.support.command import Home, Running, drain
 from tests.support.participant import Participant, call, camera, eventually
+from tests.support.requirements import slow
 
 FRAME_RATE_HZ = 15
 FFT_HZ = 12
@@ -73,7 +74,7 @@ def require_decoder(bob: Participant, codec: str) -> None:
         pytest.skip(f"this Chromium decodes no {codec}, only {', '.join(sorted(set(known)))}")
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", "AV1"])
+@pytest.mark.parametrize("codec", ["VP8", "H264", *(pytest.param(name, marks=slow) for name in ("VP9", "AV1"))])
 def test_chromium_sees_the_test_picture(shared: tuple[Home, Running], chromium: OpenPage, codec: str):
     """In its size, at its rate, and what is read from the pixels that are shown counts up."""
     home, server = shared
@@ -125,6 +126,7 @@ def test_chromium_chooses_a_layer_of_the_probe(shared: tuple[Home, Running], chr
         assert after["packetsLost"] == 0
 
 
+@slow
 def test_who_comes_late_has_a_picture_at_once(shared: tuple[Home, Running], chromium: OpenPage):
     """Key frames of ours are ten seconds apart: Chromium has one sooner, and who saw the picture before still does."""
     home, server = shared

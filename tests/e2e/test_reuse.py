@@ -26,6 +26,7 @@ from rtcctl.realtime.client import RealtimeClient
 from rtcctl.realtime.profile import Profile
 from rtcctl.server.server import RealtimeServer
 from rtcctl.testing import realtime_server
+from tests.support.requirements import slow
 
 PULLS = 200
 
@@ -64,7 +65,14 @@ async def call(folder: Path, transport: Literal["aiortc", "lean"]) -> AsyncItera
 
 @pytest.mark.parametrize(
     ("offered_by", "transport", "pulls"),
-    [("sfu", "aiortc", PULLS), ("sfu", "lean", 20), ("client", "aiortc", 20), ("client", "lean", PULLS)],
+    [
+        ("sfu", "aiortc", 40),
+        ("client", "lean", 40),
+        pytest.param("sfu", "aiortc", PULLS, marks=slow),
+        pytest.param("client", "lean", PULLS, marks=slow),
+        pytest.param("sfu", "lean", PULLS, marks=slow),
+        pytest.param("client", "aiortc", PULLS, marks=slow),
+    ],
 )
 async def test_two_hundred_tracks_in_a_row(
     tmp_path: Path, offered_by: str, transport: Literal["aiortc", "lean"], pulls: int

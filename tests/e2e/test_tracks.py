@@ -15,6 +15,7 @@ import pytest
 
 from rtcctl.media.tone import tone_samples
 from tests.support.command import Home, Running, drain
+from tests.support.requirements import slow
 from tests.support.sources import write
 from tests.support.xvfb import virtual_display
 
@@ -31,7 +32,7 @@ def by_track(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {track["track_name"]: track for track in document["tracks"]}
 
 
-@pytest.mark.parametrize("peer", ["aiortc", "lean"])
+@pytest.mark.parametrize("peer", ["aiortc", pytest.param("lean", marks=slow)])
 def test_sound_and_picture_in_one_session(home: Home, peer: str):
     """Left and right, every frame number once, the layer that was asked for: both peers say the same."""
     with (
@@ -127,6 +128,7 @@ def test_no_frame_is_missing_around_a_change(home: Home):
         assert publisher.stop(signal.SIGINT) == 130
 
 
+@slow
 def test_names_that_do_not_sort_best_first(home: Home):
     """They are published, and what a subscriber will get is said."""
     with home.dev():
@@ -244,6 +246,7 @@ def test_a_pipe(home: Home, tmp_path: Path):
     assert done.document["sent"]["packets_sent"] == pytest.approx(50, abs=3)
 
 
+@slow
 def test_ogg_through_a_pipe(home: Home, tmp_path: Path):
     """Opus in Ogg is sent as it is, and the command ends with the pipe."""
     with home.dev(), write(tmp_path / "f.ogg", audio="libopus").open("rb") as stdin:
@@ -253,7 +256,7 @@ def test_ogg_through_a_pipe(home: Home, tmp_path: Path):
     assert done.document["sent"]["packets_sent"] == pytest.approx(50, abs=3)
 
 
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("codec", ["PCMU", pytest.param("PCMA", marks=slow)])
 def test_g711_is_heard(home: Home, codec: str):
     """The tone at 8 kHz; another one than expected fails the content with 3."""
     with (
@@ -271,7 +274,7 @@ def test_g711_is_heard(home: Home, codec: str):
         assert publisher.stop(signal.SIGINT) == 130
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", "AV1"])
+@pytest.mark.parametrize("codec", ["H264", *(pytest.param(name, marks=slow) for name in ("VP8", "VP9", "AV1"))])
 def test_each_codec_of_video_is_verified(home: Home, codec: str):
     """Sent, forwarded, put together, decoded and read: numbers without a gap."""
     source = f"cam=testsrc,size=320x180,fps=15,codec={codec}"
@@ -286,6 +289,7 @@ def test_each_codec_of_video_is_verified(home: Home, codec: str):
         assert publisher.stop(signal.SIGINT) == 130
 
 
+@slow
 def test_by_an_offer_of_ours(home: Home):
     """Sound and picture through the pool of m-sections, in one call."""
     with (

@@ -20,6 +20,10 @@ def require(name: str, *, why: str, is_there: bool | None = None) -> None:
     pytest.skip(f"{name} is not there: {why}")
 
 
+slow = pytest.mark.skipif(not os.environ.get("RTCCTL_SLOW"), reason="takes long; RTCCTL_SLOW=1 runs it")
+"What repeats a claim of another test with more of the same: other codecs, more rounds, the other peer."
+
+
 def require_lonely_host() -> None:
     """A network namespace with nothing but loopback, made without root."""
     works = shutil.which("unshare") is not None and shutil.which("ip") is not None
