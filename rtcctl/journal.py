@@ -16,23 +16,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rtcctl.process import is_running, start_mark
-from rtcctl.results.result import Percentiles
 from rtcctl.results.session import SessionRecord
-from rtcctl.results.stats import ProbeInterval
-from rtcctl.results.track import LayerSent, LayerSwitch, ReceivedStatistics, SentStatistics
 
-Statistics = TypeVar("Statistics", SentStatistics, ReceivedStatistics)
+if TYPE_CHECKING:
+    # The figures of probes are many, and most commands have no use for them.
+    from rtcctl.results.stats import ProbeInterval
+    from rtcctl.results.track import ReceivedStatistics, SentStatistics
 
-_NESTED: dict[str, type[Percentiles | LayerSent | LayerSwitch]] = {
-    "latency_ms": Percentiles,
-    "picture_latency_ms": Percentiles,
-    "layers": LayerSent,
-    "layer_switches": LayerSwitch,
-}
-"Figures that are objects, or lists of them."
+Statistics = TypeVar("Statistics", "SentStatistics", "ReceivedStatistics")
 
 FILE_NAME = "journal.sqlite3"
 SCHEMA_VERSION = 1
@@ -237,6 +231,9 @@ class Journal:
         Publishers come first, so that a table that is watched keeps its order. `pid` is `None` when the probe no
         longer runs.
         """
+        from rtcctl.results.stats import ProbeInterval
+        from rtcctl.results.track import ReceivedStatistics, SentStatistics
+
         rows = self._read(
             "SELECT * FROM intervals WHERE session_id = ? OR publisher_session_id = ? "
             "ORDER BY COALESCE(publisher_session_id, '') <> '', measured_at DESC",
@@ -367,10 +364,19 @@ def _statistics(kind: type[Statistics], text: str | None) -> Statistics | None:
     """What a probe wrote, perhaps of another version: unknown figures are dropped, and missing ones make it unknown."""
     if text is None:
         return None
+    from rtcctl.results.result import Percentiles
+    from rtcctl.results.track import LayerSent, LayerSwitch
+
+    nested: dict[str, type[Percentiles | LayerSent | LayerSwitch]] = {
+        "latency_ms": Percentiles,
+        "picture_latency_ms": Percentiles,
+        "layers": LayerSent,
+        "layer_switches": LayerSwitch,
+    }
     try:
         known = {f.name for f in fields(kind)}
         figures = {name: value for name, value in json.loads(text).items() if name in known}
-        for name, item in _NESTED.items():
+        for name, item in nested.items():
             value = figures.get(name)
             if isinstance(value, dict):
                 figures[name] = item(**value)

@@ -14,11 +14,11 @@ from rtcctl.ops.env import Env
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Progress, Refreshed, SessionCreated
 from rtcctl.results.session import DataChannelState, SessionClose, SessionCreate, SessionGet, SessionList
-from rtcctl.results.track import TrackClosed, TrackState
 
 if TYPE_CHECKING:
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import GetSessionStateResponse
+    from rtcctl.results.track import TrackClosed, TrackState
 
 COMMAND_DEADLINE_S = 15.0
 "For commands that only talk to the API, and for connecting a peer."
@@ -158,6 +158,8 @@ async def read(client: RealtimeClient, env: Env, session_id: str) -> SessionGet:
 
 def track_states(state: GetSessionStateResponse) -> tuple[TrackState, ...]:
     """The tracks of a `GET session` answer."""
+    from rtcctl.results.track import TrackState
+
     return tuple(
         TrackState(
             location=track.location or "",
@@ -225,6 +227,8 @@ async def close_tracks(client: RealtimeClient, session_id: str, tracks: list[Tra
     """Force-close tracks of one session, in calls of at most 64; absent ones count as closed."""
     names = {track.mid: track.track_name for track in tracks}
     mids = [track.mid for track in tracks if track.mid]
+    from rtcctl.results.track import TrackClosed
+
     outcomes: list[TrackClosed] = []
     for start in range(0, len(mids), 64):
         answer = await client.close_tracks(session_id, mids[start : start + 64], force=True)

@@ -93,7 +93,11 @@ def _columns(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> Sequenc
 
 def _item_type(result: Result, name: str) -> type:
     """What the tuple in a field would hold, so that an empty list has its header too."""
-    hints = get_type_hints(type(result), localns={"Check": Check})
+    from rtcctl.results import channel, track
+
+    # Results name what they hold in annotations alone.
+    names = vars(track) | vars(channel) | {"Check": Check}
+    hints = get_type_hints(type(result), localns=names)
     item: type = get_args(hints[name])[0]
     return item
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from rtcctl.results.channel import ChannelClosed
 from rtcctl.results.result import Result
-from rtcctl.results.track import TrackClosed, TrackState
+
+if TYPE_CHECKING:
+    # Not to be made by commands that have no use for them: each of these classes costs milliseconds.
+    from rtcctl.results.channel import ChannelClosed
+    from rtcctl.results.track import TrackClosed, TrackState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, TypeVar
 from rtcctl.report import figures
 from rtcctl.report.figures import UNKNOWN
 from rtcctl.report.layout import Cell, Line, Styled, grid, known_grid, line
-from rtcctl.results.channel import ChannelClosed, Connected
-from rtcctl.results.session import SessionCreate
-from rtcctl.results.track import (
-    LayerSwitch,
-    Publish,
-    ReceivedStatistics,
-    SentStatistics,
-    Subscribe,
-    SubscribedTrack,
-    TrackClosed,
-    TrackState,
-)
 
 if TYPE_CHECKING:
+    from rtcctl.results.channel import ChannelClosed, Connected
     from rtcctl.results.event import LayerChanged
     from rtcctl.results.result import Percentiles
+    from rtcctl.results.session import SessionCreate
+    from rtcctl.results.track import (
+        LayerSwitch,
+        Publish,
+        ReceivedStatistics,
+        SentStatistics,
+        Subscribe,
+        SubscribedTrack,
+        TrackClosed,
+        TrackState,
+    )
+
+    Received = Subscribe | SubscribedTrack | ReceivedStatistics
 
 T = TypeVar("T")
 
@@ -103,9 +105,6 @@ def layers_sent(sent: SentStatistics) -> list[Line]:
         for layer in sent.layers
     ]
     return known_grid(("layer", "size", "packets", "bytes", "frames", "bitrate"), rows, right=range(2, 6))
-
-
-Received = Subscribe | SubscribedTrack | ReceivedStatistics
 
 
 def received_facts(received: Received | None) -> list[tuple[str, Cell | None]]:
