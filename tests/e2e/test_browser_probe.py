@@ -144,6 +144,7 @@ def test_who_comes_late_has_a_picture_at_once(shared: tuple[Home, Running], chro
         assert after["packetsLost"] == 0
 
 
+@slow
 def test_what_is_lost_is_asked_for_and_sent_again(home: Home, chromium: OpenPage):
     """On a path that loses packets of video: the probe asks Chromium's camera for them, and sends what Chromium asks
     for; each end counts both."""

@@ -95,6 +95,7 @@ def test_another_layer_from_another_process(home: Home):
         assert publisher.stop(signal.SIGINT) == 130
 
 
+@slow
 def test_no_frame_is_missing_around_a_change(home: Home):
     """Layers show the same numbers: one after the other, each is seen once. Policies decide about a layer that nobody
     sends: the next one in the alphabet, or nothing."""
@@ -198,6 +199,7 @@ def test_a_file_is_two_tracks(home: Home, tmp_path: Path):
         assert 1 < once.document["duration_s"] < 4
 
 
+@slow
 def test_only_what_has_to_be_is_encoded_anew(home: Home, tmp_path: Path):
     """An MP4 keeps its H.264; AAC, which WebRTC does not know, becomes Opus and sounds the same."""
     write(tmp_path / "f.mp4", video="libx264", audio="aac", size=(320, 180), options={"bf": "0"})
