@@ -20,6 +20,9 @@ from rtcctl.results.track import Publish, PublishedTrack
 DETACH_DEADLINE_S = 20.0
 "From the start of the child to its first packets."
 
+_OF_TRACK = ("track_name", "mid", "kind", "codec", "source", "tone_hz")
+"What `published` says of a track, under the names that results have for it."
+
 
 @dataclass(frozen=True, slots=True)
 class DetachRequest:
@@ -52,14 +55,12 @@ async def publish(request: DetachRequest, env: Env) -> Publish:
     pid, events = await start(arguments, request.log_folder, env, is_ready, what="publisher")
     published = [e for e in events if e["event"] == "published"]
     connected = next((e for e in events if e["event"] == "connected"), {})
-    first = published[0]
+    tracks = tuple(PublishedTrack(**{name: event[name] for name in _OF_TRACK}) for event in published)
     return Publish(
         target=env.target,
-        session_id=first["session_id"],
-        track_name=first["track_name"],
-        mid=first["mid"],
-        source=str(request.publish.tracks[0]).partition("=")[2],
-        tracks=tuple(PublishedTrack(track_name=e["track_name"], mid=e["mid"]) for e in published),
+        session_id=published[0]["session_id"],
+        **{name: published[0][name] for name in _OF_TRACK},
+        tracks=tracks,
         candidate_pair=connected.get("candidate_pair"),
         candidate_type=connected.get("candidate_type"),
         ice_ms=connected.get("ice_ms"),

@@ -86,7 +86,7 @@ class Publication:
     """A track that a peer of ours publishes."""
 
     session_id: str
-    track_name: str
+    track: Outgoing
     mid: str
     sender: Sender
     timing: ConnectionTiming
@@ -118,8 +118,18 @@ async def publish(
     for sender, track in zip(senders, tracks, strict=True):
         assert sender.mid is not None
         env.journal.track_published(session_id, track.track_name, sender.mid, track.kind, env.wallclock())
-        env.emit(Published(session_id=session_id, track_name=track.track_name, mid=sender.mid))
-        publications.append(Publication(session_id, track.track_name, sender.mid, sender, timing))
+        env.emit(
+            Published(
+                session_id=session_id,
+                track_name=track.track_name,
+                mid=sender.mid,
+                kind=track.kind,
+                codec=sender.codec,
+                source=track.description,
+                tone_hz=track.tone_hz,
+            )
+        )
+        publications.append(Publication(session_id, track, sender.mid, sender, timing))
     return tuple(publications)
 
 

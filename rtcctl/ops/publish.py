@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_sent, of_each_track
 from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
 from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session, read
-from rtcctl.ops.sources import Outgoing, TrackSpec, open_tracks, rids_warning
+from rtcctl.ops.sources import TrackSpec, open_tracks, rids_warning
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Warned
 from rtcctl.results.track import Publish, PublishedTrack
@@ -73,7 +74,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         lag.reset()
 
         def result() -> Publish:
-            return publish_result(env, publications, tracks, started, lag.reason)
+            return publish_result(env, publications, lag.reason)
 
         with env.keeping(result):
             await each_interval(
@@ -88,18 +89,10 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         return result()
 
 
-def publish_result(
-    env: Env,
-    publications: tuple[Publication, ...],
-    tracks: tuple[Outgoing, ...],
-    started: float,
-    saturated: str | None,
-) -> Publish:
-    """What was published and sent until now."""
+def publish_result(env: Env, publications: Sequence[Publication], saturated: str | None) -> Publish:
+    """What was published and sent until now, on one connection."""
     now = env.clock()
-    published = tuple(
-        published_track(publication, track, now) for publication, track in zip(publications, tracks, strict=True)
-    )
+    published = tuple(published_track(publication, now) for publication in publications)
     first, timing = published[0], publications[0].timing
     checks = [(track.track_name, check_sent(track.sent, saturated)) for track in published if track.sent is not None]
     return Publish(
@@ -115,23 +108,23 @@ def publish_result(
         candidate_type=timing.candidate_type,
         ice_ms=timing.ice_ms,
         dtls_ms=timing.dtls_ms,
-        duration_s=now - started,
+        duration_s=0.0 if first.sent is None else first.sent.interval_s,
         sent=first.sent,
         tracks=published,
         checks=of_each_track(checks),
     )
 
 
-def published_track(publication: Publication, track: Outgoing, now: float) -> PublishedTrack:
+def published_track(publication: Publication, now: float) -> PublishedTrack:
     """One track of the result."""
-    source = track.layers[0].source
+    track = publication.track
     return PublishedTrack(
-        track_name=publication.track_name,
+        track_name=track.track_name,
         mid=publication.mid,
-        kind=source.kind,
+        kind=track.kind,
         codec=publication.sender.codec,
         source=track.description,
-        tone_hz=getattr(source, "frequency_hz", None),
+        tone_hz=track.tone_hz,
         sent=publication.sender.statistics(now),
     )
 

@@ -34,7 +34,7 @@ def sent_interval(publication: Publication, env: Env, started: float, now: float
     sent = publication.sender.interval(now)
     env.journal.interval(
         publication.session_id,
-        track_name=publication.track_name,
+        track_name=publication.track.track_name,
         publisher_session_id=None,
         pid=env.pid,
         at=env.wallclock(),
@@ -43,7 +43,7 @@ def sent_interval(publication: Publication, env: Env, started: float, now: float
     )
     return Interval(
         session_id=publication.session_id,
-        track_name=publication.track_name,
+        track_name=publication.track.track_name,
         mid=publication.mid,
         elapsed_s=now - started,
         sent=sent,

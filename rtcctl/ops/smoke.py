@@ -25,6 +25,7 @@ from rtcctl.ops.judge import (
     check_sent,
     judge,
 )
+from rtcctl.ops.publish import publish_result
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.ops.sources import SIMULCAST_RIDS, TrackSpec, open_tracks
 from rtcctl.results.check import Check, CheckStatus
@@ -340,11 +341,10 @@ class _Run:
 
         self.env.emit(Progress(text="subscribe"))
         try:
-            track = media.remote_track(publication.session_id, publication.track_name)
+            track = media.remote_track(publication.session_id, publication.track.track_name)
             (subscription,) = await media.subscribe(client, self.env, peer, session_id, track, wait_s=PULL_WAIT_S)
         except RtcctlError as error:
-            sent = publication.sender.statistics(self.env.clock())
-            self._judge_publish(publication, sent, lag)
+            self._judge_publish(publication, lag)
             if isinstance(error, ApiError) and error.code in media.SILENT_PUBLISHER_CODES:
                 # The call itself is fine: our media did not reach the SFU, and that is a measurement.
                 detail = f"{NOT_SEEN}: {error.message}"
@@ -356,7 +356,7 @@ class _Run:
         try:
             await receiver.wait_first_packet(FIRST_PACKET_DEADLINE_S)
         except TimeoutError:
-            self._judge_publish(publication, publication.sender.statistics(self.env.clock()), lag)
+            self._judge_publish(publication, lag)
             detail = f"pulled as mid {subscription.mid}, but nothing arrived in {FIRST_PACKET_DEADLINE_S:.0f} s"
             self._set(Check("subscribe", CheckStatus.FAILED, observed=0, unit="packets", detail=detail))
             raise _StepFailedError from None
@@ -396,10 +396,8 @@ class _Run:
     def _judge(self, publication: Publication, subscription: Subscription, lag: LoopMonitor) -> None:
         from rtcctl.ops.running import subscribe_result
 
-        now = self.env.clock()
-        sent = publication.sender.statistics(now)
-        received = subscription.receiver.statistics(now)
-        self._judge_publish(publication, sent, lag)
+        sent = self._judge_publish(publication, lag)
+        received = subscription.receiver.statistics(self.env.clock())
         limits = self.request.limits
         saturated = lag.reason
         self._set(check_content(received, self.tone_hz, saturated))
@@ -433,9 +431,12 @@ class _Run:
         detail = f"from layer {switch.previous} to {switch.layer}, then {received.width}x{received.height}"
         self._set(Check("simulcast", CheckStatus.PASSED, observed=switch.took_ms, unit="ms", detail=detail))
 
-    def _judge_publish(self, publication: Publication, sent: SentStatistics, lag: LoopMonitor) -> None:
+    def _judge_publish(self, publication: Publication, lag: LoopMonitor) -> SentStatistics:
         from rtcctl.probe.sources.tone import PACKET_S
 
+        self.publish = publish_result(self.env, [publication], lag.reason)
+        sent = self.publish.sent
+        assert sent is not None, "this process sends"
         check = check_sent(sent, lag.reason)
         rate = f"{1 / PACKET_S:.0f} a second"
         lost = (
@@ -449,20 +450,7 @@ class _Run:
         ):
             status = CheckStatus.FAILED
         self._set(replace(check, name="publish", status=status, detail=f"{check.detail} at {rate}, {lost}"))
-        timing = publication.timing
-        self.publish = Publish(
-            target=self.env.target,
-            session_id=publication.session_id,
-            track_name=publication.track_name,
-            mid=publication.mid,
-            tone_hz=self.tone_hz,
-            codec=publication.sender.codec,
-            candidate_pair=timing.candidate_pair,
-            ice_ms=timing.ice_ms,
-            dtls_ms=timing.dtls_ms,
-            duration_s=sent.interval_s,
-            sent=sent,
-        )
+        return sent
 
     def _set(self, check: Check) -> None:
         self.checks[check.name] = replace(check, attempts=self.attempt)

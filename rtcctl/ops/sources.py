@@ -268,13 +268,15 @@ class Outgoing:
 
     track_name: str
     layers: tuple[Layer, ...]
+    tone_hz: float | None = None
+    "Of a tone, that of its left channel."
 
     @classmethod
-    def of(cls, track_name: str, source: Source) -> Outgoing:
+    def of(cls, track_name: str, source: Source, tone_hz: float | None = None) -> Outgoing:
         """Without simulcast."""
         from rtcctl.probe.sender import Layer
 
-        return cls(track_name, (Layer(source),))
+        return cls(track_name, (Layer(source),), tone_hz)
 
     @property
     def kind(self) -> str:
@@ -319,7 +321,7 @@ async def _opened(spec: TrackSpec) -> list[Outgoing]:
 
         bitrate_bps = _whole(spec.bitrate_bps) or TONE_BITRATE_BPS
         tone = ToneSource(spec.tones_hz, codec=spec.codec or "opus", bitrate_bps=bitrate_bps)
-        return [Outgoing.of(spec.track_name, tone)]
+        return [Outgoing.of(spec.track_name, tone, spec.tones_hz[0])]
     if spec.source == "testsrc":
         return [Outgoing(spec.track_name, tuple(Layer(source, rid) for rid, source in _pictures(spec)))]
     sources = await _streams(spec)

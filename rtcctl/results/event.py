@@ -45,10 +45,16 @@ class Connected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published(Event):
+    """What is sent has the words of `PublishedTrack`."""
+
     event: ClassVar[str] = "published"
     session_id: str
     track_name: str
     mid: str
+    kind: str | None = None
+    codec: str | None = None
+    source: str | None = None
+    tone_hz: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

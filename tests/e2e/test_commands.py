@@ -153,6 +153,8 @@ def test_detached_publisher_goes_on_until_the_session_is_closed(home: Home):
         done = home.run("track", "publish", "--name", "mic", "--detach", "--output", "json")
         assert done.status == 0, done.stderr
         session_id, pid = done.document["session_id"], done.document["detached_pid"]
+        what = {"kind": "audio", "codec": "opus/48000/2", "source": "tone 440 Hz", "tone_hz": 440}
+        assert what.items() <= done.document.items()
         try:
             assert home.run("track", "wait", f"{session_id}/mic").status == 0
             assert home.run("track", "subscribe", f"{session_id}/mic", "--for", "1s").status == 0

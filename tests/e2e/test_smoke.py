@@ -58,7 +58,10 @@ def test_smoke_json_is_one_document_with_true_figures(home: Home):
     assert 80 <= subscribe["packets_received"] <= 130
     assert subscribe["tone_hz"] == pytest.approx(document["publish"]["tone_hz"], rel=0.01)
     assert 0 < subscribe["latency_ms"]["p50"] < 50
-    assert document["publish"]["sent"]["fraction_lost"] == 0
+    publish = document["publish"]
+    assert publish["sent"]["fraction_lost"] == 0
+    assert publish["source"] == f"tone {publish['tone_hz']:g} Hz"
+    assert publish["candidate_type"] == "host"
     assert by_name(document)["video"]["observed"] > 10
     assert 0 < by_name(document)["simulcast"]["observed"] < 2000
     assert 0 < by_name(document)["data-channel"]["observed"] < 500

@@ -50,7 +50,6 @@ def _(result: Publish) -> list[Line]:
         *facts(
             ("published", reference(result.track_name, result.session_id, result.mid, result.codec)),
             ("source", result.source),
-            ("tone", known(figures.hertz, result.tone_hz) if result.source is None else None),
             ("connection", connection(result)),
             ("sent for", None if result.sent is None else figures.seconds(result.duration_s)),
             *sent_facts(result.sent),

@@ -69,7 +69,8 @@ def test_json_lines_are_events_and_a_summary(capsys: pytest.CaptureFixture[str])
     assert _run(_good, output=OutputFormat.JSONL) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["published", "summary"]
-    assert events[0] == {"event": "published", "session_id": "s", "track_name": "t", "mid": "0"}
+    said = {"event": "published", "session_id": "s", "track_name": "t", "mid": "0"}
+    assert events[0] == said | dict.fromkeys(("kind", "codec", "source", "tone_hz"))
     assert events[1]["value"] == "fine"
     assert events[1]["exit_status"] == 0
 

@@ -93,8 +93,10 @@ PUBLISH = Publish(
     session_id="aaaa",
     track_name="mic",
     mid="0",
-    tone_hz=440.0,
+    kind="audio",
     codec="opus/48000/2",
+    source="tone 440 Hz",
+    tone_hz=440.0,
     candidate_pair="192.0.2.1:50000 → 198.51.100.7:3478 host/udp",
     ice_ms=21.2,
     dtls_ms=9.57,
@@ -227,8 +229,6 @@ PUBLISH_VIDEO = Publish(
 )
 PUBLISH_TRACKS = replace(
     PUBLISH,
-    kind="audio",
-    source="tone 440 Hz",
     candidate_type="host",
     tracks=(
         PublishedTrack(
@@ -583,7 +583,15 @@ RESULTS: dict[str, Result] = {
     "session-list-empty": SessionList(),
     "track-publish": PUBLISH,
     "track-publish-detached": Publish(
-        target=TARGET, session_id="aaaa", track_name="mic", mid="0", tone_hz=440.0, detached_pid=4711
+        target=TARGET,
+        session_id="aaaa",
+        track_name="mic",
+        mid="0",
+        kind="audio",
+        codec="opus/48000/2",
+        source="tone 440 Hz",
+        tone_hz=440.0,
+        detached_pid=4711,
     ),
     "track-publish-video": PUBLISH_VIDEO,
     "track-publish-several": PUBLISH_TRACKS,

@@ -230,8 +230,9 @@ def test_a_switch_is_a_line() -> None:
 
 def test_lines_name_their_event_first() -> None:
     """`event` first, then its fields; the summary is the whole document."""
-    assert jsonl.render(Published(session_id="s", track_name="t", mid="0")) == (
-        '{"event": "published", "session_id": "s", "track_name": "t", "mid": "0"}'
+    assert jsonl.render(Published(session_id="s", track_name="t", mid="0", kind="video", source="testsrc")) == (
+        '{"event": "published", "session_id": "s", "track_name": "t", "mid": "0", '
+        '"kind": "video", "codec": null, "source": "testsrc", "tone_hz": null}'
     )
     interval = loads(jsonl.render(Interval(session_id="s", track_name="t", elapsed_s=1.0, received=RECEIVED)))
     assert interval["received"]["packets_received"] == 497
