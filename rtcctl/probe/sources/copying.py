@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rtcctl.errors import ParseError
+from rtcctl.media import obu
 from rtcctl.media.codec import Codec
 from rtcctl.media.opus import duration_ms
 from rtcctl.probe.sources import h264
@@ -151,11 +152,14 @@ def fit_vp9(packet: MediaPacket) -> tuple[bytes, bool]:
 
 
 def fit_av1(extradata: bytes) -> Fit:
-    """Temporal units; a key frame carries its sequence header, from the av1C box (AV1-ISOBMFF §2.3) if need be."""
+    """Temporal units; a key frame carries its sequence header, from the av1C box (AV1-ISOBMFF §2.3) if need be.
+
+    Raises `ParseError` for what is no temporal unit: here it is the file that is damaged, later it would be a packet.
+    """
     sequence_header = extradata[4:] if extradata[:1] == b"\x81" else b""
 
     def fit(packet: MediaPacket) -> tuple[bytes, bool]:
-        has_header = 1 in _obu_types(packet.data)
+        has_header = obu.SEQUENCE_HEADER in map(obu.kind_of, obu.without_sizes(packet.data))
         if packet.is_key and not has_header and sequence_header:
             return sequence_header + packet.data, True
         return packet.data, has_header
@@ -166,25 +170,3 @@ def fit_av1(extradata: bytes) -> Fit:
 def fit_h264(units: h264.AccessUnits) -> Fit:
     """Access units with parameter sets in front of each IDR picture."""
     return lambda packet: units.fit(packet.data)
-
-
-def _obu_types(data: bytes) -> list[int]:
-    """AV1 bitstream specification §5.3.2: a header, a size in LEB128, that many bytes."""
-    types = []
-    at = 0
-    while at < len(data):
-        header = data[at]
-        types.append(header >> 3 & 0xF)
-        at += 2 if header & 4 else 1
-        if not header & 2:
-            break
-        size = shift = 0
-        while at < len(data):
-            byte = data[at]
-            at += 1
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80 or shift > 56:
-                break
-        at += size
-    return types

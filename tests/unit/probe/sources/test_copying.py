@@ -79,7 +79,8 @@ def test_av1_has_its_sequence_header():
     assert fit(MediaPacket(frame, None, is_key=True)) == (header + frame, True)
     assert fit(MediaPacket(frame, None, is_key=False)) == (frame, False)
     assert fit(MediaPacket(b"\x12\x00" + header + frame, None, is_key=True)) == (b"\x12\x00" + header + frame, True)
-    assert fit_av1(b"")(MediaPacket(b"\x32\xff\xff", None, is_key=False)) == (b"\x32\xff\xff", False)
+    with pytest.raises(ParseError):
+        fit_av1(b"")(MediaPacket(b"\x32\xff\xff", None, is_key=False))
 
 
 def test_codecs_are_those_that_browsers_know():
