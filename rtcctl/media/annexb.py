@@ -48,6 +48,11 @@ def units(stream: bytes | bytearray) -> Iterator[Unit]:
         code = following
 
 
+def nal_units(stream: bytes | bytearray) -> Iterator[bytes]:
+    """The same, as they are, without start codes."""
+    return (bytes(stream[unit.start : unit.end]) for unit in units(stream))
+
+
 def starts_picture(slice_unit: bytes) -> bool:
     """Whether a slice is the first of its picture: first_mb_in_slice is an Exp-Golomb code, a set bit is 0 (§7.3.3)."""
     return len(slice_unit) > 1 and slice_unit[1] >= 0x80
@@ -63,6 +68,7 @@ __all__ = [
     "SPS",
     "START_CODE",
     "Unit",
+    "nal_units",
     "starts_picture",
     "units",
 ]

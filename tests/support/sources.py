@@ -12,9 +12,10 @@ from typing import Any
 
 import av
 
+from rtcctl.media.annexb import SEI, nal_units
 from rtcctl.media.opus import OpusPacket
 from rtcctl.probe.sources import Frame
-from rtcctl.probe.sources.h264 import SEI, nal_units, sized_units
+from rtcctl.probe.sources.h264 import sized_units
 from rtcctl.probe.sources.paced import PacedSource
 
 WIDTH, HEIGHT = 64, 48

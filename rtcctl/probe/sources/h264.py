@@ -3,27 +3,13 @@ front of each IDR picture."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from itertools import zip_longest
 
 from rtcctl.errors import ParseError
+from rtcctl.media.annexb import DELIMITER, IDR_SLICE, PPS, SEI, SLICE, SPS, START_CODE, nal_units
 
-SLICE, IDR, SEI, SPS, PPS, DELIMITER = 1, 5, 6, 7, 8, 9
-START_CODE = b"\0\0\0\1"
-
-_START_CODE = re.compile(b"\0\0\1")
 _B_SLICES = (1, 6)
 "slice_type (H.264 table 7-6)."
-
-
-def nal_units(data: bytes) -> Iterator[bytes]:
-    """The NAL units of a byte stream (annex B.1), without start codes and the zeros between."""
-    starts = [match.end() for match in _START_CODE.finditer(data)]
-    for start, next_start in zip_longest(starts, starts[1:], fillvalue=len(data) + 3):
-        # A NAL unit never ends in a zero (§7.4.1): what is there belongs to the next start code.
-        if unit := data[start : next_start - 3].rstrip(b"\0"):
-            yield unit
 
 
 def sized_units(data: bytes, size_bytes: int) -> Iterator[bytes]:
@@ -70,6 +56,11 @@ def has_b_slices(access_unit: bytes) -> bool:
     return any(unit[0] & 0x1F == SLICE and _slice_type(unit) in _B_SLICES for unit in nal_units(access_unit))
 
 
+def without_sei(access_unit: bytes) -> bytes:
+    """The other NAL units: what an encoder says of itself (SEI) is not for the wire."""
+    return b"".join(START_CODE + unit for unit in nal_units(access_unit) if unit[0] & 0x1F != SEI)
+
+
 def _slice_type(unit: bytes) -> int:
     """The second Exp-Golomb code of a slice header (§7.3.3, §9.1)."""
     bits = int.from_bytes(unit[1:12].ljust(11, b"\0"), "big")
@@ -103,7 +94,7 @@ class AccessUnits:
         all_units = sized_units(access_unit, self._size_bytes) if self._size_bytes else nal_units(access_unit)
         units = [unit for unit in all_units if unit[0] & 0x1F != DELIMITER]
         kinds = {unit[0] & 0x1F for unit in units}
-        is_key = IDR in kinds
+        is_key = IDR_SLICE in kinds
         if SPS in kinds:
             self.parameter_sets = b"".join(START_CODE + unit for unit in units if unit[0] & 0x1F in (SPS, PPS))
         elif is_key:
@@ -112,11 +103,10 @@ class AccessUnits:
 
 
 __all__ = [
-    "START_CODE",
     "AccessUnits",
     "from_configuration",
     "has_b_slices",
-    "nal_units",
     "profile_level_id",
     "sized_units",
+    "without_sei",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from rtcctl.media.picture import PictureMark, draw_frame, draw_still, size_probl
 from rtcctl.media.sendtime import with_room
 from rtcctl.probe.boot import this_boot
 from rtcctl.probe.sources import Frame
+from rtcctl.probe.sources.h264 import without_sei
 from rtcctl.probe.sources.pace import Pace
 
 P = ParamSpec("P")
@@ -36,10 +36,6 @@ LOOP_S = 4.0
 LOOP_KEY_FRAME_S = 1.0
 
 _FEEDBACK = ("nack", "nack pli", "ccm fir", "transport-cc")
-
-_START_CODE = re.compile(rb"\x00{2,}\x01")
-"Of a NAL unit, of either length; emulation prevention keeps it out of what is inside (H.264 §7.4.1)."
-_NAL_SEI = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +118,7 @@ class PictureEncoder:
         packets = self._encoder.encode(self._frame)
         data = b"".join(bytes(packet) for packet in packets)
         if self._codec == "H264":
-            data = access_unit(data)
+            data = without_sei(data)
         return data, any(packet.is_keyframe for packet in packets)
 
 
@@ -304,12 +300,6 @@ class LoopedPictureSource(_Picture):
         return loop
 
 
-def access_unit(data: bytes) -> bytes:
-    """An H.264 access unit whose start codes are of four bytes, without what the encoder says of itself (SEI)."""
-    units = [unit for unit in _START_CODE.split(data) if unit and unit[0] & 0x1F != _NAL_SEI]
-    return b"".join(b"\x00\x00\x00\x01" + unit for unit in units)
-
-
 def _codec(name: str, width: int, height: int, frame_rate_hz: float) -> Codec:
     parameters = ""
     if name == "VP9":
@@ -329,4 +319,4 @@ def _level(levels: tuple[tuple[int, int, int], ...], size: int, frame_rate_hz: f
     return next(fitting, levels[-1][2])
 
 
-__all__ = ["LoopedPictureSource", "PictureEncoder", "TestPictureSource", "access_unit"]
+__all__ = ["LoopedPictureSource", "PictureEncoder", "TestPictureSource"]

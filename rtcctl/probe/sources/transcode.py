@@ -19,7 +19,6 @@ from rtcctl.media.codec import Codec
 from rtcctl.probe.sources import h264
 from rtcctl.probe.sources.copying import G711, OPUS, VIDEO_CLOCK_RATE_HZ, VP8, Round, h264_codec
 from rtcctl.probe.sources.paced import Coded, Picture
-from rtcctl.probe.sources.testsrc import access_unit
 
 MAX_LONG_SIDE, MAX_SHORT_SIDE = 1920, 1080
 MIN_SIDE = 16
@@ -95,7 +94,7 @@ class VideoEncoder:
             packets = self._encoded(picture, timestamp, is_key)
         data = b"".join(bytes(packet) for packet in packets)
         if self.codec.name == "H264":
-            return self._units.fit(access_unit(data))
+            return self._units.fit(h264.without_sei(data))
         return data, any(packet.is_keyframe for packet in packets)
 
     def _encoded(self, picture: VideoFrame, timestamp: int, is_key: bool) -> list[Any]:

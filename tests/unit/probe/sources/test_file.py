@@ -11,10 +11,10 @@ import av
 import pytest
 
 from rtcctl.errors import UsageError
+from rtcctl.media.annexb import IDR_SLICE, PPS, SPS, nal_units
 from rtcctl.media.opus import duration_ms
 from rtcctl.probe.sinks.audio import ToneSink
 from rtcctl.probe.sources.file import open_file
-from rtcctl.probe.sources.h264 import IDR, PPS, SPS, nal_units
 from tests.support.sources import Clock, all_frames, is_near, is_same_media, key_frames, packets, shade, shades, write
 
 BASELINE = {"profile": "baseline", "bf": "0"}
@@ -65,8 +65,12 @@ async def test_h264_of_mp4_becomes_a_byte_stream_with_parameter_sets(tmp_path):
     assert source.codec.parameter("profile-level-id").startswith("42")
     frames = await all_frames(source, clock)
     kinds = [[unit[0] & 0x1F for unit in nal_units(bytes(frame.data))] for frame in frames]
-    assert [IDR in units for units in kinds] == [frame.is_key for frame in frames] == [n % 15 == 0 for n in range(30)]
-    assert all({SPS, PPS} <= set(units) for units in kinds if IDR in units)
+    assert (
+        [IDR_SLICE in units for units in kinds]
+        == [frame.is_key for frame in frames]
+        == [n % 15 == 0 for n in range(30)]
+    )
+    assert all({SPS, PPS} <= set(units) for units in kinds if IDR_SLICE in units)
     assert all(bytes(frame.data).startswith(b"\0\0\0\1") for frame in frames)
     assert is_near(shades("H264", frames), [shade(number) for number in range(30)])
 

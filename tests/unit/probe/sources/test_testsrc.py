@@ -16,7 +16,7 @@ from rtcctl.media.picture import PictureMark, read_mark
 from rtcctl.media.sendtime import STAMP_BYTES, with_room
 from rtcctl.probe.boot import this_boot
 from rtcctl.probe.sources import Frame, Source
-from rtcctl.probe.sources.testsrc import LoopedPictureSource, TestPictureSource, access_unit
+from rtcctl.probe.sources.testsrc import LoopedPictureSource, TestPictureSource
 
 CODECS = ("VP8", "VP9", "H264")
 
@@ -250,12 +250,6 @@ async def test_an_h264_access_unit_has_long_start_codes_and_its_parameter_sets()
         media = [kind for kind in types if kind != 6]
         assert media == ([7, 8, 5] if frame.is_key else [1])
         assert b"x264" not in data
-
-
-def test_start_codes_are_made_equal():
-    """Three bytes, four, and trailing zeros; the encoder's own remarks (SEI) are left out."""
-    data = b"\0\0\1\x67A\0\0\0\1\x06x264\0\0\1\x65B\0\0\3\1C\0\0\0\0\1\x41D"
-    assert access_unit(data) == b"\0\0\0\1\x67A\0\0\0\1\x65B\0\0\3\1C\0\0\0\1\x41D"
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -9,8 +9,9 @@ import pytest
 from av import AudioFrame, CodecContext, Packet, VideoFrame
 
 from rtcctl.errors import UsageError
+from rtcctl.media.annexb import IDR_SLICE, PPS, SPS, nal_units
 from rtcctl.probe.sources.copying import Round
-from rtcctl.probe.sources.h264 import IDR, PPS, SPS, nal_units, profile_level_id
+from rtcctl.probe.sources.h264 import profile_level_id
 from rtcctl.probe.sources.transcode import (
     AudioEncoder,
     Decoded,
@@ -77,7 +78,7 @@ def test_one_picture_in_one_frame_out(codec: str):
         sizes.append((decoded.width, decoded.height))
         if codec == "H264":
             kinds = [unit[0] & 0x1F for unit in nal_units(data)]
-            assert kinds == ([SPS, PPS, IDR] if is_key else [1])
+            assert kinds == ([SPS, PPS, IDR_SLICE] if is_key else [1])
             assert not is_key or (profile_level_id(data) or "").startswith("42c0")
     assert [number for number, is_key in enumerate(keys) if is_key] == [0, 4, 8]
     assert sizes == [(320, 240)] * 8 + [(160, 240)] * 4
