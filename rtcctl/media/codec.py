@@ -43,6 +43,11 @@ class Codec:
     "`a=rtcp-fb` values: `nack`, `nack pli`, `transport-cc` …"
 
     @property
+    def rtpmap(self) -> str:
+        """The `a=rtpmap` value without the payload type: `opus/48000/2`, `VP8/90000` (RFC 8866 §6.6)."""
+        return f"{self.name}/{self.clock_rate_hz}" + (f"/{self.channels}" if self.channels != 1 else "")
+
+    @property
     def repairs(self) -> int | None:
         """Of RTX: the payload type that it sends again (RFC 4588 §8.6, `apt`); None for a codec of media."""
         value = self.parameter("apt") if self.name.lower() == "rtx" else ""

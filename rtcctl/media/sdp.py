@@ -143,8 +143,7 @@ class MediaSection:
         if self.rtcp_rsize:
             yield "a=rtcp-rsize"
         for codec in self.codecs:
-            channels = f"/{codec.channels}" if codec.channels != 1 else ""
-            yield f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate_hz}{channels}"
+            yield f"a=rtpmap:{codec.payload_type} {codec.rtpmap}"
             for feedback in codec.feedback:
                 yield f"a=rtcp-fb:{codec.payload_type} {feedback}"
             if codec.parameters:

@@ -21,12 +21,12 @@ import asyncio
 import math
 import struct
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import NetworkError
+from rtcctl.media.percentiles import Distribution
 from rtcctl.ops import channels_media
 from rtcctl.ops.channel_inbox import first_of
 from rtcctl.ops.channel_largest import largest_message
@@ -113,7 +113,7 @@ class Tally:
         self._late_since_s: float | None = None
         self.reordered = 0
         self.duplicated = 0
-        self.latencies_ms: list[float] = []
+        self.latencies_ms = Distribution()
         self.is_late = False
         "For a while each message took longer by `MAX_WAITING_S` than the fastest did: they queue somewhere."
 
@@ -151,7 +151,7 @@ class Tally:
         self._see_late(latency_ms, monotonic_ns / 1e9)
         self._seen.add(counter)
         self._changed.set()
-        self.latencies_ms.append(latency_ms)
+        self.latencies_ms.add(latency_ms)
         if counter < self._highest:
             self.reordered += 1
         self._highest = max(self._highest, counter)
@@ -247,6 +247,7 @@ def _figures(
     rate_hz = tally.received / duration_s
     if is_slow:
         rate_hz = tally.rate_hz or 0.0
+    latency = tally.latencies_ms.percentiles(50, 95, 99)
     return PolicyFigures(
         policy=name,
         delivery=str(delivery),
@@ -261,7 +262,7 @@ def _figures(
         messages_duplicated=tally.duplicated,
         rate_hz=rate_hz,
         bitrate_bps=rate_hz * stream.size_bytes * 8,
-        latency_ms=percentiles(tally.latencies_ms),
+        latency_ms=None if latency is None else Percentiles(*latency),
         path=path,
     )
 
@@ -317,14 +318,6 @@ async def _stragglers(out: DataChannel, tally: Tally, sent: int, delivery: Deliv
             if is_patient:
                 await out.drain(wait_s)
             await tally.wait_received(sent)
-
-
-def percentiles(values: Sequence[float]) -> Percentiles | None:
-    """Nearest rank; `None` of nothing."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    return Percentiles(*(ordered[math.ceil(percent * len(ordered) / 100) - 1] for percent in (50, 95, 99)))
 
 
 def _bytes(message: Message) -> bytes:

@@ -40,9 +40,6 @@ DEFAULT_FRAME_RATE_HZ = 30.0
 DEFAULT_TONE_HZ = 440.0
 TONE_BITRATE_BPS = 64_000
 
-CARRIED_RID_CHARACTERS = 4
-"Of the name of a layer, beside the send time (`media/sendtime.py`)."
-
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
 _RATE = re.compile(r"\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 _RID = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
@@ -128,14 +125,16 @@ def codec(text: str) -> str:
 
 def rids(text: str) -> tuple[str, ...]:
     """Names of layers, best first: `f:h:q` or `f,h,q`. Raises `SpellingError`."""
+    from rtcctl.media.sendtime import MAX_RID_BYTES
+
     names = tuple(re.split("[:,;]", text))
     if not all(_RID.fullmatch(name) for name in names):
         raise SpellingError(f"{text!r} does not name layers; write for example f,h,q (letters, digits, - and _)")
     if len(set(names)) != len(names):
         raise SpellingError(f"each layer has a name of its own, not {text}")
-    if len({name[:CARRIED_RID_CHARACTERS] for name in names}) != len(names):
+    if len({name[:MAX_RID_BYTES] for name in names}) != len(names):
         raise SpellingError(
-            f"the first {CARRIED_RID_CHARACTERS} characters of a layer's name are what packets carry, "
+            f"the first {MAX_RID_BYTES} characters of a layer's name are what packets carry, "
             f"and those of {text} are alike"
         )
     if not 2 <= len(names) <= 3:

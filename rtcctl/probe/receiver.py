@@ -90,9 +90,7 @@ class Receiver:
     def codec(self) -> str | None:
         """As in `a=rtpmap`: of the packets that came, before them the first one negotiated."""
         codec = self._codec or next(iter(self._codecs.values()), None)
-        if codec is None:
-            return None
-        return f"{codec.name}/{codec.clock_rate_hz}" + (f"/{codec.channels}" if codec.channels > 1 else "")
+        return None if codec is None else codec.rtpmap
 
     @property
     def rtt_ms(self) -> float | None:

@@ -19,7 +19,7 @@ from rtcctl.media.clock import ntp_from_unix, round_trip_s
 from rtcctl.media.packetization import packetizer
 from rtcctl.media.rtcp import ReportBlock, SenderReport
 from rtcctl.media.rtp import build_extensions
-from rtcctl.media.sendtime import SendTime, put
+from rtcctl.media.sendtime import MAX_RID_BYTES, SendTime, put
 from rtcctl.probe.boot import this_boot
 from rtcctl.probe.negotiation import Section
 from rtcctl.probe.sources import Frame, MadeAhead, Source
@@ -172,7 +172,7 @@ class Encoding:
         data = frame.data
         if frame.stamp_at is not None:
             assert isinstance(data, bytearray)
-            send_time = SendTime(counts.frames & 0xFFFFFFFF, self.rid[:4], time.monotonic_ns(), this_boot())
+            send_time = SendTime(counts.frames & 0xFFFFFFFF, self.rid[:MAX_RID_BYTES], time.monotonic_ns(), this_boot())
             put(self._name, data, frame.stamp_at, send_time)
         counts.frames += 1
         counts.key_frames += frame.is_key
@@ -275,8 +275,7 @@ class Sender:
     @property
     def codec(self) -> str:
         """As in `a=rtpmap`."""
-        codec = self.source.codec
-        return f"{codec.name}/{codec.clock_rate_hz}" + (f"/{codec.channels}" if codec.channels > 1 else "")
+        return self.source.codec.rtpmap
 
     def negotiated(self) -> None:
         """The m-section was agreed on anew."""

@@ -10,12 +10,11 @@ import pytest
 
 from rtcctl.journal import Journal
 from rtcctl.ops import channel_measure
-from rtcctl.ops.channel_measure import HEADER, Stream, Tally, judge_path, percentiles, send
+from rtcctl.ops.channel_measure import HEADER, Stream, Tally, judge_path, send
 from rtcctl.ops.channel_probe import POLICIES
 from rtcctl.ops.env import Env
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.channel import PathState
-from rtcctl.results.result import Percentiles
 
 BOOT = 0x1234
 
@@ -33,7 +32,8 @@ def test_each_message_counts_once_whatever_the_order():
     tally.receive(message(9)[:19], 0)
     tally.receive(b"", 0)
     assert (tally.received, tally.reordered, tally.duplicated) == (6, 3, 1)
-    assert tally.latencies_ms == [2.5] * 6
+    assert len(tally.latencies_ms) == 6
+    assert tally.latencies_ms.percentiles(0, 100) == (2.5, 2.5)
     assert tally.rate_hz is None
 
 
@@ -48,21 +48,6 @@ async def test_waiting_for_so_many():
     await asyncio.sleep(0)
     assert waiting.done()
     await tally.wait_received(1)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([], None),
-        ([3.0], Percentiles(3.0, 3.0, 3.0)),
-        (list(map(float, range(100, 0, -1))), Percentiles(50.0, 95.0, 99.0)),
-        ([1.0] * 199 + [9.0], Percentiles(1.0, 1.0, 1.0)),
-        ([1.0] * 98 + [9.0] * 2, Percentiles(1.0, 1.0, 9.0)),
-    ],
-)
-def test_percentiles(values: list[float], expected: Percentiles | None):
-    """By nearest rank: the smallest value that so many percent do not exceed."""
-    assert percentiles(values) == expected
 
 
 def tallied(arrivals: list[float], rate_hz: float = 50.0) -> Tally:
