@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,9 +40,6 @@ class Player:
         self._blocks: queue.Queue[tuple[int, list[array[int]]] | None] = queue.Queue(QUEUE_BLOCKS)
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._is_taken = False
-        self.blocks_played = 0
-        self.blocks_dropped = 0
-        "That came while the queue was full."
 
     def __enter__(self) -> Self:
         container, _ = self._open(48_000, 1)
@@ -65,10 +63,8 @@ class Player:
 
     def feed(self, sample_rate_hz: int, channels: list[array[int]]) -> None:
         """Samples of each channel, 16 bit."""
-        try:
+        with suppress(queue.Full):
             self._blocks.put_nowait((sample_rate_hz, channels))
-        except queue.Full:
-            self.blocks_dropped += 1
 
     def _play(self) -> None:
         """In the thread."""
@@ -100,7 +96,6 @@ class Player:
                     container.mux(packet)
             except FFmpegError:
                 return
-            self.blocks_played += 1
         if container is not None:
             container.close()
 
