@@ -7,15 +7,14 @@ nothing in-band ever reaches anybody; Realtime docs: DataChannels).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rtcctl.errors import ApiError, DeadlineError, RtcctlError
+from rtcctl.errors import ApiError, RtcctlError
 from rtcctl.ops.env import Env
-from rtcctl.ops.media import CONNECT_DEADLINE_S, wait_connected
+from rtcctl.ops.media import CONNECT_DEADLINE_S, attempts, wait_connected
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.channel import ChannelClosed, ChannelPublished, ChannelSubscribed
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 SERVER_EVENTS = "server-events"
 "The reserved channel, id 0, that brings the transport up."
-
-RETRY_S = 0.25
-"Between two attempts to subscribe to what nobody publishes yet; doubles up to two seconds."
 
 KIND = "data"
 "Of a channel among the tracks in the journal."
@@ -153,30 +149,20 @@ async def subscribe(
     """
     env.emit(Progress(text=f"waiting for {', '.join(map(str, refs))}"))
     opened: dict[ChannelRef, DataChannel] = {}
-    give_up_at, pause_s = env.clock() + wait_s, RETRY_S
-    refused: ApiError | None = None
-    while pending := [ref for ref in refs if ref not in opened]:
+    async for attempt in attempts(env, wait_s):
+        pending = [ref for ref in refs if ref not in opened]
         wanted = [remote(ref, delivery, can_reply=can_reply, wait_for_ack=wait_for_ack) for ref in pending]
-        try:
+        with attempt:
             answer = await client.new_data_channels(session_id, wanted)
-        except DeadlineError:
-            if refused is None:
-                raise
-            raise refused from None
-        refused = None
+        if attempt.is_over:
+            continue
         for ref, item in zip(pending, _items(answer.data_channels, len(pending)), strict=True):
-            try:
+            with attempt:
                 item.raise_for_error(f"data channel {ref}")
-            except ApiError as error:
-                if error.code != "not_found_track_error" or env.clock() >= give_up_at:
-                    raise
-                refused = error
-                continue
-            channel = opened[ref] = _open(peer, _id(item, ref.name), ref.name, delivery)
-            prepare(ref, channel)
-        if refused is not None:
-            await asyncio.sleep(min(pause_s, max(0.0, give_up_at - env.clock())))
-            pause_s = min(2 * pause_s, 2.0)
+                channel = opened[ref] = _open(peer, _id(item, ref.name), ref.name, delivery)
+                prepare(ref, channel)
+        if len(opened) == len(refs):
+            break
     for ref in refs:
         channel = opened[ref]
         await channel.wait_open(CONNECT_DEADLINE_S)

@@ -165,7 +165,7 @@ async def subscribe(
     pending = list(range(len(tracks)))
     env.emit(Progress(text=f"waiting for {', '.join(named(track) for track in tracks)}"))
     at_once = TRACKS_AT_ONCE if pool is None else pool.tracks_at_once
-    async for attempt in _attempts(env, wait_s):
+    async for attempt in attempts(env, wait_s):
         for start in range(0, len(pending), at_once):
             some = pending[start : start + at_once]
             requested_at = env.clock()
@@ -190,7 +190,7 @@ async def _pull(
     peer: Peer,
     session_id: str,
     tracks: Sequence[TrackObject],
-    attempt: _Attempt,
+    attempt: Attempt,
     pool: TransceiverPool | None,
 ) -> list[str]:
     """One call with its exchange of descriptions; the mid of each track, empty for those worth another try."""
@@ -275,7 +275,11 @@ class TransceiverPool:
                 self._peer.add_receiver(kind)
 
 
-class _Attempt:
+MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 2.0
+"Between two attempts at what nobody publishes yet."
+
+
+class Attempt:
     """One call of a loop that tries again: as a context manager it keeps an error worth another try."""
 
     def __init__(self, *, is_last: bool, previous: ApiError | None) -> None:
@@ -298,17 +302,17 @@ class _Attempt:
         return True
 
 
-async def _attempts(env: Env, wait_s: float) -> AsyncIterator[_Attempt]:
+async def attempts(env: Env, wait_s: float) -> AsyncIterator[Attempt]:
     """At once, then after pauses that double, until `wait_s` is over; the error of the last one is raised."""
     give_up_at = env.clock() + wait_s
-    pause_s = 0.25
+    pause_s = MIN_PAUSE_S
     error: ApiError | None = None
     while True:
-        attempt = _Attempt(is_last=env.clock() >= give_up_at, previous=error)
+        attempt = Attempt(is_last=env.clock() >= give_up_at, previous=error)
         yield attempt
         error = attempt.error
         await asyncio.sleep(min(pause_s, max(0.0, give_up_at - env.clock())))
-        pause_s = min(pause_s * 2, 8.0)
+        pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
 
 async def pull(
@@ -319,7 +323,7 @@ async def pull(
     Raises `ApiError` naming the track and what to check when the time is up.
     """
     env.emit(Progress(text=f"waiting for {named(track)}"))
-    async for attempt in _attempts(env, wait_s):
+    async for attempt in attempts(env, wait_s):
         requested_at = env.clock()
         with attempt:
             answer = await client.new_tracks(session_id, [track])
