@@ -110,7 +110,7 @@ async def test_tracks_of_other_codecs_come_to_the_same_section(tmp_path: Path, o
             alice_id, bob_id = await new_session(client, env), await new_session(client, env)
             outgoing = await sources.open_tracks([sources.parse(text) for text in tracks])
             published = await media.publish(client, env, alice, alice_id, *outgoing)
-            codecs = {track.track_name: track.sender.codec for track in published}
+            codecs = {track.track.track_name: track.sender.codec for track in published}
             pool = TransceiverPool(bob) if offered_by == "client" else None
             names = cycle(codecs)
             still_open: tuple[Subscription, ...] = ()
