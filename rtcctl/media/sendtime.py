@@ -15,7 +15,7 @@ and what `find` makes of them may be any numbers.
     H.264   an SEI message of its own (user data unregistered, H.264 §D.2.6) in front of the first slice. The 24 bytes
             are written as 48, 0x40 to 0x4f each, so that they can be replaced in place without emulation prevention
 
-Room is made when a frame is coded, which may be long before it is sent: `with_room` then, `put` at the last moment.
+Room is made when a frame is coded, which may be long before it is sent: `with_room` then, `writer` at the last moment.
 The packetisers never split the room (`media/packetization.py`), so that `find` needs one packet and no reassembly.
 """
 
@@ -79,9 +79,9 @@ class SendTime:
         return cls(counter, rid.decode("ascii"), monotonic_ns, boot)
 
     def __bytes__(self) -> bytes:
-        rid = self.rid.encode("ascii")
-        assert len(rid) <= MAX_RID_BYTES, "a rid that fits"
-        return _LAYOUT.pack(self.counter & 0xFFFFFFFF, rid, self.monotonic_ns, self.boot_id_hash)
+        data = bytearray(STAMP_BYTES)
+        writer("", self.rid, self.boot_id_hash)(data, 0, self.counter, self.monotonic_ns)
+        return bytes(data)
 
 
 def with_room(codec_name: str, frame: bytes | bytearray) -> tuple[bytearray, int] | None:
@@ -93,13 +93,23 @@ def with_room(codec_name: str, frame: bytes | bytearray) -> tuple[bytearray, int
     return None if make is None else make(bytes(frame))
 
 
-def put(codec_name: str, buffer: bytearray, at: int, send_time: SendTime) -> None:
-    """Write a send time into the room that `with_room` made at `at`; again and again, if need be."""
-    data = bytes(send_time)
-    if codec_name.lower() == "h264":
-        data = data.hex().encode().translate(_TO_NIBBLES)
-    assert 0 <= at <= len(buffer) - len(data)
-    buffer[at : at + len(data)] = data
+def writer(codec_name: str, rid: str, boot_id_hash: int) -> Callable[[bytearray, int, int, int], None]:
+    """What writes the send times of one stream: `write(buffer, at, counter, monotonic_ns)`, for every packet.
+
+    `at` is where `with_room` made the room in `buffer`; it may be written again and again. `counter` is cut to 32 bit.
+    """
+    name = rid.encode("ascii")
+    assert len(name) <= MAX_RID_BYTES, "a rid that fits"
+    assert boot_id_hash, "a boot id hash"
+
+    def write(buffer: bytearray, at: int, counter: int, monotonic_ns: int) -> None:
+        _LAYOUT.pack_into(buffer, at, counter & 0xFFFFFFFF, name, monotonic_ns, boot_id_hash)
+
+    def write_nibbles(buffer: bytearray, at: int, counter: int, monotonic_ns: int) -> None:
+        data = _LAYOUT.pack(counter & 0xFFFFFFFF, name, monotonic_ns, boot_id_hash)
+        buffer[at : at + 2 * STAMP_BYTES] = data.hex().encode().translate(_TO_NIBBLES)
+
+    return write_nibbles if codec_name.lower() == "h264" else write
 
 
 def find(codec_name: str, payload: bytes, marker: bool) -> SendTime | None:
@@ -185,4 +195,4 @@ _LOOK: dict[str, Callable[[bytes, bool], bytes | None]] = {
 _LOOK |= {"VP8": _look_in_vp8, "H264": _look_in_h264}
 
 
-__all__ = ["MAX_RID_BYTES", "STAMP_BYTES", "SendTime", "boot_id_hash", "find", "put", "with_room"]
+__all__ = ["MAX_RID_BYTES", "STAMP_BYTES", "SendTime", "boot_id_hash", "find", "with_room", "writer"]

@@ -13,22 +13,19 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 
 from rtcctl.errors import NetworkError
 from rtcctl.media.ice import Address
 from rtcctl.media.sdp import Candidate
+from rtcctl.probe.readers import Readers, readers_of
 from rtcctl.transport.udp import ReceiveBuffer
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 
-_BATCH = 32
-"Datagrams received per wake-up, so that other work of the event loop gets its turn."
-_SINGLE_WAKES = 3
-"""Wake-ups that read one datagram only, after one at which there was no second: being told so costs half as much as a
-datagram, and audio comes one by one. What is left in the socket wakes the loop again."""
 _RECEIVE_BUFFER_BYTES = 1 << 20
 "Of a socket; the kernel cuts it to what it allows."
 _ANYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -48,7 +45,7 @@ class Datagrams:
         self.packets_dropped = 0
         "Datagrams that the kernel did not take: its buffer was full, or there was no way."
         self._take = take
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._readers: Readers | None = None
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
         self._endpoints: dict[socket.AddressFamily, asyncio.DatagramTransport] = {}
         "What reads them, where the loop cannot watch sockets."
@@ -57,12 +54,10 @@ class Datagrams:
         self._connected: socket.socket | None = None
         "The one that is connected to it."
         self._is_silent = False
-        self._single_wakes = 0
-        "To come."
 
     async def open(self, host: str | None, *, include_loopback: bool) -> None:
         """Open the sockets. `NetworkError` when `host` is no address of this machine."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         addresses = [host] if host is not None else _host_addresses(include_loopback)
         ports: dict[socket.AddressFamily, int] = {}
         for address in addresses:
@@ -77,9 +72,10 @@ class Datagrams:
                 raise NetworkError(f"No socket can be opened on {host}: {exc.strerror}.", phase="ice") from exc
             ports[family] = sock.getsockname()[1]
             try:
-                self._loop.add_reader(sock, self._read, sock)
+                self._readers = readers_of(loop)
+                self._readers.add(sock, partial(self._read, sock))
             except NotImplementedError:
-                endpoint, _ = await self._loop.create_datagram_endpoint(lambda: _Reader(self._copy), sock=sock)
+                endpoint, _ = await loop.create_datagram_endpoint(lambda: _Reader(self._copy), sock=sock)
                 self._endpoints[family] = endpoint
             self._sockets[family] = sock
             if self._is_silent:  # closed meanwhile
@@ -138,8 +134,8 @@ class Datagrams:
         """Neither send nor read any more. The sockets stay open, or the kernel would tell the peer that we are gone."""
         self._is_silent = True
         for family, sock in self._sockets.items():
-            if family not in self._endpoints and self._loop is not None:
-                self._loop.remove_reader(sock)
+            if family not in self._endpoints and self._readers is not None:
+                self._readers.remove(sock)
 
     async def close(self) -> None:
         """Wait for what `release` had to leave to the event loop."""
@@ -158,8 +154,8 @@ class Datagrams:
         if endpoint is not None:
             endpoint.close()
             return
-        assert self._loop is not None
-        self._loop.remove_reader(sock)
+        if self._readers is not None:
+            self._readers.remove(sock)
         sock.close()
 
     def _send_to(self, data: bytes | memoryview, addr: Address | None) -> None:
@@ -173,28 +169,18 @@ class Datagrams:
             self.packets_dropped += 1
 
     def _read(self, sock: socket.socket) -> None:
-        """Take what a socket has: the loop says that there is something."""
-        view = self.buffer.view
-        wanted = _BATCH
-        if self._single_wakes:
-            self._single_wakes -= 1
-            wanted = 1
-        for count in range(wanted):
-            if self._is_silent:
-                return
-            addr = None
-            try:
-                if sock is self._connected:
-                    size = sock.recv_into(view)
-                else:
-                    size, addr = sock.recvfrom_into(view)
-            except BlockingIOError:
-                if count == 1:
-                    self._single_wakes = _SINGLE_WAKES
-                return
-            except OSError:
-                continue  # an ICMP message about something that was sent
-            self._take(size, addr)
+        """Take a datagram. Another one wakes the loop again, which costs less than to be told that there is none."""
+        if self._is_silent:
+            return
+        addr = None
+        try:
+            if sock is self._connected:
+                size = sock.recv_into(self.buffer.view)
+            else:
+                size, addr = sock.recvfrom_into(self.buffer.view)
+        except OSError:
+            return  # nothing after all, or an ICMP message about something that was sent
+        self._take(size, addr)
 
     def _copy(self, data: bytes, addr: Address) -> None:
         """One datagram, from an endpoint."""

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rtcctl.errors import ApiError, UsageError
 from rtcctl.media import extensions as ext
@@ -19,10 +20,11 @@ from rtcctl.media.clock import ntp_from_unix, round_trip_s
 from rtcctl.media.packetization import packetizer
 from rtcctl.media.rtcp import ReportBlock, SenderReport
 from rtcctl.media.rtp import build_extensions
-from rtcctl.media.sendtime import MAX_RID_BYTES, SendTime, put
+from rtcctl.media.sendtime import MAX_RID_BYTES, writer
 from rtcctl.probe.boot import this_boot
 from rtcctl.probe.negotiation import Section
 from rtcctl.probe.sources import Frame, MadeAhead, Source
+from rtcctl.probe.ticker import running_ticker
 from rtcctl.results.track import LayerSent, SentStatistics
 
 CACHED_PACKETS = 1024
@@ -87,8 +89,10 @@ class Encoding:
         "Why the source ended before its time."
         self._send_rtp = send_rtp
         self._clock = clock
-        self._name = layer.source.codec.name
-        self._packetizer = packetizer(self._name)
+        name = layer.source.codec.name
+        self._is_video = layer.source.kind == "video"
+        self._packetizer = packetizer(name)
+        self._write_send_time = writer(name, layer.rid[:MAX_RID_BYTES], this_boot())
         self._sequence_number = random.randrange(0x10000)
         self._timestamp_offset = random.randrange(0x100000000)
         self._rtx_sequence_number = random.randrange(0x10000)
@@ -128,7 +132,8 @@ class Encoding:
         """Send until the source ends."""
         try:
             if isinstance(self.source, MadeAhead):
-                await self._run_made_ahead(self.source)
+                await self.source.prepare()
+                await running_ticker().run(partial(self._tick, self.source))
             else:
                 while (frame := await self.source.next_frame(self._clock)) is not None:
                     self.send(frame)
@@ -142,29 +147,11 @@ class Encoding:
         finally:
             self.ended.set()
 
-    async def _run_made_ahead(self, source: MadeAhead) -> None:
-        """A timer for each frame, which costs half of what a task does that sleeps."""
-        await self.source.prepare()
-        loop = asyncio.get_running_loop()
-        failed: asyncio.Future[None] = loop.create_future()
-        timer: asyncio.TimerHandle | None = None
-
-        def tick() -> None:
-            nonlocal timer
-            try:
-                while (wait_s := source.pace.wait_s(self._clock())) <= 0:
-                    self.send(source.frame_at(source.pace.take()))
-            except Exception as error:  # noqa: BLE001  # as of any source
-                failed.set_exception(error)
-                return
-            timer = loop.call_later(wait_s, tick)
-
-        tick()
-        try:
-            await failed
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _tick(self, source: MadeAhead, now: float) -> float:
+        """Send a frame that is due; when the next one is."""
+        pace = source.pace
+        self.send(source.frame_at(pace.take(now)))
+        return pace.due_at
 
     def send(self, frame: Frame) -> None:
         """Send one frame, now."""
@@ -172,14 +159,13 @@ class Encoding:
         data = frame.data
         if frame.stamp_at is not None:
             assert isinstance(data, bytearray)
-            send_time = SendTime(counts.frames & 0xFFFFFFFF, self.rid[:MAX_RID_BYTES], time.monotonic_ns(), this_boot())
-            put(self._name, data, frame.stamp_at, send_time)
+            self._write_send_time(data, frame.stamp_at, counts.frames, time.monotonic_ns())
         counts.frames += 1
         counts.key_frames += frame.is_key
         self._sent_at = self._clock()
         self._sent_timestamp = timestamp = frame.rtp_timestamp + self._timestamp_offset & 0xFFFFFFFF
         payloads = self._packetizer.packetize(data)
-        is_video = self.source.kind == "video"
+        is_video = self._is_video
         last = len(payloads) - 1
         first_byte = 0x90 if self._extensions else 0x80
         for index, payload in enumerate(payloads):

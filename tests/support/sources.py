@@ -14,11 +14,18 @@ import av
 
 from rtcctl.media.annexb import SEI, nal_units
 from rtcctl.media.opus import OpusPacket
+from rtcctl.media.sendtime import SendTime, writer
 from rtcctl.probe.sources import Frame
 from rtcctl.probe.sources.h264 import sized_units
 from rtcctl.probe.sources.paced import PacedSource
 
 WIDTH, HEIGHT = 64, 48
+
+
+def put(codec_name: str, buffer: bytearray, at: int, send_time: SendTime) -> None:
+    """Write a send time where `with_room` made room for it."""
+    write = writer(codec_name, send_time.rid, send_time.boot_id_hash)
+    write(buffer, at, send_time.counter, send_time.monotonic_ns)
 
 
 class Clock:

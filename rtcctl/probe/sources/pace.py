@@ -17,27 +17,27 @@ class Pace:
         self._next = 0
         self.started_at: float | None = None
         "Clock, when the first tick was due."
+        self.due_at = float("-inf")
+        "Clock, when the next one is."
 
     async def tick(self, clock: Callable[[], float]) -> int:
         """Wait until the next tick is due; its number, from 0."""
-        wait_s = self.wait_s(clock())
+        wait_s = self.due_at - (now := clock())
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        return self.take()
+            now = clock()
+        return self.take(now)
 
-    def wait_s(self, now: float) -> float:
-        """How long it is until the next tick is due; not above zero when it is. The first is due when this is asked."""
-        if self.started_at is None:
-            self.started_at = now
-        behind_s = now - self.started_at - self._next * self._frame_s
-        if behind_s > MAX_BEHIND_S:
-            self._next += int(behind_s / self._frame_s + 1e-6)
-        return -behind_s
-
-    def take(self) -> int:
-        """The tick that is due."""
+    def take(self, now: float) -> int:
+        """The tick that is due; the first one is when this is called first."""
         tick = self._next
-        self._next += 1
+        started_at = self.started_at
+        if started_at is None:
+            started_at = self.started_at = self.due_at = now
+        elif now - self.due_at > MAX_BEHIND_S:
+            tick += int((now - self.due_at) / self._frame_s + 1e-6)
+        self._next = tick + 1
+        self.due_at = started_at + self._next * self._frame_s
         return tick
 
     def nominal(self, now: float) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rtcctl.errors import UsageError
 from rtcctl.media.codec import Codec
@@ -87,7 +88,7 @@ class ToneSource:
         self._bitrate_bps = bitrate_bps
         self.pace = Pace(PACKET_S)
         self._samples_per_packet = samples_per_packet(codec)
-        self._loop: list[tuple[bytes | bytearray, int | None]] = []
+        self._loop: Sequence[tuple[bytes | bytearray, int | None]] = ()
         self._frames = 0
 
     @property
@@ -96,10 +97,9 @@ class ToneSource:
 
     async def prepare(self) -> None:
         if not self._loop:
-            packets = await asyncio.to_thread(
-                encode_tone, self.frequencies_hz, self._level_db, self._bitrate_bps, self.codec.name
+            self._loop = await asyncio.to_thread(
+                _loop, self.frequencies_hz, self._level_db, self._bitrate_bps, self.codec.name
             )
-            self._loop = [with_room(self.codec.name, packet) or (packet, None) for packet in packets]
 
     async def next_frame(self, clock: Callable[[], float]) -> Frame:
         await self.prepare()
@@ -175,6 +175,15 @@ def encode_tone(
         frame.planes[0].update(chunk.ljust(frame.planes[0].buffer_size, b"\0"))
         encoded += [bytes(packet) for packet in encoder.encode(frame)]
     return encoded[-packets:]
+
+
+@lru_cache(maxsize=16)
+def _loop(
+    frequencies_hz: tuple[float, ...], level_db: float, bitrate_bps: int, codec: str
+) -> Sequence[tuple[bytes | bytearray, int | None]]:
+    """The packets with room for the send time, and where it is: once for all sources that say the same."""
+    packets = encode_tone(frequencies_hz, level_db, bitrate_bps, codec)
+    return tuple(with_room(codec, packet) or (packet, None) for packet in packets)
 
 
 def _tuple(frequencies_hz: float | Iterable[float]) -> tuple[float, ...]:

@@ -12,7 +12,8 @@ from rtcctl.errors import ParseError
 from rtcctl.media import annexb
 from rtcctl.media.opus import OpusPacket, with_padding
 from rtcctl.media.packetization import packetizer
-from rtcctl.media.sendtime import STAMP_BYTES, SendTime, boot_id_hash, find, put, with_room
+from rtcctl.media.sendtime import STAMP_BYTES, SendTime, boot_id_hash, find, with_room
+from tests.support.sources import put
 
 U64 = st.integers(0, (1 << 64) - 1)
 RIDS = st.text("ABXYZabxyz019-_", max_size=4)

@@ -12,7 +12,8 @@ from rtcctl.media.annexb import IDR_SLICE, units
 from rtcctl.media.assembly import FrameAssembler
 from rtcctl.media.keyframe import starts_key_frame
 from rtcctl.media.packetization import packetizer
-from rtcctl.media.sendtime import SendTime, boot_id_hash, find, put, with_room
+from rtcctl.media.sendtime import SendTime, boot_id_hash, find, with_room
+from tests.support.sources import put
 
 WIDTH, HEIGHT, FRAMES, KEY_EVERY = 320, 240, 24, 8
 HERE = boot_id_hash(b"here")

@@ -18,8 +18,8 @@ from rtcctl.media.rtcp import GenericNack, ReceiverReport, SourceDescription, co
 from rtcctl.media.rtp import RtpHeader, build_packet
 from rtcctl.media.sdp import Candidate
 from rtcctl.media.stun import Attribute, Message, is_stun
-from rtcctl.probe.datagrams import Datagrams
 from rtcctl.probe.lean import LeanTransport
+from rtcctl.probe.readers import Readers
 from rtcctl.probe.transport import Arrival, RemoteTransport, Transport, TransportState
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.transport.dtls import Certificate
@@ -668,7 +668,7 @@ def test_a_loop_that_cannot_watch_sockets():
 
     class Proactor(asyncio.SelectorEventLoop):
         def add_reader(self, *args: Any) -> None:
-            if getattr(args[1], "__name__", "") == "_read" and isinstance(args[1].__self__, Datagrams):
+            if isinstance(getattr(args[1], "__self__", None), Readers):
                 raise NotImplementedError
             super().add_reader(*args)
 

@@ -7,12 +7,13 @@ import pytest
 from rtcctl.media.codec import Codec
 from rtcctl.media.rtcp_feedback import GenericNack, PictureLossIndication
 from rtcctl.media.sdp import Direction
-from rtcctl.media.sendtime import SendTime, put, with_room
+from rtcctl.media.sendtime import SendTime, with_room
 from rtcctl.probe.boot import this_boot
 from rtcctl.probe.negotiation import Section
 from rtcctl.probe.receiver import Receiver
 from rtcctl.probe.sources.tone import encode_tone
 from rtcctl.probe.transport import Arrival
+from tests.support.sources import put
 
 OPUS = Codec("opus", 111, 48_000, 2, "", ("nack",))
 PCMU = Codec("PCMU", 0, 8_000)

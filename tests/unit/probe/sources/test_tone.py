@@ -8,11 +8,12 @@ import pytest
 
 from rtcctl.errors import UsageError
 from rtcctl.media.opus import Toc, duration_ms
-from rtcctl.media.sendtime import SendTime, find, put
+from rtcctl.media.sendtime import SendTime, find
 from rtcctl.probe.sinks.audio import ToneSink
 from rtcctl.probe.sources import Frame, Source
 from rtcctl.probe.sources.pace import MAX_BEHIND_S
 from rtcctl.probe.sources.tone import PACKET_S, ToneSource, encode_tone, loop_packets, samples_per_packet
+from tests.support.sources import put
 
 MAX_BEHIND_PACKETS = round(MAX_BEHIND_S / PACKET_S)
 
