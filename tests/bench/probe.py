@@ -5,8 +5,8 @@ A stream is a peer of its own with a socket of its own, that sends or receives O
 aiortc's peer connection encodes for each track, or decodes each. The contenders take turns, each in a process of its
 own on one core, the server and the one publisher that all subscribers hear on the other; medians.
 
-Streams per core is what one stream takes of a core, inverted, at a load that is the same for all and where everything is
-delivered.
+Streams per core is what one stream takes of a core, inverted, at a load that is the same for all, and at which
+everything is delivered.
 """
 
 from __future__ import annotations
