@@ -107,6 +107,8 @@ async def test_packets_are_64_kbit_s_and_have_room_for_the_send_time():
         put("opus", frame.data, frame.stamp_at, send_time)
         assert find("opus", bytes(frame.data), True) == send_time
     assert [frame.number for frame in frames] == list(range(1, len(frames) + 1))
+    for again in (source, ToneSource(440)):
+        assert find("opus", bytes((await sent(again, Clock(), 1))[0].data), True) is None, "what was encoded is shared"
 
 
 @pytest.mark.parametrize(("codec", "payload_type"), [("PCMU", 0), ("PCMA", 8)])
