@@ -20,6 +20,7 @@ from rtcctl.probe.boot import this_boot
 from rtcctl.probe.sources import Frame
 from rtcctl.probe.sources.h264 import without_sei
 from rtcctl.probe.sources.pace import Pace
+from rtcctl.probe.sources.priority import priority_kept
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,7 +103,8 @@ class PictureEncoder:
         self._luma, self._stride = memoryview(luma), luma.line_size
         draw_still(self._luma, memoryview(blue), memoryview(red), luma.line_size, blue.line_size, width, height)
         # Both take some ten milliseconds the first time, which the first frame would be late by.
-        encoder.open()
+        with priority_kept():
+            encoder.open()
         draw_frame(self._luma, self._stride, width, height, PictureMark(0))
 
     def encode(self, mark: PictureMark, pts: int, *, is_key: bool) -> tuple[bytes, bool]:
