@@ -302,10 +302,8 @@ class Stream:
         self._key_frames = KeyFrameRequests() if self._is_video and "nack pli" in codec.feedback else None
         self._is_pli_due = False
         self._nacks = self._plis = 0
-        self._counted = [[0, 0], [0, 0]]
-        "NACKs and PLIs before the range and before the interval."
-        self._shown = [0, 0]
-        "Switches before the range and before the interval."
+        self._counted = [(0, 0, 0), (0, 0, 0)]
+        "NACKs, PLIs and switches before the range and before the interval."
         self._size: tuple[int, int] | None = None
         self._layer: str | None = None
         self.content: Content | None = None
@@ -496,8 +494,7 @@ class Stream:
         if self.content is not None:
             self.content.restart_range(now)
         self.switches.clear()
-        self._shown = [0, 0]
-        self._counted = [[self._nacks, self._plis], [self._nacks, self._plis]]
+        self._counted = [(self._nacks, self._plis, 0)] * 2
 
     def totals(self, now: float, rtt_ms: float | None) -> ReceivedStatistics:
         frames = None if self._flow is None else self._flow.totals(now)
@@ -509,8 +506,7 @@ class Stream:
         content = {} if self.content is None else self.content.interval(now)
         statistics = self._statistics(self.reception.interval(now), 1, frames, content, rtt_ms)
         self._latency_ms[1].clear()
-        self._counted[1] = [self._nacks, self._plis]
-        self._shown[1] = len(self.switches)
+        self._counted[1] = self._nacks, self._plis, len(self.switches)
         return statistics
 
     def _statistics(
@@ -524,7 +520,7 @@ class Stream:
         self._collect_latencies()
         latency = self._latency_ms[which].percentiles(50, 95, 99)
         interval_s = reception.interval_s
-        nacks, plis = self._counted[which]
+        nacks, plis, switches = self._counted[which]
         width, height = self._size or (None, None)
         return ReceivedStatistics(
             interval_s=interval_s,
@@ -549,7 +545,7 @@ class Stream:
             freeze_ms=None if frames is None else frames.freeze_ms,
             frame_rate_hz=None if frames is None else frames.frame_rate_hz,
             layer=self._layer,
-            layer_switches=tuple(self.switches[self._shown[which] :]) if self._is_video else None,
+            layer_switches=tuple(self.switches[switches:]) if self._is_video else None,
             **({"width": width, "height": height} | content),
         )
 

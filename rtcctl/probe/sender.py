@@ -164,23 +164,29 @@ class Encoding:
         counts.key_frames += frame.is_key
         self._sent_at = self._clock()
         self._sent_timestamp = timestamp = frame.rtp_timestamp + self._timestamp_offset & 0xFFFFFFFF
+        if not self._is_video:
+            # A frame of sound is a payload, and every packet counts.
+            if data:
+                self._send_packet(0, timestamp, data)
+            return
         payloads = self._packetizer.packetize(data)
-        is_video = self._is_video
         last = len(payloads) - 1
-        first_byte = 0x90 if self._extensions else 0x80
         for index, payload in enumerate(payloads):
-            sequence_number = self._sequence_number
-            self._sequence_number = sequence_number + 1 & 0xFFFF
-            marker = 0x80 if is_video and index == last else 0
-            header = _HEADER.pack(first_byte, marker | self._payload_type, sequence_number, timestamp, self.ssrc)
-            packet = b"".join((header, self._extensions, payload))
-            counts.packets += 1
-            counts.bytes += len(payload)
-            if is_video:
-                self._cache[sequence_number] = packet
-                if len(self._cache) > CACHED_PACKETS:
-                    del self._cache[next(iter(self._cache))]
-            self._send_rtp(packet)
+            number, packet = self._send_packet(0x80 if index == last else 0, timestamp, payload)
+            self._cache[number] = packet
+            if len(self._cache) > CACHED_PACKETS:
+                del self._cache[next(iter(self._cache))]
+
+    def _send_packet(self, marker: int, timestamp: int, payload: bytes | bytearray) -> tuple[int, bytes]:
+        number = self._sequence_number
+        self._sequence_number = number + 1 & 0xFFFF
+        self.counts.packets += 1
+        self.counts.bytes += len(payload)
+        first_byte = 0x90 if self._extensions else 0x80
+        header = _HEADER.pack(first_byte, marker | self._payload_type, number, timestamp, self.ssrc)
+        packet = b"".join((header, self._extensions, payload))
+        self._send_rtp(packet)
+        return number, packet
 
     def send_again(self, sequence_numbers: Sequence[int]) -> None:
         """A NACK asked for these; those that are still known go out as RTX, or again as they were without it."""
