@@ -79,9 +79,9 @@ class SendTime:
         return cls(counter, rid.decode("ascii"), monotonic_ns, boot)
 
     def __bytes__(self) -> bytes:
-        data = bytearray(STAMP_BYTES)
-        writer("", self.rid, self.boot_id_hash)(data, 0, self.counter, self.monotonic_ns)
-        return bytes(data)
+        rid = self.rid.encode("ascii")
+        assert len(rid) <= MAX_RID_BYTES, "a rid that fits"
+        return _LAYOUT.pack(self.counter & 0xFFFFFFFF, rid, self.monotonic_ns, self.boot_id_hash)
 
 
 def with_room(codec_name: str, frame: bytes | bytearray) -> tuple[bytearray, int] | None:
@@ -103,9 +103,11 @@ def writer(codec_name: str, rid: str, boot_id_hash: int) -> Callable[[bytearray,
     assert boot_id_hash, "a boot id hash"
 
     def write(buffer: bytearray, at: int, counter: int, monotonic_ns: int) -> None:
+        assert 0 <= at <= len(buffer) - STAMP_BYTES
         _LAYOUT.pack_into(buffer, at, counter & 0xFFFFFFFF, name, monotonic_ns, boot_id_hash)
 
     def write_nibbles(buffer: bytearray, at: int, counter: int, monotonic_ns: int) -> None:
+        assert 0 <= at <= len(buffer) - 2 * STAMP_BYTES
         data = _LAYOUT.pack(counter & 0xFFFFFFFF, name, monotonic_ns, boot_id_hash)
         buffer[at : at + 2 * STAMP_BYTES] = data.hex().encode().translate(_TO_NIBBLES)
 

@@ -169,7 +169,7 @@ class Datagrams:
             self.packets_dropped += 1
 
     def _read(self, sock: socket.socket) -> None:
-        """Take a datagram. Another one wakes the loop again, which costs less than to be told that there is none."""
+        """Take one datagram; when there is another, this is called again."""
         if self._is_silent:
             return
         addr = None

@@ -66,9 +66,9 @@ class ConnectionTiming:
 class Peer:
     """One peer connection; use it as an async context manager.
 
-    `include_loopback`: offer 127.0.0.1 as well, for a Realtime on this machine. `transport`: aiortc's, which shares
-    nothing with the embedded server, or the lean one, which costs a fraction and carries no data channels; or whatever
-    makes one.
+    `clock`: the event loop's, by which things are due. `include_loopback`: offer 127.0.0.1 as well, for a Realtime on
+    this machine. `transport`: aiortc's, which shares nothing with the embedded server, or the lean one, which costs a
+    fraction and carries no data channels; or whatever makes one.
     `verify`: decode what is received, and look at it.
     """
 

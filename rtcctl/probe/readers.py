@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 
 _BATCH = 64
-"Sockets read per wake-up, so that other work of the event loop gets its turn."
+"Calls per wake-up, so that other work of the event loop gets its turn."
 
 
 class Readers:
@@ -48,11 +48,15 @@ class Readers:
                 self._epoll.close()
 
     def _read_some(self) -> None:
+        """One datagram of each socket in turn: a burst costs one turn of the loop, and none waits for another's."""
         assert self._epoll is not None
-        for fileno, _ in self._epoll.poll(0, _BATCH):
-            read = self._read.get(fileno)
-            if read is not None:  # or another one has closed it
-                read()
+        left = _BATCH
+        while left > 0 and not self._epoll.closed and (events := self._epoll.poll(0, left)):
+            left -= len(events)
+            for fileno, _ in events:
+                read = self._read.get(fileno)
+                if read is not None:  # or another one has closed it
+                    read()
 
 
 _READERS: dict[asyncio.AbstractEventLoop, Readers] = {}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import select
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -76,3 +77,43 @@ async def test_one_that_another_closes_is_not_read():
             await is_read.wait()
         await asyncio.sleep(0)
         assert len(calls) == 1
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, pytest.param("uvloop", id="uvloop")])
+def test_a_burst_is_read_at_once_but_not_without_end(factory: Callable[[], asyncio.AbstractEventLoop] | str):
+    """In one turn of the loop with epoll, one by one without; others get their turn when it is long."""
+    if isinstance(factory, str):
+        factory = pytest.importorskip(factory).new_event_loop
+    at_once = readers._BATCH if hasattr(select, "epoll") else 1
+    count = 3 * at_once
+    ours, theirs = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    ours.bind(("127.0.0.1", 0))
+    theirs.connect(ours.getsockname())
+
+    async def test() -> None:
+        received: list[bytes] = []
+        turns: list[int] = []
+        watching = readers_of(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        all_read = asyncio.Event()
+
+        def read() -> None:
+            if not received or len(received) % at_once == 0:
+                loop.call_soon(lambda: turns.append(len(received)))
+            received.append(ours.recv(100))
+            if len(received) == count:
+                all_read.set()
+
+        for _ in range(count):
+            theirs.send(b"x")
+        watching.add(ours, read)
+        async with asyncio.timeout(10):
+            await all_read.wait()
+        await asyncio.sleep(0)
+        assert turns == [at_once, 2 * at_once, count]
+        assert received == [b"x"] * count
+        watching.remove(ours)
+
+    with ours, theirs, asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(test())
+    assert not readers._READERS

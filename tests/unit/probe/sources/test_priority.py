@@ -33,22 +33,31 @@ async def test_av1_is_encoded_at_the_usual_priority():
     await source.close()
 
 
-def test_whoever_chose_another_priority_keeps_it():
-    """What was changed inside is undone, what was chosen outside is not."""
-    ended = threading.Event()
-    real_time = os.sched_param(1)
+def test_what_was_real_time_before_stays_so():
+    """What is changed inside is undone, for this thread and for new ones; another's own choice is not touched."""
+    ended, is_up = threading.Event(), threading.Event()
+
+    def speak() -> None:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        is_up.set()
+        ended.wait()
+
+    threads = [threading.Thread(target=speak)]
+    threads[0].start()
+    is_up.wait()
     try:
         with priority_kept():
-            os.sched_setscheduler(0, os.SCHED_FIFO, real_time)
-            thread = threading.Thread(target=ended.wait)  # inherits it
-            thread.start()
-            assert os.SCHED_FIFO in policies()
-        assert policies() == {os.SCHED_OTHER}
-        os.sched_setscheduler(0, os.SCHED_FIFO, real_time)
-        with priority_kept():
-            pass
-        assert os.sched_getscheduler(0) == os.SCHED_FIFO
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+            threads.append(threading.Thread(target=ended.wait))  # inherits it
+            threads[1].start()
+            assert threads[1].native_id is not None
+            assert os.sched_getparam(threads[1].native_id).sched_priority == 2
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        assert os.sched_getscheduler(threads[1].native_id) == os.SCHED_OTHER
+        assert threads[0].native_id is not None
+        assert os.sched_getscheduler(threads[0].native_id) == os.SCHED_FIFO
     finally:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         ended.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
