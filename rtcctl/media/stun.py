@@ -1,4 +1,4 @@
-"""STUN messages, as ICE uses them (RFC 8489, RFC 8445 §16).
+"""STUN messages, as ICE and TURN use them (RFC 8489, RFC 8445 §16, RFC 8656 §18, RFC 5780 §7).
 
      0                   1                   2                   3
     |0 0|  message type (14)        |         length (16)           |
@@ -33,9 +33,15 @@ _FINGERPRINT_SIZE = 8
 
 
 class Method(IntEnum):
-    """Methods (RFC 8489 §18.2). Others parse as plain integers."""
+    """Methods (RFC 8489 §18.2, RFC 8656 §17). Others parse as plain integers."""
 
     BINDING = 0x001
+    ALLOCATE = 0x003
+    REFRESH = 0x004
+    SEND = 0x006
+    DATA = 0x007
+    CREATE_PERMISSION = 0x008
+    CHANNEL_BIND = 0x009
 
 
 class MessageClass(IntEnum):
@@ -48,19 +54,33 @@ class MessageClass(IntEnum):
 
 
 class Attribute(IntEnum):
-    """Attributes (RFC 8489 §18.3, RFC 8445 §16.1). Types below 0x8000 must be understood."""
+    """Attributes (RFC 8489 §18.3, RFC 8445 §16.1, RFC 8656 §18, RFC 5780 §7). Below 0x8000 they must be understood."""
 
+    MAPPED_ADDRESS = 0x0001
+    CHANGE_REQUEST = 0x0003
     USERNAME = 0x0006
     MESSAGE_INTEGRITY = 0x0008
     ERROR_CODE = 0x0009
     UNKNOWN_ATTRIBUTES = 0x000A
+    CHANNEL_NUMBER = 0x000C
+    LIFETIME = 0x000D
+    XOR_PEER_ADDRESS = 0x0012
+    DATA = 0x0013
+    REALM = 0x0014
+    NONCE = 0x0015
+    XOR_RELAYED_ADDRESS = 0x0016
+    REQUESTED_ADDRESS_FAMILY = 0x0017
+    REQUESTED_TRANSPORT = 0x0019
     XOR_MAPPED_ADDRESS = 0x0020
     PRIORITY = 0x0024
     USE_CANDIDATE = 0x0025
     SOFTWARE = 0x8022
+    ALTERNATE_SERVER = 0x8023
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
     ICE_CONTROLLING = 0x802A
+    RESPONSE_ORIGIN = 0x802B
+    OTHER_ADDRESS = 0x802C
 
 
 def is_stun(data: bytes | bytearray | memoryview) -> bool:
@@ -170,24 +190,52 @@ class Message:
         return (value[2] & 0x07) * 100 + value[3] if len(value) >= 4 else None
 
     @property
+    def error_reason(self) -> str:
+        """The words of an error response, for people; empty when there are none."""
+        return self.attributes.get(Attribute.ERROR_CODE, b"")[4:].decode(errors="replace")
+
+    @property
     def mapped_address(self) -> tuple[str, int] | None:
         """XOR-MAPPED-ADDRESS (RFC 8489 §14.2)."""
-        value = self.attributes.get(Attribute.XOR_MAPPED_ADDRESS, b"")
-        if len(value) not in (8, 20) or value[1] != (1 if len(value) == 8 else 2):
+        return self.xor_address(Attribute.XOR_MAPPED_ADDRESS)
+
+    def xor_address(self, kind: Attribute) -> tuple[str, int] | None:
+        """An address that is XORed with cookie and transaction id, as XOR-RELAYED-ADDRESS is (RFC 8489 §14.2)."""
+        value = self.attributes.get(kind, b"")
+        if not _is_address(value):
             return None
         packed = _xor_address(value[4:], self.transaction_id)
         return str(ip_address(packed)), int.from_bytes(value[2:4], "big") ^ (MAGIC_COOKIE >> 16)
 
+    def plain_address(self, kind: Attribute) -> tuple[str, int] | None:
+        """An address as it is, as MAPPED-ADDRESS and OTHER-ADDRESS are (RFC 8489 §14.1)."""
+        value = self.attributes.get(kind, b"")
+        return (str(ip_address(value[4:])), int.from_bytes(value[2:4], "big")) if _is_address(value) else None
+
     def unknown_attributes(self) -> tuple[int, ...]:
-        """Attributes that must be understood, and are not (RFC 8489 §6.3.1)."""
+        """Attributes that an ICE agent must understand, and does not (RFC 8489 §6.3.1)."""
         return tuple(kind for kind in self.attributes if kind < 0x8000 and kind not in _KNOWN)
 
 
-_KNOWN = frozenset(int(attribute) for attribute in Attribute)
+_KNOWN = frozenset(
+    {
+        Attribute.USERNAME,
+        Attribute.MESSAGE_INTEGRITY,
+        Attribute.ERROR_CODE,
+        Attribute.UNKNOWN_ATTRIBUTES,
+        Attribute.XOR_MAPPED_ADDRESS,
+        Attribute.PRIORITY,
+        Attribute.USE_CANDIDATE,
+    }
+)
+
+
+def _is_address(value: bytes) -> bool:
+    return len(value) in (8, 20) and value[1] == (1 if len(value) == 8 else 2)
 
 
 def mapped_address_value(host: str, port: int, transaction_id: bytes) -> bytes:
-    """The value of XOR-MAPPED-ADDRESS for an IPv4 or IPv6 address."""
+    """The value of XOR-MAPPED-ADDRESS, XOR-PEER-ADDRESS and the like for an IPv4 or IPv6 address."""
     packed = ip_address(host.partition("%")[0]).packed
     family = 1 if len(packed) == 4 else 2
     return struct.pack("!xBH", family, port ^ (MAGIC_COOKIE >> 16)) + _xor_address(packed, transaction_id)
