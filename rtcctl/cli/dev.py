@@ -125,6 +125,7 @@ def dev(
     from rtcctl.errors import UsageError
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
+    from rtcctl.server import coturn
 
     state_dir = config.state_dir(os.environ)
     secret = os.environ.get("RTCCTL_DEV_SECRET")
@@ -140,8 +141,10 @@ def dev(
         credentials = credentials_of(host, state_dir, secret, apps)
         keep_secret(*credentials.hidden_secrets)
 
-    files = _certificate(host, state_dir, announce or ()) if tls else None
-    trust = trusting(files, os.environ) if files is not None else {}
+    has_turn = coturn.is_installed()
+    files = _certificate(host, state_dir, announce or (), media_host or ()) if tls or has_turn else None
+    # Other programs are told whom to trust where they are to speak TLS with us, or where we run them.
+    trust = trusting(files, os.environ) if files is not None and (tls or command_line) else {}
 
     def discoverable(ready: "ServerReady") -> "AbstractContextManager[object]":
         return config.announce_server(
@@ -172,9 +175,10 @@ def dev(
         faults=tuple(fault or ()),
         ledger=ledger,
         seed=seed,
-        tls=files,
+        tls=files if tls else None,
+        turn_tls=files if has_turn else None,
         on_change=None if persist is None else partial(keep, persist),
-        trust=tuple(trust.items()),
+        trust=tuple(trust.items()) if tls else (),
         discoverable=discoverable,
         around=around if command_line else None,
     )
@@ -188,8 +192,8 @@ def dev(
     return run(_dev, request, common, face)
 
 
-def _certificate(host: str, state_dir: Path, announce: "Sequence[str]") -> "TlsFiles":
-    """For the name and address that it listens on, and those by which others reach it."""
+def _certificate(host: str, state_dir: Path, announce: "Sequence[str]", media_hosts: "Sequence[str]") -> "TlsFiles":
+    """For the name and addresses that it listens on, and those by which others reach it."""
     from datetime import UTC, datetime
     from ipaddress import ip_address
 
@@ -197,7 +201,12 @@ def _certificate(host: str, state_dir: Path, announce: "Sequence[str]") -> "TlsF
     from rtcctl.server import addresses
 
     address = addresses.resolve(host, "--host")
-    names = {host, address, *(addresses.checked_announcement(text) for text in announce)}
+    names = {
+        host,
+        address,
+        *(addresses.checked_announcement(text) for text in announce),
+        *(addresses.checked_media_host(text) for text in media_hosts),
+    }
     # `--host 0.0.0.0` is no name of anything.
     return kept_certificate(
         state_dir,

@@ -29,7 +29,7 @@ class RunningServer:
     path: Path
     "Where it announces itself."
     ca_file: str = ""
-    "The authority of its certificate, where it speaks HTTPS."
+    "The authority of its certificate, where it speaks HTTPS or TURN over TLS."
 
 
 def running_servers(state_dir: Path) -> tuple[RunningServer, ...]:

@@ -107,6 +107,8 @@ class DevRequest:
     "Of session ids and names of discovered tracks."
     tls: TlsFiles | None = None
     "For HTTPS."
+    turn_tls: TlsFiles | None = None
+    "For TURN over TLS."
     trust: tuple[tuple[str, str], ...] = ()
     "Variables by which other programs trust its certificate."
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
@@ -177,6 +179,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             limits=Limits().scaled(request.time_scale),
             faults=request.faults,
             tls=request.tls,
+            turn_tls=request.turn_tls,
             seed=request.seed,
         )
 
@@ -189,6 +192,7 @@ async def dev(request: DevRequest, env: Env) -> Dev:
                 else TurnKeyToken(added.key_id, added.token)
             )
         started = env.clock()
+        certificate = request.tls or request.turn_tls
         first = ServedApp(credentials.app_id, credentials.app_name)
         ready = ServerReady(
             base_url=server.base_url,
@@ -206,7 +210,8 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             apps_file=credentials.apps_file,
             time_scale=request.time_scale,
             seed=request.seed,
-            ca_file=None if request.tls is None else str(request.tls.authority),
+            ca_file=None if certificate is None else str(certificate.authority),
+            turn="coturn" if server.turn.is_available else None,
         )
         # What start-up made stays: left to the collector, it would be searched again and again as sessions come and go
         # (a quarter of what setting up a session costs).

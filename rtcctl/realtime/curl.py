@@ -59,7 +59,7 @@ def curl_command(call: ApiCall, profile: Profile) -> str:
         f"curl --silent --show-error --request {call.method} {_quoted(call.url(profile))}",
         *([f'--header "Authorization: Bearer ${call.secret}"'] if call.secret else []),
     ]
-    if profile.ca_file:
+    if profile.ca_file and profile.api_base.startswith("https:"):
         words.append(f"--cacert {shlex.quote(profile.ca_file)}")
     if call.body is not None:
         words.append("--header 'Content-Type: application/json'")

@@ -32,7 +32,7 @@ class Profile:
     "True when the other end is rtcctl's own server."
 
     ca_file: str = ""
-    "The authority that alone is trusted for the API base, in place of the usual ones."
+    "The authority that alone is trusted for the API base and its TURN servers, in place of the usual ones."
 
     @property
     def secrets(self) -> tuple[str, ...]:

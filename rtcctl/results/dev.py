@@ -47,7 +47,9 @@ class ServerReady(Event):
     seed: int | None = None
     "Of session ids and names of discovered tracks."
     ca_file: str | None = None
-    "The authority to trust, where it speaks HTTPS."
+    "The authority to trust, for HTTPS and for TURN over TLS; none where it speaks neither."
+    turn: str | None = None
+    "What relays: `coturn`. `None`: nothing does, as it is not installed."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,11 +27,11 @@ from rtcctl.realtime.schema import (
     TurnCredentialsRequest,
     Wire,
 )
-from rtcctl.server import turn
 from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.faults.requests import Handler, RequestLog, meet, named_tracks, with_body
-from rtcctl.server.registry import App, Registry
+from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.session import Session, gone
+from rtcctl.server.turn import DEFAULT_TTL_S, TurnService, as_one, check_lifetime
 from rtcctl.web.answer import ERROR_HANDLERS, json_answer, log_item_errors
 from rtcctl.web.body import read_body
 from rtcctl.web.cors import Cors
@@ -45,12 +45,12 @@ _CREDENTIALS = "/v1/turn/keys/{key_id}/credentials"
 
 
 class RealtimeApi:
-    """The handlers. `stun_url` is what the TURN endpoints name; `keep_bodies`: in the ledger of requests."""
+    """The handlers. `keep_bodies`: in the ledger of requests."""
 
-    def __init__(self, registry: Registry, stun_url: str, *, keep_bodies: bool = False) -> None:
+    def __init__(self, registry: Registry, turn: TurnService, *, keep_bodies: bool = False) -> None:
         self._registry = registry
+        self._turn = turn
         self._keep_bodies = keep_bodies
-        self._stun_url = stun_url
         self._reading: set[asyncio.Timeout] = set()
 
     def asgi(self) -> ASGIApp:
@@ -180,24 +180,31 @@ class RealtimeApi:
     # --- TURN credentials
 
     async def generate_ice_servers(self, request: Request) -> Response:
-        await self._check_turn_request(request)
-        return json_answer(turn.ice_servers(self._stun_url), 201)
+        return json_answer({"iceServers": await self._issue(request)}, 201)
 
     async def generate(self, request: Request) -> Response:
-        await self._check_turn_request(request)
-        return json_answer(turn.credentials(self._stun_url), 201)
+        return json_answer({"iceServers": as_one(await self._issue(request))}, 201)
 
     async def revoke(self, request: Request) -> Response:
         """Whether or not such a credential was ever issued: revoking is idempotent."""
-        self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
+        key = self._turn_key(request)
+        self._turn.revoke(key.key_id, request.path_params["username"])
         return Response(status_code=204)
 
-    async def _check_turn_request(self, request: Request) -> None:
-        self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
+    async def _issue(self, request: Request) -> list[dict[str, Any]]:
+        key = self._turn_key(request)
         body = await self._body(request)
         asked = _parse(TurnCredentialsRequest, body or b"{}")
-        turn.check(asked, self._registry.limits)
-        request.state.row.turn_ttl_s = asked.ttl
+        check_lifetime(asked, self._registry.limits)
+        ttl_s: float = DEFAULT_TTL_S if asked.ttl is None else asked.ttl
+        # Of a fault; what the client is told does not change.
+        ttl_s = min(ttl_s, getattr(request.state, "turn_ttl_limit_s", ttl_s))
+        row: RequestRow = request.state.row
+        row.turn_ttl_s = ttl_s
+        return await self._turn.issue(key.key_id, ttl_s, asked.custom_identifier)
+
+    def _turn_key(self, request: Request) -> TurnKey:
+        return self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
 
     # --- what all share
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rtcctl.server.dtls_transport import DtlsTransport
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.limits import Limits
+    from rtcctl.server.turn import TurnService
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Registry:
         candidates: tuple[tuple[str, int], ...],
         apps: Iterable[App],
         turn_keys: Iterable[TurnKey] = (),
+        turn: TurnService | None = None,
         limits: Limits,
         clock: Callable[[], float],
         ids: Ids | None = None,
@@ -73,6 +75,7 @@ class Registry:
         self._passed_s = 0.0
         "On demand."
         self.faults = Faults(endpoint, self._connections, Ledger())
+        self._turn = turn
         self._ids = ids or Ids()
         endpoint.on_error = self._on_error
 
@@ -90,6 +93,8 @@ class Registry:
         finally:
             self._endpoint.expect_no_more()
         self._passed_s += seconds
+        if self._turn is not None:
+            self._turn.advance(seconds)
         for one in silent:
             one.age(seconds)
         self._endpoint.waits.advance(seconds)
@@ -126,7 +131,10 @@ class Registry:
             for session in app.sessions.values():
                 session.close()
             app.sessions.clear()
-        self._turn_keys = {key_id: key for key_id, key in self._turn_keys.items() if key.app_id != app_id}
+        for key_id in [key_id for key_id, key in self._turn_keys.items() if key.app_id == app_id]:
+            del self._turn_keys[key_id]
+            if self._turn is not None:
+                self._turn.revoke_all(key_id)
 
     def app(self, app_id: str, authorization: str) -> App:
         """The app, if the header has its secret; raises `Refusal` with 404 or 401."""
@@ -181,7 +189,9 @@ class Registry:
             self.look_at_timers()
 
     def look_at_timers(self) -> None:
-        """Of all sessions, once."""
+        """Of all sessions and credentials, once."""
+        if self._turn is not None:
+            self._turn.look_at_timers()
         for app in list(self._apps.values()):
             for session in list(app.sessions.values()):
                 with suppress(Refusal), session.boundary(self.count_bug):
@@ -205,6 +215,8 @@ class Registry:
     def close(self) -> None:
         """End all sessions; requests that are being held are answered."""
         self.faults.clear()  # requests that hang are let go
+        if self._turn is not None:
+            self._turn.close()
         for app in self._apps.values():
             for session in app.sessions.values():
                 session.close()

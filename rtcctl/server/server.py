@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from rtcctl.errors import UsageError
 from rtcctl.realtime import development
-from rtcctl.server import addresses, turn
+from rtcctl.server import addresses
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.faults.admin import Admin
@@ -26,6 +26,7 @@ from rtcctl.server.faults.requests import ABORT
 from rtcctl.server.ids import Ids
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
+from rtcctl.server.turn import TurnService
 from rtcctl.units import SpellingError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class RealtimeServer:
         clock: Callable[[], float],
         seed: int | None,
         tls: TlsFiles | None,
+        turn_tls: TlsFiles | None,
     ) -> None:
         self.app_id = credentials.app_id
         self.app_secret = credentials.app_secret
@@ -87,7 +89,13 @@ class RealtimeServer:
         self.turn_key_token = credentials.turn_key_token
         self.port = port
         self.udp_port = endpoint.port
-        self._stun_port = endpoint.stun_port
+        self.turn = TurnService(
+            [host for host, _ in endpoint.candidates],
+            endpoint.stun_port,
+            clock=clock,
+            announce=next(iter(announce), None),
+            tls=turn_tls,
+        )
         announced = ((address, endpoint.port) for address in announce)
         self.candidates: tuple[tuple[str, int], ...] = tuple(dict.fromkeys((*announced, *endpoint.candidates)))
         "Where media can be sent: address and UDP port of each ICE candidate, best first."
@@ -101,6 +109,7 @@ class RealtimeServer:
             candidates=self.candidates,
             apps=[App(credentials.app_id, credentials.app_secret), *apps],
             turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token, credentials.app_id), *turn_keys],
+            turn=self.turn,
             limits=limits,
             clock=clock,
             ids=Ids(seed),
@@ -137,6 +146,7 @@ class RealtimeServer:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
         tls: TlsFiles | None = None,
+        turn_tls: TlsFiles | None = None,
     ) -> AsyncIterator[RealtimeServer]:
         """Serve while the body runs. `port` 0 takes a free one, `udp_port` `None` the number of the TCP port.
 
@@ -145,7 +155,7 @@ class RealtimeServer:
         served besides those of `credentials`. `faults` are set from the start (`faults/grammar.py`). `keep_bodies`: the
         ledger has what requests and answers said, too. `clock` is that of the service's timers, in seconds. `seed`
         makes session ids and names of discovered tracks reproducible, and nothing that protects (`ids.py`). With `tls`,
-        HTTPS alone is spoken.
+        HTTPS alone is spoken. `turn_tls` is for TURN over TLS.
 
         Raises `UsageError` when a port is in use, an address is not ours, a fault is none, or a development secret
         would be served beyond loopback.
@@ -175,6 +185,7 @@ class RealtimeServer:
                     clock=clock,
                     seed=seed,
                     tls=tls,
+                    turn_tls=turn_tls,
                 )
                 server._set(faults)
                 async with server._serving(listener):
@@ -191,8 +202,7 @@ class RealtimeServer:
 
     @asynccontextmanager
     async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
-        stun_url = turn.stun_url(self.candidates[0][0], self._stun_port)
-        api = RealtimeApi(self.registry, stun_url, keep_bodies=self._keep_bodies)
+        api = RealtimeApi(self.registry, self.turn, keep_bodies=self._keep_bodies)
         http = _HttpServer(
             uvicorn.Config(
                 Admin(api.asgi(), self.faults, self.base_url),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -57,7 +58,7 @@ EMBEDDED = Quirks(
     follows_assumptions=True,
     offers_to_receive_only=True,
     limits_are_tested=True,
-    stun_only=True,
+    stun_only=shutil.which("turnserver") is None,
 )
 
 

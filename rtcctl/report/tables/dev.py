@@ -24,6 +24,7 @@ def opening(event: ServerReady) -> list[Line]:
             ("App ID", event.app_id + names.get(event.app_id, "")),
             *(("", app.app_id + names.get(app.app_id, "")) for app in others),
             ("App Secret", f"in {event.apps_file}" if event.app_secret is None else event.app_secret + kind),
+            ("TURN", f"by {event.turn}" if event.turn else "STUN only: coturn is not installed (apt install coturn)"),
             ("TURN key", event.turn_key_id),
             ("TURN token", f"in {event.apps_file}" if event.turn_key_token is None else event.turn_key_token),
             ("time scale", None if event.time_scale == 1 else f"× {event.time_scale:g}, timers of the service only"),

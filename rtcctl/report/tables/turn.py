@@ -24,5 +24,11 @@ def body(result: TurnCreds) -> list[Line]:
             ),
         ]
     if not result.relays:
-        lines += [BLANK, line(Styled("No URL is a TURN URL: nothing can be relayed through these.", "yellow"))]
+        lines += [BLANK, line(Styled(f"No URL is a TURN URL: nothing can be relayed{_why(result)}", "yellow"))]
     return lines
+
+
+def _why(result: TurnCreds) -> str:
+    if result.target is not None and result.target.embedded:
+        return ", as coturn is not installed where `rtcctl dev` runs: apt install coturn"
+    return " through these."

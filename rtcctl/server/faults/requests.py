@@ -135,9 +135,8 @@ async def meet(
         case "expire":
             return await _expiring(fault, request, work, end_session)
         case _:
-            response = await work()
-            row.turn_ttl_s = min(row.turn_ttl_s or fault.seconds, fault.seconds)
-            return response
+            request.state.turn_ttl_limit_s = fault.seconds
+            return await work()
 
 
 def _refused(active: ActiveFault, fault: ApiFault) -> Response:

@@ -18,7 +18,7 @@ from rtcctl.server.app import RealtimeApi
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
-from rtcctl.server.turn import stun_url
+from rtcctl.server.turn import TurnService, server_url
 from tests.support.fake_endpoint import Clock, FakeConnection, FakeEndpoint
 from tests.support.sdp import answer_to, data, offer_of, section
 
@@ -34,15 +34,17 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     clock = clock or Clock()
     endpoint = endpoint or FakeEndpoint(clock)
+    turn = TurnService(["127.0.0.1"], 8610, clock=clock, is_available=False)
     registry = Registry(
         endpoint=endpoint,  # type: ignore[arg-type]
         candidates=endpoint.candidates,
+        turn=turn,
         apps=[App("app", "secret"), App("other", "other-secret")],
         turn_keys=[TurnKey("key", "token")],
         limits=Limits(**limits),
         clock=clock,
     )
-    transport = httpx.ASGITransport(RealtimeApi(registry, stun_url("127.0.0.1", 8610)).asgi())
+    transport = httpx.ASGITransport(RealtimeApi(registry, turn).asgi())
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         yield client
     assert registry.bugs == 0
@@ -448,9 +450,10 @@ async def test_turn_revoke() -> None:
         assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_stun_url_of_an_ipv6_address() -> None:
-    """RFC 7064: brackets."""
-    assert stun_url("::1", 3478) == "stun:[::1]:3478"
+def test_url_of_an_ipv6_address() -> None:
+    """RFC 7064, RFC 7065: brackets."""
+    assert server_url("stun", "::1", 3478) == "stun:[::1]:3478"
+    assert server_url("turn", "::1", 3478, "tcp") == "turn:[::1]:3478?transport=tcp"
 
 
 async def test_a_refused_offer_leaves_no_session() -> None:

@@ -21,7 +21,7 @@ from rtcctl.server.faults.grammar import OPERATIONS
 from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
-from rtcctl.server.turn import stun_url
+from rtcctl.server.turn import TurnService
 from tests.support.data_path import until
 from tests.support.fake_endpoint import Clock, FakeEndpoint
 from tests.support.sdp import answer_to, offer_of, section
@@ -92,9 +92,11 @@ class Api:
 async def api(*faults: str, keep_bodies: bool = False) -> AsyncIterator[Api]:
     clock = Clock()
     endpoint = FakeEndpoint(clock)
+    turn = TurnService(["127.0.0.1"], 8610, clock=clock, is_available=False)
     registry = Registry(
         endpoint=endpoint,  # type: ignore[arg-type]
         candidates=endpoint.candidates,
+        turn=turn,
         apps=[App("app", "secret"), App("other", "other-secret")],
         turn_keys=[TurnKey("key", "token")],
         limits=Limits(),
@@ -102,7 +104,7 @@ async def api(*faults: str, keep_bodies: bool = False) -> AsyncIterator[Api]:
     )
     for text in faults:
         registry.faults.set(text)
-    asgi = RealtimeApi(registry, stun_url("127.0.0.1", 8610), keep_bodies=keep_bodies).asgi()
+    asgi = RealtimeApi(registry, turn, keep_bodies=keep_bodies).asgi()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url="http://server") as client:
         yield Api(client, registry, endpoint)
     assert registry.bugs == 0
