@@ -30,6 +30,7 @@ _ITEMS = {
     "rtcctl.channel.probe/1": "policies",
     "rtcctl.stats.session/1": "tracks",
     "rtcctl.turn.creds/1": "ice_servers",
+    "rtcctl.turn.check/1": "urls",
     "rtcctl.config.check/1": "secrets",
     "rtcctl.config.show/1": "settings",
     "rtcctl.config.list/1": "profiles",

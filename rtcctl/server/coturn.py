@@ -121,6 +121,8 @@ class Coturn:
     def _write_configuration(self) -> None:
         lines = [
             *(f"listening-ip={host}" for host in self._hosts),
+            # One of each family: by itself it would take any of them, and the SFU is at the first.
+            *(f"relay-ip={host}" for host in {":" in host: host for host in reversed(self._hosts)}.values()),
             *([f"external-ip={self._external}/{self._hosts[0]}"] if self._external else []),
             f"listening-port={self.port}",
             f"realm={REALM}",

@@ -7,6 +7,7 @@ told by `phase`: `dns`, `tcp`, `tls`.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class Link:
         self.tls: TlsSession | None = None
         self.local: Address = ()
         "Our end."
+        self.is_port_closed = False
+        "Over UDP, where that is no end: ICMP has said that nothing listens there."
         self._transport: asyncio.BaseTransport | None = None
         self._is_over = False
 
@@ -89,10 +92,8 @@ class _UdpLink(Link, asyncio.DatagramProtocol):
         self.on_frame(data)
 
     def error_received(self, exc: Exception) -> None:
-        # A port that is closed, says ICMP. The server may be back before our next request: that is not the end.
-        self.last_error = exc
-
-    last_error: Exception | None = None
+        # The server may be back before our next request: that is not the end.
+        self.is_port_closed = isinstance(exc, ConnectionRefusedError)
 
     def send(self, frame: bytes) -> None:
         if not self._is_over and self._transport is not None:
@@ -183,7 +184,10 @@ async def connect_tcp(address: Address, timeout_s: float = CONNECT_TIMEOUT_S) ->
         ) from exc
     except OSError as exc:
         sock.close()
-        reason = exc.strerror or "the connection failed"
+        # asyncio has its own words in `strerror`.
+        reason = os.strerror(exc.errno).lower() if exc.errno else "the connection failed"
+        if isinstance(exc, ConnectionRefusedError):
+            reason = "the port is closed"
         raise NetworkError(f"{_where(address)} did not accept a TCP connection: {reason}.", phase="tcp") from exc
     except BaseException:
         sock.close()

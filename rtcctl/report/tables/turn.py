@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from rtcctl.report import figures
 from rtcctl.report.layout import Line, Styled, facts, line
-from rtcctl.report.table import BLANK
+from rtcctl.report.table import BLANK, values
+from rtcctl.report.tables import turn_check
+from rtcctl.results.result import Result
 from rtcctl.results.turn import TurnCreds
+from rtcctl.results.turn_check import TurnCheck
 
 
-def body(result: TurnCreds) -> list[Line]:
+@singledispatch
+def body(result: Result) -> list[Line]:
+    """The lines of a result of this noun."""
+    return values(result)
+
+
+@body.register
+def _(result: TurnCheck) -> list[Line]:
+    return turn_check.body(result)
+
+
+@body.register
+def _(result: TurnCreds) -> list[Line]:
     """Every URL, with its credentials."""
     lines = facts(
         ("valid until", f"{figures.moment(result.expires_at)} ({figures.seconds(result.ttl_s)})"),

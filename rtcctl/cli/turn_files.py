@@ -1,0 +1,101 @@
+"""What `turn` reads of the user's files and words: servers of any vendor, an earlier check, requirements."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtcctl.cli.options import comma_separated
+from rtcctl.errors import UsageError
+from rtcctl.units import SpellingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rtcctl.ops.turn_judge import Requirement
+    from rtcctl.results.turn import IceServer
+    from rtcctl.results.turn_check import Before
+
+_PROTOCOLS = ("udp", "tcp", "tls")
+
+
+def servers_of(path: Path) -> tuple[IceServer, ...]:
+    """The servers of a file (`-`: stdin): a list as `RTCPeerConnection` takes it, or an object with `iceServers`.
+
+    Raises `UsageError`.
+    """
+    from rtcctl.realtime.schema import SchemaError
+    from rtcctl.realtime.turn import parse_ice_servers
+    from rtcctl.results.turn import IceServer
+
+    document = _json(path)
+    if isinstance(document, dict) and "ice_servers" in document:  # what `turn creds --output json` says
+        document = document["ice_servers"]
+    whole = document if isinstance(document, dict) and "iceServers" in document else {"iceServers": document}
+    try:
+        parsed = parse_ice_servers(whole)
+    except SchemaError as error:
+        raise UsageError(
+            f"{_name(path)} has no list of servers: {error}.",
+            hint='For example [{"urls": ["turn:HOST:3478"], "username": "…", "credential": "…"}]',
+        ) from None
+    return tuple(
+        IceServer(urls=tuple(server.urls), username=server.username, credential=server.credential) for server in parsed
+    )
+
+
+def earlier(path: Path) -> Mapping[str, Before]:
+    """What an earlier `turn check --output json` found, by URL. Raises `UsageError`."""
+    from rtcctl.results.turn_check import Before, TurnCheck
+
+    document = _json(path)
+    if not isinstance(document, dict) or document.get("schema") != TurnCheck.schema:
+        raise UsageError(f"{_name(path)} is not what `rtcctl turn check --output json` writes.")
+    found = {}
+    for report in document.get("urls") or ():
+        traffic = report.get("traffic") or {}
+        found[str(report["url"])] = Before(
+            verdict=str(report["verdict"]),
+            rtt_p50_ms=(traffic.get("rtt_ms") or {}).get("p50"),
+            fraction_lost=traffic.get("fraction_lost"),
+        )
+    return found
+
+
+def requirements(values: list[str] | None) -> tuple[Requirement, ...]:
+    """Of `--require`. Raises `UsageError`."""
+    from rtcctl.ops.turn_judge import Requirement
+
+    try:
+        texts = comma_separated(values)
+    except SpellingError as error:
+        raise UsageError(f"--require: {error}.") from None
+    made = []
+    for text in texts or ("all",):
+        what, colon, port = text.partition(":")
+        is_known = what in _PROTOCOLS if colon else what in ("all", "any", *_PROTOCOLS)
+        if not is_known or (colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+            raise UsageError(
+                f"--require {text!r} is nothing that could be required.",
+                hint="all, any, udp, tcp or tls; udp, tcp and tls also with a port, as tls:443",
+            )
+        made.append(Requirement(what, int(port) if colon else None))  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(made))
+
+
+def _json(path: Path) -> Any:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise UsageError(f"{_name(path)} cannot be read: {reason}.") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{_name(path)} is not JSON: {error}.") from None
+
+
+def _name(path: Path) -> str:
+    return "stdin" if str(path) == "-" else str(path)

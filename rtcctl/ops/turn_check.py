@@ -1,0 +1,136 @@
+"""`turn check`: every URL of a list of STUN and TURN servers, all at once, the way clients use them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rtcctl.errors import UsageError
+from rtcctl.ops.env import Env
+from rtcctl.ops.turn import CredsRequest, creds, creds_calls
+from rtcctl.ops.turn_judge import Requirement, checks_of, judged, names, sentence
+from rtcctl.realtime.curl import ApiCall
+from rtcctl.results.event import Progress, Warned
+from rtcctl.results.turn import IceServer
+from rtcctl.results.turn_check import Before, TurnCheck, UrlReport
+
+if TYPE_CHECKING:
+    from rtcctl.probe.turn.tls import Trust
+
+CREDENTIAL_TTL_S = 600
+"Longer than any check."
+SHORT_TTL_S = 1
+"Of the credential that has to be refused when it is over."
+MAX_URLS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """`ice_servers`: those to check, of `source`; without, new credentials of the profile's TURN key.
+
+    `before`: what an earlier check found, by URL.
+    """
+
+    ice_servers: tuple[IceServer, ...] | None = None
+    source: str = ""
+    for_s: float = 5.0
+    rate_hz: float = 50.0
+    requirements: tuple[Requirement, ...] = (Requirement("all"),)
+    max_fraction_lost: float = 0.02
+    is_insecure: bool = False
+    before: Mapping[str, Before] | None = None
+
+
+def check_calls(request: CheckRequest, key_id: str) -> tuple[ApiCall, ...]:
+    """The API calls that `check` makes: a credential, and one that has to be refused later."""
+    if request.ice_servers is not None:
+        return ()
+    return tuple(call for ttl in (CREDENTIAL_TTL_S, SHORT_TTL_S) for call in creds_calls(CredsRequest(ttl), key_id))
+
+
+async def check(request: CheckRequest, env: Env) -> TurnCheck:
+    """Check all URLs. Raises `UsageError` for a list without URLs; what servers do is in the result."""
+    from rtcctl.probe.lag import LoopMonitor
+    from rtcctl.probe.turn.url_check import Credential, Plan, check_url
+
+    servers, expired = await _servers(request, env)
+    targets = list(dict.fromkeys((url, _credential(server)) for server in servers for url in server.urls))
+    if not targets:
+        raise UsageError(f"There is no URL in {request.source}.", hint='For example [{"urls": "stun:HOST:3478"}]')
+    if len(targets) > MAX_URLS:
+        raise UsageError(f"{request.source} has {len(targets)} URLs; at most {MAX_URLS} are checked at once.")
+    trust = _trust(request, env)
+
+    async def expired_credential() -> Credential | None:
+        if expired is None or expired.username is None:
+            return None
+        await asyncio.sleep(max(0.0, expired_at - env.clock()))
+        return Credential(expired.username, expired.credential or "")
+
+    expired_at = env.clock() + SHORT_TTL_S
+    plan = Plan(request.for_s, request.rate_hz, trust, env.clock, env.wallclock, expired_credential)
+
+    done: list[str] = []
+
+    async def one(url: str, credential: tuple[str, str] | None) -> UrlReport:
+        report = await check_url(url, Credential(*credential) if credential else None, plan)
+        done.append(url)
+        env.emit(Progress(text=f"{len(done)} of {len(targets)} URLs checked"))
+        return report
+
+    env.emit(Progress(text=f"{len(targets)} URLs, {request.for_s:g} s of traffic each"))
+    async with LoopMonitor(clock=env.clock) as lag, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(url, credential)) for url, credential in targets]
+        # Here and not behind: the group is left when they are done, and the monitor with it.
+        reports = [await task for task in tasks]
+        busy = lag.reason
+    return _result(request, env, reports, busy)
+
+
+def _result(request: CheckRequest, env: Env, reports: list[UrlReport], busy: str | None) -> TurnCheck:
+    reports = [
+        replace(
+            judged(report, max_fraction_lost=request.max_fraction_lost, busy=busy),
+            name=name,
+            is_required=any(r.what != "any" and r.covers(report) for r in request.requirements),
+            before=None if request.before is None else request.before.get(report.url),
+        )
+        for name, report in zip(names(reports), reports, strict=True)
+    ]
+    checks = checks_of(reports, request.requirements)
+    return TurnCheck(
+        target=env.target if request.ice_servers is None else None,
+        checks=checks,
+        urls=tuple(reports),
+        verdict=sentence(reports, checks),
+        source=request.source or f"TURN key {env.profile.turn_key_id}",
+    )
+
+
+async def _servers(request: CheckRequest, env: Env) -> tuple[tuple[IceServer, ...], IceServer | None]:
+    """What to check, and a credential that is about to expire, where there is a key to make one with."""
+    if request.ice_servers is not None:
+        return request.ice_servers, None
+    made = await creds(CredsRequest(CREDENTIAL_TTL_S, keep_port_53=True), env)
+    if not made.relays:
+        env.emit(Warned(text="the answer has no TURN URL: nothing can be relayed"))
+        return made.ice_servers, None
+    short = await creds(CredsRequest(SHORT_TTL_S, keep_port_53=True), env)
+    return made.ice_servers, next((server for server in short.ice_servers if server.username), None)
+
+
+def _credential(server: IceServer) -> tuple[str, str] | None:
+    return (server.username, server.credential or "") if server.username is not None else None
+
+
+def _trust(request: CheckRequest, env: Env) -> Trust:
+    from rtcctl.probe.turn.tls import Trust
+
+    trust = Trust(env.profile.ca_file if request.ice_servers is None else "", request.is_insecure)
+    try:
+        trust.context()
+    except OSError as exc:
+        raise UsageError(f"The certificate authority {trust.ca_file} cannot be used: {exc.strerror}.") from exc
+    return trust
