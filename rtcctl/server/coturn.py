@@ -1,14 +1,16 @@
 """coturn as a child process: the TURN server behind the credentials that the embedded server issues.
 
 Theory of operation. coturn reads its users from an SQLite table at each allocation, so a row that is added or deleted
-takes effect at once, without a restart; shared secrets of the REST convention could not be revoked. Everything it has
-is in a folder that its owner alone can read: configuration, users, certificate, log.
+takes effect at once, without a restart; shared secrets of the REST convention could not be revoked. What has been
+allocated before would go on, since coturn asks for a key once: its console, on loopback and behind a password of this
+run, ends it. Everything it has is in a folder that its owner alone can read: configuration, users, log.
 
 It must be gone when we are, however we end. Between us and it stands a shell that waits for coturn, and beside it a
-watchdog that reads a pipe of ours: when that closes, which the kernel does even after a kill -9, the watchdog kills
-coturn and removes the folder. The three are a process group of their own, so that Ctrl-C of a terminal is for us.
+watchdog that reads a pipe of ours: when that closes, which the kernel does even after a kill -9, the watchdog removes
+the folder and kills coturn. The three are a process group of their own, so that Ctrl-C of a terminal is for us.
 
-A port that was free a moment ago may be taken when coturn binds it, so starting is tried with other ports.
+A port that was free a moment ago may be taken when coturn binds it. It says so in its log and goes on without, so the
+log is read, and starting is tried with other ports.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rtcctl.errors import NetworkError
 from rtcctl.media.stun import Message, MessageClass, Method
@@ -43,13 +48,17 @@ _START_S = 5.0
 "How long it may take to answer; it takes some 25 ms."
 _ATTEMPTS = 4
 _POLL_S = 0.01
+_NO_PORT = "Cannot bind"
+"In the log."
+_CONSOLE = "127.0.0.1"
+_SECOND_LOOK_S = 1.0
 _USERS = "CREATE TABLE turnusers_lt (realm TEXT, name TEXT, hmackey TEXT, PRIMARY KEY (realm, name))"
 "Of coturn's schema, the one table that the long-term mechanism needs."
 _SUPERVISOR = """
 exec 3<&0 </dev/null
 "$1" -c "$2/turnserver.conf" >/dev/null 2>&1 3<&- &
 child=$!
-{ cat <&3 >/dev/null 2>&1; kill -9 $child; rm -rf "$2"; } >/dev/null 2>&1 &
+{ read -r _ <&3; command -p rm -rf "$2"; kill -9 -$$; } >/dev/null 2>&1 &
 exec 3<&-
 wait $child
 """
@@ -77,46 +86,76 @@ class Coturn:
         self._tls = tls
         self._external = external
         self._random = random
-        self._folder = Path(tempfile.mkdtemp(prefix="rtcctl-turn-"))
+        self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
-        self._users = sqlite3.connect(self._folder / "users.sqlite3", isolation_level=None)
-        # It lives as long as this process: nothing is lost by a power cut.
-        self._users.execute("PRAGMA synchronous = OFF")
-        self._users.execute(_USERS)
+        self._console_port = 0
+        self._console_password = secrets.token_hex(16)
+        self._console: _Console | None = None
+        self._users: sqlite3.Connection | None = None
 
     async def start(self) -> None:
         """Returns when it answers. `NetworkError` when it does not, with the last lines of its log."""
-        for _ in range(_ATTEMPTS):
-            self.port, self.tls_port = self._free_port(), self._free_port() if self._tls is not None else 0
-            self._write_configuration()
-            self._spawn()
-            if await self._answers():
-                self._watch()
-                logger.info("TURN by coturn on %s, port %d", ", ".join(self._hosts), self.port)
-                return
-            self._kill()
-        log = self._last_words()
-        self.close()
-        raise NetworkError(f"coturn does not start: {log}", phase="turn")
+        try:
+            self._make_folder()
+            for _ in range(_ATTEMPTS):
+                self._choose_ports()
+                self._write_configuration()
+                self._spawn()
+                if await self._answers():
+                    self._watch()
+                    logger.info("TURN by coturn on %s, port %d", ", ".join(self._hosts), self.port)
+                    return
+                self._kill()
+            raise NetworkError(f"coturn does not start: {self._last_words()}", phase="turn")
+        except (OSError, sqlite3.Error) as exc:
+            self.close()
+            raise NetworkError(f"coturn does not start: {exc}", phase="turn") from exc
+        except BaseException:
+            self.close()
+            raise
 
     def add_user(self, username: str, password: str) -> None:
-        """From now on `username` can allocate."""
+        """From now on `username` can allocate. `NetworkError` when coturn cannot be told, which then has ended."""
         # The key of the long-term mechanism (RFC 8489 §18.5.1.1), in hex.
         key = hashlib.md5(f"{username}:{REALM}:{password}".encode(), usedforsecurity=False).hexdigest()
-        self._users.execute("INSERT OR REPLACE INTO turnusers_lt VALUES (?, ?, ?)", (REALM, username, key))
+        self._change_users("INSERT OR REPLACE INTO turnusers_lt VALUES (?, ?, ?)", REALM, username, key)
 
     def remove_user(self, username: str) -> None:
-        """From now on `username` can not."""
-        self._users.execute("DELETE FROM turnusers_lt WHERE realm = ? AND name = ?", (REALM, username))
+        """From now on `username` can not, and what it has allocated ends."""
+        with suppress(NetworkError):
+            self._change_users("DELETE FROM turnusers_lt WHERE realm = ? AND name = ?", REALM, username)
+        if self._console is not None:
+            self._console.end(username)
 
     def close(self) -> None:
         """End it, and remove what it has. Harmless the second time."""
         self._unwatch()
         self._kill()
-        self._users.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._users is not None:
+            self._users.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _change_users(self, statement: str, *values: str) -> None:
+        assert self._users is not None, "start() comes first"
+        try:
+            self._users.execute(statement, values)
+        except sqlite3.Error as exc:  # the disk is full, or somebody has tidied up
+            self._ended()
+            raise NetworkError(f"coturn cannot be told its users: {exc}", phase="turn") from exc
 
     # -- the process ---------------------------------------------------------------------------------------------
+
+    def _make_folder(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="rtcctl-turn-"))
+        self._users = sqlite3.connect(self._folder / "users.sqlite3", isolation_level=None)
+        # It lives as long as this process: nothing is lost by a power cut.
+        self._users.execute("PRAGMA synchronous = OFF")
+        self._users.execute(_USERS)
+
+    def _choose_ports(self) -> None:
+        self.port = self._free_port(self._hosts)
+        self.tls_port = self._free_port(self._hosts) if self._tls is not None else 0
+        self._console_port = self._free_port([_CONSOLE])
 
     def _write_configuration(self) -> None:
         lines = [
@@ -132,7 +171,9 @@ class Coturn:
             f"pidfile={self._folder / 'pid'}",
             "simple-log",
             "no-stdout-log",
-            "no-cli",
+            f"cli-ip={_CONSOLE}",
+            f"cli-port={self._console_port}",
+            f"cli-password={self._console_password}",
             "no-dtls",
             "no-multicast-peers",
             "no-rfc5780",
@@ -159,7 +200,7 @@ class Coturn:
         )
 
     async def _answers(self) -> bool:
-        """Whether it answers STUN before it ends or the time is over."""
+        """Whether it answers STUN, has its console and all ports, before it ends or the time is over."""
         assert self._process is not None
         loop = asyncio.get_running_loop()
         request = bytes(Message(Method.BINDING, MessageClass.REQUEST, os.urandom(12)).with_fingerprint())
@@ -172,7 +213,12 @@ class Coturn:
                     sock.send(request)
                 with suppress(OSError):
                     if sock.recv(1500)[8:20] == request[8:20]:
-                        return True
+                        _, self._console = await loop.create_connection(
+                            lambda: _Console(self._console_password), _CONSOLE, self._console_port
+                        )
+                        return _NO_PORT not in self._log()
+                if _NO_PORT in self._log():
+                    return False
                 await asyncio.sleep(_POLL_S)
         return False
 
@@ -195,6 +241,9 @@ class Coturn:
 
     def _kill(self) -> None:
         """coturn, its shell and the watchdog; there is nothing that they would have to save."""
+        if self._console is not None:
+            self._console.close()
+            self._console = None
         process, self._process = self._process, None
         if process is None:
             return
@@ -206,21 +255,63 @@ class Coturn:
         process.stdout.close()
         process.wait()
 
-    def _last_words(self) -> str:
-        with suppress(OSError):
-            lines = (self._folder / "log").read_text("utf-8", errors="replace").split("\n")
-            told = [line.partition(": : ")[2] or line for line in lines if line.strip(": 0123456789\r")]
-            if told:
-                return " / ".join(told[-3:])
-        return "it left no log"
+    def _log(self) -> str:
+        with suppress(FileNotFoundError):
+            return (self._folder / "log").read_text("utf-8", errors="replace")
+        return ""
 
-    def _free_port(self) -> int:
+    def _last_words(self) -> str:
+        told = [line.partition(": : ")[2] or line for line in self._log().split("\n") if line.strip(": 0123456789\r")]
+        return " / ".join(told[-3:]) or "it left no log"
+
+    def _free_port(self, hosts: Sequence[str]) -> int:
         """A port that UDP and TCP have free on all addresses, outside the range that the kernel gives to clients."""
         for _ in range(100):
             port = 20_000 + self._random() % 10_000
-            if port not in (self.port, self.tls_port) and all(_is_free(host, port) for host in self._hosts):
+            if port not in (self.port, self.tls_port) and all(_is_free(host, port) for host in hosts):
                 return port
-        raise NetworkError(f"No port is free on {', '.join(self._hosts)}.", phase="turn")
+        raise NetworkError(f"No port is free on {', '.join(hosts)}.", phase="turn")
+
+
+class _Console(asyncio.Protocol):
+    """coturn's command line (`cli-port`). It takes one command after the other: the next when it asks for one."""
+
+    def __init__(self, password: str) -> None:
+        self._commands = deque([password])
+        self._said = b""
+        self._is_waiting = False
+        "For a command."
+        self._transport: asyncio.Transport | None = None
+
+    def end(self, username: str) -> None:
+        """End all that a user has allocated; and again, should an answer have been under way."""
+        self._ask(f"ps {username}")
+        asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._ask, f"ps {username}")
+
+    def close(self) -> None:
+        """Harmless the second time."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._said += data
+        if self._said.rstrip(b"\r\n").endswith((b"password: ", b"> ")):
+            self._commands += [f"cs {found.decode()}" for found in re.findall(rb"id=(\d+), user <", self._said)]
+            self._said = b""
+            self._is_waiting = True
+            self._next()
+
+    def _ask(self, command: str) -> None:
+        self._commands.append(command)
+        self._next()
+
+    def _next(self) -> None:
+        if self._is_waiting and self._commands and self._transport is not None and not self._transport.is_closing():
+            self._is_waiting = False
+            self._transport.write(self._commands.popleft().encode() + b"\r\n")
 
 
 def _is_loopback(host: str) -> bool:

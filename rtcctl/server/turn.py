@@ -72,7 +72,9 @@ class TurnService:
         self._starting = asyncio.Lock()
         self._coturn: coturn.Coturn | None = None
         self._credentials: dict[str, TurnCredential] = {}
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        "By user name."
+        self._is_closed = False
 
     @property
     def credentials(self) -> tuple[TurnCredential, ...]:
@@ -92,9 +94,12 @@ class TurnService:
             self._now() + ttl_s,
             custom_identifier,
         )
+        try:
+            server.add_user(credential.username, credential.password)
+        except NetworkError as error:
+            raise _unavailable(error) from error
         self._credentials[credential.username] = credential
-        server.add_user(credential.username, credential.password)
-        self._look_again_in(ttl_s)
+        self._look_at_in(credential.username, ttl_s)
         host = self._announce or self._hosts[0]
         urls = [server_url("turn", host, server.port, "udp"), server_url("turn", host, server.port, "tcp")]
         if server.tls_port:
@@ -126,12 +131,11 @@ class TurnService:
 
     def close(self) -> None:
         """End everything, and coturn."""
-        self._credentials.clear()
-        for timer in self._timers:
-            timer.cancel()
-        if self._coturn is not None:
-            self._coturn.close()
-            self._coturn = None
+        self._is_closed = True
+        server = self._coturn
+        self._ended()
+        if server is not None:
+            server.close()
 
     def _now(self) -> float:
         return self._clock() + self._passed_s
@@ -148,8 +152,10 @@ class TurnService:
                 try:
                     await server.start()
                 except NetworkError as error:
-                    logger.error("%s", error.message)
-                    raise Refusal(503, "turn_unavailable", error.message) from error
+                    raise _unavailable(error) from error
+                if self._is_closed:
+                    server.close()
+                    raise _unavailable(NetworkError("The server is ending.", phase="turn"))
                 server.on_end = self._ended
                 self._coturn = server
             return self._coturn
@@ -158,21 +164,33 @@ class TurnService:
         """coturn is gone; the next credential starts another one, which does not know those of the first."""
         self._coturn = None
         self._credentials.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
     def _end(self, credential: TurnCredential) -> None:
-        del self._credentials[credential.username]
+        if self._credentials.pop(credential.username, None) is None:
+            return
+        self._timers.pop(credential.username).cancel()
         if self._coturn is not None:
             self._coturn.remove_user(credential.username)
 
-    def _look_again_in(self, ttl_s: float) -> None:
+    def _look_at_in(self, username: str, seconds: float) -> None:
         """Expiry is exact, so that a credential of one second can be waited for."""
+        self._timers[username] = asyncio.get_running_loop().call_later(seconds, self._look_at, username)
 
-        def look() -> None:
-            self._timers.discard(timer)
-            self.look_at_timers()
+    def _look_at(self, username: str) -> None:
+        credential = self._credentials[username]
+        left_s = credential.expires_at - self._now()
+        if left_s > 0:  # timers of some event loops are early by as much as a millisecond
+            self._look_at_in(username, left_s)
+        else:
+            self._end(credential)
 
-        timer = asyncio.get_running_loop().call_later(ttl_s, look)
-        self._timers.add(timer)
+
+def _unavailable(error: NetworkError) -> Refusal:
+    logger.error("%s", error.message)
+    return Refusal(503, "turn_unavailable", error.message)
 
 
 def server_url(scheme: str, host: str, port: int, transport: str = "") -> str:
