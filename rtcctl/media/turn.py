@@ -21,7 +21,8 @@ and TLS, where nothing is lost, it is given up then without having been repeated
 
 What the server may do to us: answer what we asked, and hand us data. A success without the integrity that our password
 makes is nobody's word and is dropped (§9.2.5), as are answers to what was not asked, data on channels that are not
-ours, and garbage. It may send us to another server (300): that is an end here, with the address.
+ours, and garbage. A server that never asked who we are has no integrity to give. It may send us to another server
+(300): that is an end here, with the address.
 
 Over a stream the messages stand one behind the other; `Framing` splits them (RFC 8489 §6.2.2, RFC 8656 §12.5).
 """
@@ -241,7 +242,7 @@ class TurnClient:
         if transaction is None or transaction.method != message.method:
             return
         match message.message_class:
-            case MessageClass.SUCCESS if message.check_integrity(self._key):
+            case MessageClass.SUCCESS if not transaction.is_authenticated or message.check_integrity(self._key):
                 del self._transactions[message.transaction_id]
                 self._succeeded(transaction, message, now)
             case MessageClass.ERROR if message.error_code is not None:

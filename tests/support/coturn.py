@@ -30,6 +30,7 @@ PROGRAM = "turnserver"
 USERNAME, PASSWORD, REALM = "alice", "wonderland", "example.org"
 OTHER_USERNAME, OTHER_PASSWORD = "bob", "builder"
 START_S = 10.0
+_USERS = ("lt-cred-mech", f"user={USERNAME}:{PASSWORD}", f"user={OTHER_USERNAME}:{OTHER_PASSWORD}")
 
 
 @dataclass
@@ -115,9 +116,7 @@ async def _started(folder: Path, lines: Sequence[str], hosts: Sequence[str], fil
             f"cert={files.server}",
             f"pkey={files.server}",
             f"realm={REALM}",
-            "lt-cred-mech",
-            f"user={USERNAME}:{PASSWORD}",
-            f"user={OTHER_USERNAME}:{OTHER_PASSWORD}",
+            *(_USERS if "no-auth" not in lines else ()),
             f"userdb={folder / 'users.sqlite3'}",
             f"log-file={folder / 'log'}",
             f"pidfile={folder / 'pid'}",

@@ -12,6 +12,11 @@ from rtcctl.errors import NetworkError
 from rtcctl.probe.turn.link import Address, Link, connect_tcp, open_stream
 from rtcctl.results.turn_check import TlsReport
 
+try:
+    from rtcctl.transport.certificate import describe
+except ImportError:  # cryptography comes with an extra; without it the certificate is verified, but not described
+    describe = None  # type: ignore[assignment]
+
 _INTERCEPTORS = re.compile(
     r"zscaler|netskope|palo ?alto|fortinet|fortigate|check ?point|blue ?coat|symantec web|websense|forcepoint|"
     r"cisco umbrella|opendns|sophos|mcafee web|skyhigh|watchguard|sonicwall|barracuda|untangle|smoothwall|"
@@ -88,12 +93,7 @@ def _report(link: Link, problem: str | None, wallclock: float, *, is_verified: b
     assert link.tls is not None
     names: tuple[str, ...] = ()
     issuer = days_left = None
-    try:
-        from rtcctl.transport.certificate import describe
-    except ImportError:  # comes with the extra `probe`
-        details = None
-    else:
-        details = describe(link.tls.certificate_der)
+    details = None if describe is None else describe(link.tls.certificate_der)
     if details is not None:
         names, issuer = details.names, details.issuer
         today = datetime.datetime.fromtimestamp(wallclock, datetime.UTC)
