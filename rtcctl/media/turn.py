@@ -37,7 +37,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rtcctl.errors import ParseError
-from rtcctl.media.stun import Attribute, Message, MessageClass, Method, is_stun, mapped_address_value
+from rtcctl.media.stun import (
+    HEADER_SIZE,
+    MAGIC_COOKIE,
+    Attribute,
+    Message,
+    MessageClass,
+    Method,
+    is_stun,
+    mapped_address_value,
+)
 
 Address = tuple[str, int]
 "A transport address: host, as an IPv4 or IPv6 literal, and port."
@@ -51,6 +60,7 @@ FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x4FFF
 CHANNEL_HEADER_SIZE = 4
 MAX_FRAME_SIZE = 4 + 0xFFFF + 3
 
+_COOKIE = MAGIC_COOKIE.to_bytes(4)
 _UDP = 17
 "REQUESTED-TRANSPORT: the protocol's number."
 _RTO_S = 0.5
@@ -341,9 +351,9 @@ class TurnClient:
                 self.relayed, self.mapped = relayed, message.mapped_address
                 self._refresh_at = now + lifetime_s * 5 / 6
                 self._events.append(Allocated(relayed, self.mapped, lifetime_s))
-            case Method.REFRESH if self.state is State.ALLOCATED:
+            case Method.REFRESH:
                 self._refresh_at = now + _lifetime_s(message) * 5 / 6
-            case Method.CHANNEL_BIND:
+            case _:
                 peer = transaction.peer
                 assert peer is not None
                 self._rebind_at[peer] = now + CHANNEL_REFRESH_S
@@ -352,10 +362,8 @@ class TurnClient:
                     self._events.append(ChannelBound(peer))
 
     def _failed(self, transaction: _Transaction, message: Message, code: int, now: float) -> None:
-        if self.state is State.ENDED:
-            return
         realm, nonce = (message.attributes.get(kind) for kind in (Attribute.REALM, Attribute.NONCE))
-        is_first = code == _UNAUTHENTICATED and not transaction.is_authenticated
+        is_first = code == _UNAUTHENTICATED and not transaction.is_authenticated and realm is not None
         is_stale = code == _STALE_NONCE and not transaction.has_new_nonce
         if nonce is not None and (is_first or is_stale):
             if realm is not None:
@@ -374,9 +382,8 @@ class TurnClient:
         self._events.append(Refused(transaction.method, code, reason, transaction.peer, alternate))
 
     def _gave_up(self, transaction: _Transaction) -> None:
-        if self.state is not State.ENDED:
-            self._forget(transaction)
-            self._events.append(TimedOut(transaction.method, transaction.peer))
+        self._forget(transaction)
+        self._events.append(TimedOut(transaction.method, transaction.peer))
 
     def _forget(self, transaction: _Transaction) -> None:
         """What it was about is no more."""
@@ -425,8 +432,8 @@ class Framing:
         first, length = self._buffer[0], int.from_bytes(self._buffer[2:4])
         if 0x40 <= first <= 0x4F:
             return CHANNEL_HEADER_SIZE + length
-        if first < 4:
-            return 20 + length
+        if first < 4 and _COOKIE.startswith(bytes(self._buffer[4:8])):
+            return HEADER_SIZE + length
         raise ParseError("a STUN message or channel data", offset=self._consumed)
 
 

@@ -79,6 +79,47 @@ def test_mapped_address_of_unknown_family():
         assert message.mapped_address is None
 
 
+@pytest.mark.parametrize("address", [("192.0.2.1", 32853), ("2001:db8:1234:5678:11:2233:4455:6677", 1)])
+@pytest.mark.parametrize("kind", [Attribute.XOR_RELAYED_ADDRESS, Attribute.XOR_PEER_ADDRESS])
+def test_xor_addresses(address, kind):
+    """All that are XORed are read as the mapped address is; one that is not there, or no address, is none."""
+    value = mapped_address_value(*address, TRANSACTION)
+    message = Message(Method.ALLOCATE, MessageClass.SUCCESS, TRANSACTION, {kind: value})
+    assert Message.parse(bytes(message)).xor_address(kind) == address
+    assert message.xor_address(Attribute.XOR_MAPPED_ADDRESS) is None
+    for no_address in (b"", value[:-1], value[:1] + b"\3" + value[2:]):
+        assert Message(Method.ALLOCATE, MessageClass.SUCCESS, TRANSACTION, {kind: no_address}).xor_address(kind) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        (b"\0\1\x80\x55\xc0\0\2\1", ("192.0.2.1", 32853)),
+        (b"\0\2\0\1" + bytes.fromhex("20010db8") + bytes(11) + b"\1", ("2001:db8::1", 1)),
+        (b"\0\2\x80\x55\xc0\0\2\1", None),
+        (b"\0\1\x80\x55\xc0\0\2", None),
+        (b"", None),
+    ],
+)
+def test_plain_addresses(value, address):
+    """MAPPED-ADDRESS, OTHER-ADDRESS and the like are written as they are."""
+    for kind in (Attribute.MAPPED_ADDRESS, Attribute.OTHER_ADDRESS, Attribute.ALTERNATE_SERVER):
+        assert Message(Method.BINDING, MessageClass.SUCCESS, TRANSACTION, {kind: value}).plain_address(kind) == address
+
+
+def test_error_reason():
+    """The words of an error response; what is no UTF-8 is readable all the same, and no words are none."""
+    for value, reason in (
+        (error_value(486, "Allocation Quota Reached"), "Allocation Quota Reached"),
+        (error_value(401, "") + b"\xffno", "\ufffdno"),
+        (error_value(401, ""), ""),
+        (b"", ""),
+    ):
+        message = Message(Method.ALLOCATE, MessageClass.ERROR, TRANSACTION, {Attribute.ERROR_CODE: value})
+        assert message.error_reason == reason
+    assert Message(Method.ALLOCATE, MessageClass.ERROR, TRANSACTION).error_reason == ""
+
+
 def test_error_code():
     """An error response says its code."""
     message = Message(
