@@ -104,14 +104,15 @@ _rtcctl() {
   done
   case "$path $prev" in
     *' --for') __rtcctl_values none; return ;;
-    *' --only') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
-    *' --skip') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
-    *' --require') __rtcctl_values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    *' --only') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    *' --skip') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    *' --require') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
     *' --attempts') __rtcctl_values none; return ;;
     *' --max-loss') __rtcctl_values none; return ;;
     *' --max-jitter') __rtcctl_values none; return ;;
     *' --max-rtt') __rtcctl_values none; return ;;
     *' --max-latency') __rtcctl_values none; return ;;
+    *' --relay-via') __rtcctl_values none; return ;;
     *' --profile'|*' -p') __rtcctl_values profiles; return ;;
     *' --output'|*' -o') __rtcctl_values none table json jsonl csv; return ;;
     *' --report') __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
@@ -182,7 +183,7 @@ _rtcctl() {
       ;;
     ' smoke')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' dev')
@@ -226,7 +227,7 @@ _rtcctl() {
       ;;
     ' session create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --connect --for --correlation-id --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --connect --for --correlation-id --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session get')
@@ -257,14 +258,14 @@ _rtcctl() {
       ;;
     ' track publish')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track subscribe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi

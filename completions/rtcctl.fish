@@ -56,11 +56,11 @@ function __rtcctl
         case '* --for'
             set values none
         case '* --only'
-            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
+            set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --skip'
-            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
+            set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --require'
-            set values none api session publish subscribe content loss jitter rtt latency video simulcast data-channel cleanup
+            set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --attempts'
             set values none
         case '* --max-loss'
@@ -70,6 +70,8 @@ function __rtcctl
         case '* --max-rtt'
             set values none
         case '* --max-latency'
+            set values none
+        case '* --relay-via'
             set values none
         case '* --profile' '* -p'
             set values profiles
@@ -208,7 +210,7 @@ function __rtcctl
             end
         case ' smoke'
             if string match -q -- '-*' $current
-                printf '%s\n' '--for'\t'How long, for example 30s' '--embedded'\t'Start a server for this run, whatever is set' '--only'\t'Judge only these; repeatable, or a,b' '--skip'\t'Do not judge these' '--require'\t'Fail when these are skipped' '--attempts'\t'Whole runs, until one passes' '--max-loss'\t'Largest share that may be lost, as 2%' '--max-jitter'\t'Largest jitter allowed' '--max-rtt'\t'Longest round trip allowed' '--max-latency'\t'Limit on one-way latency; repeatable for p50, p95, p99' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--for'\t'How long, for example 30s' '--embedded'\t'Start a server for this run, whatever is set' '--only'\t'Judge only these; repeatable, or a,b' '--skip'\t'Do not judge these' '--require'\t'Fail when these are skipped' '--attempts'\t'Whole runs, until one passes' '--max-loss'\t'Largest share that may be lost, as 2%' '--max-jitter'\t'Largest jitter allowed' '--max-rtt'\t'Longest round trip allowed' '--max-latency'\t'Limit on one-way latency; repeatable for p50, p95, p99' '--relay'\t'Send all media through TURN' '--relay-via'\t'Send it through such TURN servers alone; fail when it went another way' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' dev'
             if string match -q -- '-*' $current
@@ -244,7 +246,7 @@ function __rtcctl
             end
         case ' session create'
             if string match -q -- '-*' $current
-                printf '%s\n' '--connect'\t'Connect a peer to it and hold it' '--for'\t'How long, for example 30s' '--correlation-id'\t'A label for diagnosis' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--connect'\t'Connect a peer to it and hold it' '--for'\t'How long, for example 30s' '--correlation-id'\t'A label for diagnosis' '--relay'\t'Send all media through TURN' '--relay-via'\t'Send it through such TURN servers alone; fail when it went another way' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' session get'
             if string match -q -- '-*' $current
@@ -270,13 +272,13 @@ function __rtcctl
             end
         case ' track publish'
             if string match -q -- '-*' $current
-                printf '%s\n' '--name'\t'Name of the track; sound and picture are called NAME-audio and NAME-video' '--track'\t'A track with its source, repeatable: mic=tone:440, cam=testsrc,size=640x360,fps=15, talk=file:a.ogg' '--tone'\t'Publish a tone; twice for left and right' '--video'\t'Publish a test picture that counts' '--file'\t'Publish the sound and picture of a file' '--loop'\t'Begin the file again at its end' '--screen'\t'Publish the screen' '--camera'\t'Publish the camera' '--stdin'\t'Publish what comes on stdin' '--codec'\t'opus, PCMU, PCMA; VP8, H264, VP9, AV1' '--size'\t'Of the picture' '--fps'\t'Pictures a second' '--bitrate'\t'Of the encoder, as 2Mbps' '--simulcast'\t'Send the picture in three layers: f, h, q' '--rids'\t'Send it in layers of these names, best first' '--for'\t'How long, for example 30s' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--detach'\t'Return once media flows; `session close` ends it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--name'\t'Name of the track; sound and picture are called NAME-audio and NAME-video' '--track'\t'A track with its source, repeatable: mic=tone:440, cam=testsrc,size=640x360,fps=15, talk=file:a.ogg' '--tone'\t'Publish a tone; twice for left and right' '--video'\t'Publish a test picture that counts' '--file'\t'Publish the sound and picture of a file' '--loop'\t'Begin the file again at its end' '--screen'\t'Publish the screen' '--camera'\t'Publish the camera' '--stdin'\t'Publish what comes on stdin' '--codec'\t'opus, PCMU, PCMA; VP8, H264, VP9, AV1' '--size'\t'Of the picture' '--fps'\t'Pictures a second' '--bitrate'\t'Of the encoder, as 2Mbps' '--simulcast'\t'Send the picture in three layers: f, h, q' '--rids'\t'Send it in layers of these names, best first' '--for'\t'How long, for example 30s' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--relay'\t'Send all media through TURN' '--relay-via'\t'Send it through such TURN servers alone; fail when it went another way' '--detach'\t'Return once media flows; `session close` ends it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values ids
             end
         case ' track subscribe'
             if string match -q -- '-*' $current
-                printf '%s\n' '--for'\t'How long, for example 30s' '--wait'\t'How long to wait until it is there' '--max-loss'\t'Largest share that may be lost, as 2%' '--verify'\t'Decode, and judge the tone that is heard and the picture that is seen' '--tone'\t'The tone that --verify expects; without it, any' '--play'\t'Play the sound on this machine\'s sound device' '--play-on'\t'Play it on this one' '--rid'\t'Layer of a simulcast to prefer' '--priority-ordering'\t'asciibetical: the SFU may take a later layer (a is best, z is worst) when bandwidth is short' '--rid-not-available'\t'asciibetical: the SFU may take the next layer when the preferred one is not sent' '--offered-by'\t'Who offers: the SFU, or we, from a pool of m-sections' '--peer'\t'Which peer measures: aiortc, the independent one, or lean, the cheap one' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--for'\t'How long, for example 30s' '--wait'\t'How long to wait until it is there' '--max-loss'\t'Largest share that may be lost, as 2%' '--verify'\t'Decode, and judge the tone that is heard and the picture that is seen' '--tone'\t'The tone that --verify expects; without it, any' '--play'\t'Play the sound on this machine\'s sound device' '--play-on'\t'Play it on this one' '--rid'\t'Layer of a simulcast to prefer' '--priority-ordering'\t'asciibetical: the SFU may take a later layer (a is best, z is worst) when bandwidth is short' '--rid-not-available'\t'asciibetical: the SFU may take the next layer when the preferred one is not sent' '--offered-by'\t'Who offers: the SFU, or we, from a pool of m-sections' '--peer'\t'Which peer measures: aiortc, the independent one, or lean, the cheap one' '--interval'\t'How often figures are reported while it runs, at least 100ms' '--relay'\t'Send all media through TURN' '--relay-via'\t'Send it through such TURN servers alone; fail when it went another way' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values tracks
             end

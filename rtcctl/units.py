@@ -1,6 +1,6 @@
 """What a person types where a number could be misread: durations, ratios, rates, frequencies, with their units.
 
-Each is a `float` that prints as it is typed, so a default in `--help` reads like an argument.
+Each but the last is a `float`; all print as they are typed, so a default in `--help` reads like an argument.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _PER_SECOND = re.compile(_NUMBER + r"/s", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15})(k|Ki|M|Mi)?B", re.ASCII)
 _BARE = re.compile(_NUMBER, re.ASCII)
 _PERCENTILE = re.compile(r"(p50|p95|p99)=(.*)", re.ASCII | re.DOTALL)
+
+_SERVERS = re.compile(r"(udp|tcp|tls)(?::(\d{1,5}))?", re.ASCII)
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -200,3 +202,27 @@ class PercentileLimit(tuple[str, Seconds]):
 def _plain(value: float) -> str:
     """Digits without an exponent, which nobody types."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+class Via(str):
+    """How TURN servers are reached: `udp`, `tcp` or `tls`, with a port where that is to be chosen: `tls:443`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `SpellingError`."""
+        match = _SERVERS.fullmatch(text)
+        if match is None or (match[2] and not 0 < int(match[2]) < 65536):
+            raise SpellingError(f"{text!r} is no way to a TURN server; write udp, tcp or tls, or for example tls:443")
+        return cls(text)
+
+    @property
+    def protocol(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def port(self) -> int | None:
+        """`None`: any."""
+        port = self.partition(":")[2]
+        return int(port) if port else None

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from rtcctl.cli import names
 from rtcctl.cli.noun import CONTEXT
 from rtcctl.errors import UsageError
-from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError
+from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError, Via
+
+if TYPE_CHECKING:
+    from rtcctl.ops.relay import Relay
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -125,6 +128,13 @@ def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     return parts
 
 
+def relay_of(is_relayed: bool, via: Via | None) -> "Relay | None":
+    """What `--relay` and `--relay-via` say."""
+    from rtcctl.ops.relay import Relay
+
+    return Relay(via) if is_relayed or via is not None else None
+
+
 WATCH_S = 1.0
 "How often `--watch` draws again."
 
@@ -183,6 +193,17 @@ MaxLatency = Annotated[
         parser=typed(PercentileLimit.parse),
         metavar="p95=DURATION",
         help="Limit on one-way latency; repeatable for p50, p95, p99.",
+        show_default=False,
+    ),
+]
+RelayOnly = Annotated[bool, typer.Option("--relay", help="Send all media through TURN.")]
+RelayVia = Annotated[
+    Via | None,
+    _option(
+        "--relay-via",
+        parser=typed(Via.parse),
+        metavar="udp|tcp|tls[:PORT]",
+        help="Send it through such TURN servers alone; fail when it went another way.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtcctl.cli.noun import noun
-from rtcctl.cli.options import WATCH_S, Common, For, SessionId, Watch, Yes, command
+from rtcctl.cli.options import WATCH_S, Common, For, RelayOnly, RelayVia, SessionId, Watch, Yes, command, relay_of
 from rtcctl.cli.run import Face, present, run
 from rtcctl.errors import UsageError
 
@@ -25,17 +25,23 @@ def create(
         str | None,
         typer.Option("--correlation-id", metavar="TEXT", help="A label for diagnosis.", show_default=False),
     ] = None,
+    relay: RelayOnly = False,
+    relay_via: RelayVia = None,
 ) -> int:
     """Create a session; with --connect, hold it until Ctrl-C or --for."""
     from rtcctl.ops import session
+    from rtcctl.ops.relay import calls
     from rtcctl.results.event import SessionCreated
 
     if for_ is not None and not connect:
         raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
-    request = session.CreateRequest(connect=connect, for_s=for_, correlation_id=correlation_id)
+    relayed = relay_of(relay, relay_via)
+    if relayed is not None and not connect:
+        raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
+    request = session.CreateRequest(connect=connect, for_s=for_, correlation_id=correlation_id, relay=relayed)
     face = Face(
         name="session create",
-        calls=lambda _: session.create_calls(request),
+        calls=lambda profile: (*calls(relayed, for_, profile), *session.create_calls(request)),
         announce=(SessionCreated,) if connect else (),
     )
     return run(session.create, request, common, face)

@@ -15,8 +15,11 @@ from rtcctl.cli.options import (
     MaxLatency,
     MaxLoss,
     MaxRtt,
+    RelayOnly,
+    RelayVia,
     comma_separated,
     command,
+    relay_of,
 )
 from rtcctl.cli.run import Face, run
 from rtcctl.errors import UsageError
@@ -57,6 +60,8 @@ def smoke(
     max_jitter: MaxJitter = Seconds(0.03),
     max_rtt: MaxRtt = Seconds(0.3),
     max_latency: MaxLatency = None,
+    relay: RelayOnly = False,
+    relay_via: RelayVia = None,
 ) -> int:
     """Check the whole path: API, session, media, content, quality.
 
@@ -82,6 +87,7 @@ def smoke(
         require=_names("--require", require),
         attempts=attempts,
         embedded=embedded,
+        relay=relay_of(relay, relay_via),
     )
     if embedded:
         # The whole bundle of a profile, so that variables of another one are ignored, and said to be.

@@ -15,11 +15,14 @@ from rtcctl.cli.options import (
     For,
     Interval,
     MaxLoss,
+    RelayOnly,
+    RelayVia,
     SessionId,
     TrackWords,
     Wait,
     Yes,
     command,
+    relay_of,
     spelled,
     typed,
 )
@@ -176,11 +179,14 @@ def publish(
     ] = None,
     for_: For = None,
     interval: Interval = Seconds(1),
+    relay: RelayOnly = False,
+    relay_via: RelayVia = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
 ) -> int:
     """Publish tracks until Ctrl-C, --for, or the end of the file."""
     from rtcctl.ops import publish as publishing
     from rtcctl.ops import sources
+    from rtcctl.ops.relay import calls
     from rtcctl.results.event import Published
 
     if tracks:
@@ -221,10 +227,12 @@ def publish(
         )
     if detach and any(spec.source == "stdin" for spec in specs):
         raise UsageError("A detached publisher has no stdin.", hint="Leave --detach away, or publish a file.")
-    request = publishing.PublishRequest(specs, session_id, for_s=for_, interval_s=interval)
+    request = publishing.PublishRequest(
+        specs, session_id, for_s=for_, interval_s=interval, relay=relay_of(relay, relay_via)
+    )
     face = Face(
         name="track publish",
-        calls=lambda _: publishing.publish_calls(request),
+        calls=lambda profile: (*calls(request.relay, for_, profile), *publishing.publish_calls(request)),
         announce=() if detach else (Published,),
     )
     if not detach:
@@ -271,10 +279,13 @@ def subscribe(
         typer.Option("--peer", help="Which peer measures: aiortc, the independent one, or lean, the cheap one."),
     ] = PeerKind.AIORTC,
     interval: Interval = Seconds(1),
+    relay: RelayOnly = False,
+    relay_via: RelayVia = None,
 ) -> int:
     """Subscribe to tracks and measure what arrives."""
     from rtcctl.ops import subscribe as subscribing
     from rtcctl.ops import track
+    from rtcctl.ops.relay import calls
 
     assert for_ is not None
     if tone is not None and not verify:
@@ -291,8 +302,12 @@ def subscribe(
         interval_s=interval,
         offered_by=offered_by.value,
         peer=peer.value,
+        relay=relay_of(relay, relay_via),
     )
-    face = Face(name="track subscribe", calls=lambda _: subscribing.subscribe_calls(request))
+    face = Face(
+        name="track subscribe",
+        calls=lambda profile: (*calls(request.relay, for_, profile), *subscribing.subscribe_calls(request)),
+    )
     return run(subscribing.subscribe, request, common, face)
 
 

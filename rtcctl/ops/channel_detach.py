@@ -44,6 +44,8 @@ async def open_(request: DetachRequest, env: Env) -> ChannelOpen:
             Traffic(channel=event["channel"], session_id=event["session_id"], id=event["id"]) for event in channels
         ),
         candidate_pair=connected.get("candidate_pair"),
+        relay_protocol=connected.get("relay_protocol"),
+        url=connected.get("url"),
         ice_ms=connected.get("ice_ms"),
         dtls_ms=connected.get("dtls_ms"),
         detached_pid=pid,

@@ -53,6 +53,8 @@ class Our:
             "delivery": str(delivery),
             "channels": inbox.traffic,
             "candidate_pair": self.timing.candidate_pair,
+            "relay_protocol": self.timing.relay_protocol,
+            "url": self.timing.url,
             "ice_ms": self.timing.ice_ms,
             "dtls_ms": self.timing.dtls_ms,
             "duration_s": self.env.clock() - self.connected_at,

@@ -228,7 +228,8 @@ def judge(
     if failure is not None and failure.phase in ("ice", "dtls"):
         step = "ICE finds no path" if failure.phase == "ice" else "the DTLS handshake does not finish"
         return f"Signalling is fine, but {step}: UDP to the SFU does not get through.", look
-    if failure is not None and failure.phase == "media":
+    is_flowing = status.get("subscribe") is CheckStatus.PASSED
+    if failure is not None and (failure.phase == "media" or (failure.phase == "turn" and is_flowing)):
         return "The connection broke while media was flowing.", look
     if status.get("subscribe") is CheckStatus.FAILED and failure is None:
         if status.get("publish") is CheckStatus.INCONCLUSIVE:
@@ -238,6 +239,8 @@ def judge(
         return f"Media leaves this host and never reaches {end}; signalling is fine.", look
     if any(check.status is CheckStatus.FAILED for check in bad):
         names = ", ".join(check.name for check in bad)
+        if failure is None and names == "turn":
+            return f"TURN does not work: {_sentence(None, bad)}", look
         if failure is None and status.get("content") is CheckStatus.FAILED and status.get("loss") is CheckStatus.PASSED:
             return "Packets arrive, but they do not carry the tone that was sent.", look
         if failure is None:

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from rtcctl.errors import ApiError, DeadlineError, NetworkError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.results.event import Connected, Progress, Published, Subscribed
+from rtcctl.results.event import Connected, Progress, Published, Subscribed, Warned
 
 if TYPE_CHECKING:
     from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
+    from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import Simulcast, TrackObject
 
@@ -44,13 +45,24 @@ SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"
 
 @asynccontextmanager
 async def open_peer(
-    env: Env, *, verify: bool = False, transport: Literal["aiortc", "lean"] = "aiortc"
+    env: Env,
+    *,
+    relays: RelaySettings | None = None,
+    verify: bool = False,
+    transport: Literal["aiortc", "lean"] = "aiortc",
 ) -> AsyncIterator[Peer]:
-    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback."""
+    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback.
+
+    `relays`: to use, and nothing else.
+    """
     from rtcctl.probe.peer import Peer
 
     async with Peer(
-        clock=env.clock, include_loopback=is_loopback(env.profile.api_base), transport=transport, verify=verify
+        clock=env.clock,
+        include_loopback=is_loopback(env.profile.api_base),
+        transport=transport,
+        relays=relays,
+        verify=verify,
     ) as peer:
         yield peer
 
@@ -69,11 +81,15 @@ async def wait_connected(peer: Peer, env: Env, session_id: str) -> ConnectionTim
     """Wait for ICE and DTLS; raises `NetworkError` with the phase that failed."""
     env.emit(Progress(text="connecting (ICE, DTLS)"))
     timing = await peer.wait_connected(CONNECT_DEADLINE_S)
+    for url, error in peer.relay_failures.items():
+        env.emit(Warned(text=f"{url} relays nothing: {error.message}"))
     env.emit(
         Connected(
             session_id=session_id,
             candidate_pair=timing.candidate_pair,
             candidate_type=timing.candidate_type,
+            relay_protocol=timing.relay_protocol,
+            url=timing.url,
             ice_ms=timing.ice_ms,
             dtls_ms=timing.dtls_ms,
         )
@@ -342,6 +358,10 @@ async def watch(peer: Peer, for_s: float | None, *, what: str, session_id: str) 
     with suppress(TimeoutError):
         async with asyncio.timeout(for_s):
             await peer.wait_lost(SILENCE_S)
+            if trouble := peer.path_trouble:
+                raise NetworkError(
+                    f"The connection of {what} was lost: {trouble.message}", phase="turn", hint=trouble.hint
+                )
             raise NetworkError(
                 f"The connection of {what} was lost: closed by the other side, or no packet of any kind "
                 f"for {SILENCE_S:.0f} s.",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
+from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_sent, of_each_track
+from rtcctl.ops.relay import Relay
 from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
 from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session, read
 from rtcctl.ops.sources import TrackSpec, open_tracks, rids_warning
@@ -30,6 +32,8 @@ class PublishRequest:
     session_id: str | None = None
     for_s: float | None = None
     interval_s: float = INTERVAL_S
+    relay: Relay | None = None
+    "All media through TURN."
 
 
 def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
@@ -62,7 +66,8 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         for track in tracks:
             for layer in track.layers:
                 stack.push_async_callback(layer.source.close)
-        peer = await stack.enter_async_context(media.open_peer(env))
+        relays = await relaying.settings(request.relay, env, for_s=request.for_s)
+        peer = await stack.enter_async_context(media.open_peer(env, relays=relays))
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
             if request.session_id is not None:
@@ -74,7 +79,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         lag.reset()
 
         def result() -> Publish:
-            return publish_result(env, publications, lag.reason)
+            return publish_result(env, publications, lag.reason, relay=request.relay)
 
         with env.keeping(result):
             await each_interval(
@@ -89,7 +94,9 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         return result()
 
 
-def publish_result(env: Env, publications: Sequence[Publication], saturated: str | None) -> Publish:
+def publish_result(
+    env: Env, publications: Sequence[Publication], saturated: str | None, *, relay: Relay | None = None
+) -> Publish:
     """What was published and sent until now, on one connection."""
     now = env.clock()
     published = tuple(published_track(publication, now) for publication in publications)
@@ -106,12 +113,14 @@ def publish_result(env: Env, publications: Sequence[Publication], saturated: str
         tone_hz=first.tone_hz,
         candidate_pair=timing.candidate_pair,
         candidate_type=timing.candidate_type,
+        relay_protocol=timing.relay_protocol,
+        url=timing.url,
         ice_ms=timing.ice_ms,
         dtls_ms=timing.dtls_ms,
         duration_s=0.0 if first.sent is None else first.sent.interval_s,
         sent=first.sent,
         tracks=published,
-        checks=of_each_track(checks),
+        checks=(*relaying.check(relay, timing), *of_each_track(checks)),
     )
 
 

@@ -212,6 +212,8 @@ def subscribe_result(
         session_id=subscription.session_id,
         candidate_pair=timing.candidate_pair,
         candidate_type=timing.candidate_type,
+        relay_protocol=timing.relay_protocol,
+        url=timing.url,
         ice_ms=timing.ice_ms,
         dtls_ms=timing.dtls_ms,
         tracks=(track, *others),

@@ -16,6 +16,7 @@ from rtcctl.results.event import Progress, Refreshed, SessionCreated
 from rtcctl.results.session import DataChannelState, SessionClose, SessionCreate, SessionGet, SessionList
 
 if TYPE_CHECKING:
+    from rtcctl.ops.relay import Relay
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import GetSessionStateResponse
     from rtcctl.results.track import TrackClosed, TrackState
@@ -29,11 +30,15 @@ CLEAN_UP_DEADLINE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """`connect` joins a peer to the session and holds it for `for_s` seconds (`None`: until interrupted)."""
+    """`connect` joins a peer to the session and holds it for `for_s` seconds (`None`: until interrupted).
+
+    `relay`: all that the peer sends and hears goes through TURN.
+    """
 
     connect: bool = False
     for_s: float | None = None
     correlation_id: str | None = None
+    relay: Relay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,11 @@ async def create(request: CreateRequest, env: Env) -> SessionCreate:
 
 
 async def _create_connected(request: CreateRequest, env: Env) -> SessionCreate:
+    from rtcctl.ops import relay as relaying
     from rtcctl.ops.media import open_peer, wait_connected, watch
 
-    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client, open_peer(env) as peer:
+    relays = await relaying.settings(request.relay, env, for_s=request.for_s)
+    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client, open_peer(env, relays=relays) as peer:
         peer.add_receiver("audio")
         offer = await peer.create_offer()
         created = await client.new_session(offer, correlation_id=request.correlation_id)
@@ -109,9 +116,12 @@ async def _create_connected(request: CreateRequest, env: Env) -> SessionCreate:
                 correlation_id=request.correlation_id,
                 connected=True,
                 candidate_pair=timing.candidate_pair,
+                relay_protocol=timing.relay_protocol,
+                url=timing.url,
                 ice_ms=timing.ice_ms,
                 dtls_ms=timing.dtls_ms,
                 held_s=env.clock() - started,
+                checks=relaying.check(request.relay, timing),
             )
 
         try:

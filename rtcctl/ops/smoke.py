@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import ApiError, ExitStatus, InconclusiveError, NetworkError, RtcctlError, UsageError
@@ -26,6 +27,7 @@ from rtcctl.ops.judge import (
     judge,
 )
 from rtcctl.ops.publish import publish_result
+from rtcctl.ops.relay import INSTALL_COTURN, Relay
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.ops.sources import SIMULCAST_RIDS, TrackSpec, open_tracks
 from rtcctl.results.check import Check, CheckStatus
@@ -38,14 +40,17 @@ if TYPE_CHECKING:
     from rtcctl.ops.media import Publication, Subscription
     from rtcctl.probe.lag import LoopMonitor
     from rtcctl.probe.peer import Peer
+    from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.results.track import SentStatistics
 
 CHECKS = (
     "api",
+    "turn",
     "session",
     "publish",
     "subscribe",
+    "relay",
     "content",
     "loss",
     "jitter",
@@ -56,7 +61,7 @@ CHECKS = (
     "data-channel",
     "cleanup",
 )
-"In the order of the path."
+"In the order of the path. `relay` is judged where all media is to be relayed."
 
 SETUP_DEADLINE_S = 10.0
 "Everything before the measurement; with the default `--for 5s` the whole run stays under 15 s."
@@ -91,7 +96,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SmokeRequest:
-    """`embedded`: start a server for this run whatever is configured. `attempts`: whole runs until one passes."""
+    """`embedded`: start a server for this run whatever is configured. `attempts`: whole runs until one passes.
+
+    `relay`: all media through TURN.
+    """
 
     for_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -100,6 +108,7 @@ class SmokeRequest:
     require: tuple[str, ...] = ()
     attempts: int = 1
     embedded: bool = False
+    relay: Relay | None = None
 
 
 async def smoke(request: SmokeRequest, env: Env) -> Smoke:
@@ -109,6 +118,8 @@ async def smoke(request: SmokeRequest, env: Env) -> Smoke:
             raise UsageError(f"There is no check {name!r}.", hint=f"Checks: {', '.join(CHECKS)}.")
     if both := [name for name in request.require if name in request.skip]:
         raise UsageError(f"--require and --skip exclude each other: {', '.join(both)}.")
+    if request.relay is None and "relay" in (*request.only, *request.require):
+        raise UsageError("The check relay is about media that is relayed.", hint="Add --relay, or --relay-via tls.")
     if not _chosen(request):
         raise UsageError("No check is left to judge.", hint=f"Checks: {', '.join(CHECKS)}.")
     async with _target(request, env) as target_env:
@@ -129,10 +140,19 @@ async def _target(request: SmokeRequest, env: Env) -> AsyncIterator[Env]:
         yield env
         return
     from rtcctl.realtime.profile import Profile
+    from rtcctl.server import coturn
     from rtcctl.server.server import RealtimeServer
+    from rtcctl.transport.tls import temporary
 
-    # Nobody else is to reach it.
-    async with RealtimeServer.run("127.0.0.1", 0, media_hosts=("127.0.0.1",)) as server:
+    async with AsyncExitStack() as stack:
+        files = None
+        if coturn.is_installed():
+            now = datetime.fromtimestamp(env.wallclock(), UTC)
+            files = stack.enter_context(temporary(["127.0.0.1"], now))
+        # Nobody else is to reach it.
+        server = await stack.enter_async_context(
+            RealtimeServer.run("127.0.0.1", 0, media_hosts=("127.0.0.1",), turn_tls=files)
+        )
         env.emit(EmbeddedServerStarted(base_url=server.base_url))
         yield env.with_profile(
             Profile(
@@ -143,6 +163,7 @@ async def _target(request: SmokeRequest, env: Env) -> AsyncIterator[Env]:
                 turn_key_id=server.turn_key_id,
                 turn_key_token=server.turn_key_token,
                 is_embedded=True,
+                ca_file="" if files is None else str(files.authority),
             )
         )
 
@@ -183,17 +204,21 @@ class _Run:
 
     async def _walk(self, peers: AsyncExitStack) -> None:
         from rtcctl.ops import media
+        from rtcctl.ops import relay as relaying
         from rtcctl.probe.lag import LoopMonitor
 
         env = self.env
         client = await peers.enter_async_context(env.client(deadline_s=SETUP_DEADLINE_S))
         await self._step("api", self._api(client))
         publisher_session, subscriber_session = self.sessions
-        publisher = await peers.enter_async_context(media.open_peer(env))
+        relays = await self._turn()
+        publisher = await peers.enter_async_context(media.open_peer(env, relays=relays))
         lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
         publication, *pictures = await self._session(client, publisher, publisher_session)
-        subscriber = await peers.enter_async_context(media.open_peer(env, verify=True))
+        subscriber = await peers.enter_async_context(media.open_peer(env, relays=relays, verify=True))
         subscription = await self._subscribe(client, subscriber, subscriber_session, publication, lag)
+        for check in relaying.check(self.request.relay, publication.timing, subscription.timing):
+            self._set(check)
         picture = await self._subscribe_video(client, subscriber, pictures[0]) if pictures else None
         if self._is_chosen("data-channel"):
             await self._try_data_channel(client, publisher, subscriber)
@@ -235,6 +260,36 @@ class _Run:
                 detail=f"secret accepted at {env.profile.api_base}{where}",
             )
         )
+
+    async def _turn(self) -> RelaySettings | None:
+        """Judge the TURN servers of the profile; those to use, where all media is to be relayed.
+
+        What does not work is a failed check; where media was to be relayed, the path ends here.
+        """
+        from rtcctl.ops import relay as relaying
+
+        relay, profile = self.request.relay, self.env.profile
+        if relay is None and not self._is_chosen("turn"):
+            return None
+        if relay is None and not (profile.turn_key_id and profile.turn_key_token):
+            self._set(Check("turn", CheckStatus.SKIPPED, detail=f"profile {profile.name} has no TURN key"))
+            return None
+        self.env.emit(Progress(text="turn"))
+        try:
+            settings = await relaying.generated(self.env, for_s=self.request.for_s)
+            used = None if relay is None else relaying.chosen(relay, settings)
+        except RtcctlError as error:
+            if relay is None:
+                self._set(Check("turn", CheckStatus.FAILED, detail=error.message, hint=error.hint))
+                return None
+            self._fail("turn", error)
+            raise _StepFailedError from error
+        if settings.servers:
+            self._set(await relaying.check_servers(settings, self.env))
+        else:
+            detail = "the credentials name no TURN server"
+            self._set(Check("turn", CheckStatus.SKIPPED, detail=detail, hint=INSTALL_COTURN))
+        return used
 
     async def _session(self, client: RealtimeClient, peer: Peer, session_id: str) -> tuple[Publication, ...]:
         """Publish the tone, and the picture where it is to be judged."""
@@ -518,6 +573,8 @@ async def _still_open(client: RealtimeClient, env: Env, session_id: str) -> list
 def _chosen(request: SmokeRequest) -> tuple[str, ...]:
     """The checks to judge, in order."""
     wanted = {*request.only, *request.require} if request.only else set(CHECKS)
+    if request.relay is None:
+        wanted.discard("relay")
     return tuple(name for name in CHECKS if name in wanted and name not in request.skip)
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from rtcctl.errors import UsageError
+from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_content, check_loss, check_picture, check_received, of_each_track
+from rtcctl.ops.relay import Relay
 from rtcctl.ops.running import (
     INTERVAL_S,
     Flow,
@@ -47,6 +49,8 @@ class SubscribeRequest:
     interval_s: float = INTERVAL_S
     offered_by: Literal["sfu", "client"] = "sfu"
     peer: Literal["aiortc", "lean"] = "aiortc"
+    relay: Relay | None = None
+    "All media through TURN."
 
 
 def subscribe_calls(request: SubscribeRequest) -> tuple[ApiCall, ...]:
@@ -83,8 +87,9 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
             from rtcctl.probe.sinks.play import Player
 
             player = stack.enter_context(Player(request.play_on))
+        relays = await relaying.settings(request.relay, env, for_s=request.wait_s + request.for_s)
         peer = await stack.enter_async_context(
-            media.open_peer(env, verify=request.verify or player is not None, transport=request.peer)
+            media.open_peer(env, relays=relays, verify=request.verify or player is not None, transport=request.peer)
         )
         peer.player = player
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
@@ -153,7 +158,7 @@ def _result(
         env,
         first,
         figures[0],
-        checks=of_each_track(checks),
+        checks=(*relaying.check(request.relay, first.timing), *of_each_track(checks)),
         others=[subscribed_track(*pair) for pair in zip(rest, figures[1:], strict=True)],
     )
 

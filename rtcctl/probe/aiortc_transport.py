@@ -7,6 +7,7 @@ mended here from the outside:
 
 - aiortc never gathers a loopback address, so it has no candidate at all where only `lo` is up;
 - it starts the clock of an arriving packet after queues and decryption: here each datagram is stamped as it is read;
+- aioice knows one TURN server, trusts the system's authorities alone, and takes TLS over UDP for UDP: relays are ours;
 - consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage";
 - on a data channel, text that is no UTF-8, and a channel that is opened in band twice, end the whole connection.
 """
@@ -22,6 +23,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from aioice.candidate import Candidate as IceCandidate
+from aioice.ice import StunProtocol
 from aioice.stun import TransactionError
 from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport, RTCSctpTransport
 from aiortc.exceptions import InvalidStateError
@@ -39,6 +41,7 @@ from rtcctl.probe.transport import (
     RemoteTransport,
     TransportState,
 )
+from rtcctl.probe.turn.relay import Relay, Relays
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,11 @@ _ENDED = (TransportState.FAILED, TransportState.CLOSED)
 class AiortcTransport:
     """See the module and `transport.Transport`. To be made in a running event loop."""
 
-    def __init__(self, listener: Listener, *, clock: Callable[[], float], include_loopback: bool) -> None:
+    def __init__(
+        self, listener: Listener, *, clock: Callable[[], float], include_loopback: bool, relays: Relays | None = None
+    ) -> None:
+        """`relays`: to use, and nothing else."""
+        self.relays = relays
         self._listener = listener
         self._clock = clock
         self._include_loopback = include_loopback
@@ -190,6 +197,8 @@ class AiortcTransport:
         for protocol in self._ice._connection._protocols:
             protocol.transport = _Mute(protocol.transport)
             protocol.datagram_received = lambda data, address: None
+        if self.relays is not None:
+            self.relays.fall_silent()
 
     async def close(self) -> None:
         if self._is_closed:
@@ -198,6 +207,9 @@ class AiortcTransport:
         tasks = {self._task, self._dtls._task} - {None, asyncio.current_task()}
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
+            if self.relays is not None:
+                stack.push_async_callback(self.relays.wait_closed)
+                stack.callback(self.relays.close)
             stack.push_async_callback(self._wait_for, tasks)
             stack.callback(self._become, TransportState.CLOSED)
             stack.push_async_callback(self._ice.stop)
@@ -228,11 +240,13 @@ class AiortcTransport:
 
             protocol.datagram_received = datagram_received
 
-        gather = connection.get_component_candidates
+        gather, relays = connection.get_component_candidates, self.relays
 
         async def get_component_candidates(
             component: int, addresses: list[str], timeout: int = 5
         ) -> list[IceCandidate]:
+            if relays is not None:
+                return await _relayed(relays, connection, stamp)
             # Loopback goes first: pairs of equal priority are checked in the order in which they were gathered.
             wanted = [*LOOPBACK_ADDRESSES, *addresses] if include_loopback else addresses
             candidates: list[IceCandidate] = await gather(component, wanted, timeout)
@@ -262,6 +276,41 @@ class AiortcTransport:
         ice._recv = receive
         dtls._handle_rtp_data = handle_rtp_data
         dtls._handle_rtcp_data = handle_rtcp_data
+
+
+async def _relayed(relays: Relays, connection: Any, stamp: Callable[[Any], None]) -> list[IceCandidate]:
+    """Open the relays, each as what aioice has a socket for."""
+    protocols: dict[Relay, StunProtocol] = {}
+
+    def take(relay: Relay, data: bytes, addr: tuple[str, int]) -> None:
+        protocols[relay].datagram_received(data, addr)
+
+    await relays.open(take)
+    for relay in relays.opened:
+        protocol = protocols[relay] = StunProtocol(connection)
+        protocol.local_candidate = _ice_candidate(relay.candidate)
+        protocol.connection_made(_RelayTransport(relay, protocol))
+        stamp(protocol)
+        connection._protocols.append(protocol)
+    return [protocol.local_candidate for protocol in protocols.values()]
+
+
+class _RelayTransport(asyncio.DatagramTransport):
+    """A relay as the datagram transport of an aioice protocol."""
+
+    def __init__(self, relay: Relay, protocol: StunProtocol) -> None:
+        super().__init__()
+        self._relay = relay
+        self._protocol = protocol
+        relay.allocation.on_end = protocol.connection_lost
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        self._relay.send(data, addr)
+
+    def close(self) -> None:
+        self._relay.allocation.close()
+        # Which aioice waits for, and takes a second time.
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
 
 class Association(RTCSctpTransport):

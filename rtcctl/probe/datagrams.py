@@ -87,13 +87,8 @@ class Datagrams:
         )
 
     def is_reachable(self, candidate: Candidate) -> bool:
-        """Whether there is a socket for it. A name is none's: to look it up would hold up the event loop."""
-        try:
-            ip_address(candidate.address)
-        except ValueError:
-            return False
-        is_udp = candidate.component == 1 and candidate.transport.lower() == "udp"
-        return is_udp and _family(candidate.address) in self._sockets
+        """Whether there is a socket for it."""
+        return is_address(candidate) and _family(candidate.address) in self._sockets
 
     def select(self, addr: Address, *, may_connect: bool) -> Candidate:
         """The peer is at `addr` from now on; our candidate of that path."""
@@ -198,6 +193,15 @@ class _Reader(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self._take(data, addr)
+
+
+def is_address(candidate: Candidate) -> bool:
+    """Whether media can be sent to a candidate as it stands. Not to a name: to look it up would hold up the loop."""
+    try:
+        ip_address(candidate.address)
+    except ValueError:
+        return False
+    return candidate.component == 1 and candidate.transport.lower() == "udp"
 
 
 def _host_addresses(include_loopback: bool) -> list[str]:

@@ -40,6 +40,8 @@ from rtcctl.probe.transport import (
     RemoteTransport,
     TransportState,
 )
+from rtcctl.probe.turn.datagrams import RelayedDatagrams
+from rtcctl.probe.turn.relay import Relays
 from rtcctl.transport.dtls import Certificate, DtlsEndpoint
 from rtcctl.transport.srtp import SrtpSession
 
@@ -57,9 +59,15 @@ class LeanTransport:
     """See the theory of operation, and `transport.Transport`, which this is one of."""
 
     def __init__(
-        self, listener: Listener, *, clock: Callable[[], float], include_loopback: bool, host: str | None = None
+        self,
+        listener: Listener,
+        *,
+        clock: Callable[[], float],
+        include_loopback: bool,
+        host: str | None = None,
+        relays: Relays | None = None,
     ) -> None:
-        """`host`: the address of this machine to use, and no other."""
+        """`host`: the address of this machine to use, and no other. `relays`: to use, and nothing else."""
         self.state = TransportState.NEW
         self.checking_at: float | None = None
         self.nominated_at: float | None = None
@@ -71,7 +79,10 @@ class LeanTransport:
         self._host = host
         self._loop: asyncio.AbstractEventLoop | None = None
         "Of `gather`."
-        self._datagrams = Datagrams(self._received)
+        self.relays = relays
+        self._datagrams = (
+            Datagrams(self._received) if relays is None else RelayedDatagrams(self._received, self._path_lost, relays)
+        )
         self._view = self._datagrams.buffer.view
         self._pointer = self._datagrams.buffer.datagram
         self._timer: asyncio.TimerHandle | None = None
@@ -313,6 +324,11 @@ class LeanTransport:
         self._drop_keys()
         self._cancel_timer()
         self._set_state(state)
+
+    def _path_lost(self, error: NetworkError) -> None:
+        """The relay is no more, and the path with it."""
+        if not self._is_over:
+            self._end(TransportState.FAILED, str(error))
 
     def _drop_keys(self) -> None:
         if self._srtp is not None:

@@ -18,7 +18,7 @@ import random
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from statistics import median
@@ -28,6 +28,7 @@ from rtcctl.errors import ApiError, NetworkError, ParseError, RtcctlError, Usage
 from rtcctl.media import extensions as ext
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.sdp import Candidate, Direction, SessionDescription, Setup
+from rtcctl.media.server_url import Protocol
 from rtcctl.probe import negotiation
 from rtcctl.probe.negotiation import APPLICATION, LocalTransport, Section
 from rtcctl.probe.receiver import Receiver
@@ -35,6 +36,7 @@ from rtcctl.probe.rtcp_reporter import RtcpReporter
 from rtcctl.probe.sender import Encoding, Layer, Sender
 from rtcctl.probe.sources import Source
 from rtcctl.probe.transport import Arrival, Listener, RemoteTransport, Transport, TransportState
+from rtcctl.probe.turn.relay import Relays, RelaySettings
 
 if TYPE_CHECKING:
     from rtcctl.probe.channels import DataChannel
@@ -58,9 +60,13 @@ class ConnectionTiming:
     ice_ms: float
     dtls_ms: float
     candidate_pair: str
-    "For example `127.0.0.1:41234 → 127.0.0.1:8610 host/udp`."
+    "As `127.0.0.1:41234 → 127.0.0.1:8610 host/udp`, or `… relay/udp via turns:127.0.0.1:5349?transport=tcp (tls)`."
     candidate_type: str
     "Of our candidate: `host`, `srflx`, `prflx`, `relay`."
+    relay_protocol: Protocol | None = None
+    "How we speak to the TURN server of a relayed candidate: `udp`, `tcp`, `tls`."
+    url: str | None = None
+    "Of that TURN server."
 
 
 class Peer:
@@ -68,7 +74,7 @@ class Peer:
 
     `clock`: the event loop's, by which things are due. `include_loopback`: offer 127.0.0.1 as well, for a Realtime on
     this machine. `transport`: aiortc's, which shares nothing with the embedded server, or the lean one, which costs a
-    fraction and carries no data channels; or whatever makes one.
+    fraction and carries no data channels; or whatever makes one. `relays`: everything goes through one of them.
     `verify`: decode what is received, and look at it.
     """
 
@@ -78,10 +84,11 @@ class Peer:
         clock: Callable[[], float] = time.monotonic,
         include_loopback: bool,
         transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport] = "aiortc",
+        relays: RelaySettings | None = None,
         verify: bool = False,
     ) -> None:
         self._clock = clock
-        self._make_transport = _maker(transport, clock, include_loopback)
+        self._make_transport = _maker(transport, clock, include_loopback, relays)
         self.verify = verify
         self.player: Player | None = None
         "Plays the first sound that is received, where it is decoded."
@@ -376,6 +383,18 @@ class Peer:
                     await self._ended.wait()
 
     @property
+    def relay_failures(self) -> Mapping[str, NetworkError]:
+        """The URLs of TURN servers that relay nothing, and why."""
+        relays = None if self._transport is None else self._transport.relays
+        return {} if relays is None else relays.failures
+
+    @property
+    def path_trouble(self) -> NetworkError | None:
+        """Why nothing comes through the relays, when a TURN server has said or shown it."""
+        relays = None if self._transport is None else self._transport.relays
+        return None if relays is None else relays.trouble
+
+    @property
     def have_sources_ended(self) -> bool:
         """Whether nothing will be sent any more, as at the end of a file. Raises what ended one before its time."""
         if (error := next((e.error for e in self._encodings.values() if e.error is not None), None)) is not None:
@@ -552,11 +571,15 @@ class Peer:
         assert transport.connected_at is not None
         assert transport.selected_pair is not None
         local, remote = transport.selected_pair
+        relay = None if transport.relays is None else transport.relays.of(local)
+        via = "" if relay is None else f" via {relay.url} ({relay.url.protocol})"
         return ConnectionTiming(
             ice_ms=(transport.nominated_at - transport.checking_at) * 1000,
             dtls_ms=(transport.connected_at - transport.nominated_at) * 1000,
-            candidate_pair=f"{_address(local)} → {_address(remote)} {local.type}/{local.transport}",
+            candidate_pair=f"{_address(local)} → {_address(remote)} {local.type}/{local.transport}{via}",
             candidate_type=local.type,
+            relay_protocol=None if relay is None else relay.url.protocol,
+            url=None if relay is None else relay.url.text,
         )
 
     def _not_connected(self, timeout_s: float) -> NetworkError:
@@ -584,6 +607,12 @@ class Peer:
                 phase="ice",
                 hint="Behind a proxy or in a container, start the server with `rtcctl dev --announce IP`.",
             )
+        if trouble := self.path_trouble:
+            return NetworkError(
+                f"ICE found no path{within} from {', '.join(local)} to {', '.join(remote)}: {trouble.message}",
+                phase="turn",
+                hint=trouble.hint,
+            )
         return NetworkError(
             f"ICE found no path{within}: none of {', '.join(local)} reaches {', '.join(remote)}.",
             phase="ice",
@@ -595,17 +624,26 @@ def _maker(
     transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport],
     clock: Callable[[], float],
     include_loopback: bool,
+    settings: RelaySettings | None,
 ) -> Callable[[Listener], Transport]:
     """What makes the transport. Imported here and not on first use: who lacks a package is to hear of it at once."""
+
+    def relays_of(settings: RelaySettings | None) -> Relays | None:
+        return None if settings is None else Relays(settings)
+
     if callable(transport):
         return transport
     if transport == "lean":
         from rtcctl.probe.lean import LeanTransport
 
-        return lambda listener: LeanTransport(listener, clock=clock, include_loopback=include_loopback)
+        return lambda listener: LeanTransport(
+            listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+        )
     from rtcctl.probe.aiortc_transport import AiortcTransport
 
-    return lambda listener: AiortcTransport(listener, clock=clock, include_loopback=include_loopback)
+    return lambda listener: AiortcTransport(
+        listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+    )
 
 
 def _address(candidate: Candidate) -> str:

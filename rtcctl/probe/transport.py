@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rtcctl.media.sdp import Candidate
+
+if TYPE_CHECKING:
+    from rtcctl.probe.turn.relay import Relays
 
 FIRST_CONSENT_S = 0.25
 "From being connected to the first consent check: early, because it is the first measurement of the round trip, too."
@@ -104,7 +107,8 @@ class Transport(Protocol):
     async def gather(self) -> None:
         """Open sockets and collect candidates. What is below may be read after it; only the first call does something.
 
-        `NetworkError` with phase `ice` when no socket can be opened. No address at all is no error: no candidates.
+        `NetworkError` with phase `ice` when no socket can be opened, with phase `turn` when no relay can. No address
+        at all is no error: no candidates.
         """
 
     @property
@@ -135,6 +139,10 @@ class Transport(Protocol):
     @property
     def selected_pair(self) -> tuple[Candidate, Candidate] | None:
         """Our candidate and the peer's of the selected path; it stays after the end."""
+
+    @property
+    def relays(self) -> Relays | None:
+        """What everything goes through, where that is TURN alone."""
 
     def vanish(self) -> None:
         """Be gone without a goodbye, as by a crash: nothing is sent or heard any more, what is open stays so."""

@@ -234,7 +234,7 @@ def _info(publish: Publish | None, subscribe: Subscribe | None, labels: Mapping[
                 name: getattr(track, name, getattr(result, name, None))
                 for name in (
                     *("session_id", "publisher_session_id", "kind", "codec", "source", "layer"),
-                    *("rtt_source", "candidate_pair", "candidate_type"),
+                    *("rtt_source", "candidate_pair", "candidate_type", "relay_protocol", "url"),
                 )
             }
             known = {name: text for name, text in texts.items() if text is not None}

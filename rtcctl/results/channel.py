@@ -85,6 +85,10 @@ class Connected(Result):
     delivery: str
     channels: tuple[Traffic, ...] = ()
     candidate_pair: str | None = None
+    relay_protocol: str | None = None
+    "How the TURN server of a relayed path is reached: `udp`, `tcp` or `tls`."
+    url: str | None = None
+    "Of that TURN server."
     ice_ms: float | None = None
     dtls_ms: float | None = None
     duration_s: float | None = None

@@ -41,6 +41,9 @@ class Connected(Event):
     ice_ms: float | None
     dtls_ms: float | None
     candidate_type: str | None = None
+    relay_protocol: str | None = None
+    url: str | None = None
+    "Of the TURN server of a relayed path."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,10 @@ class SessionCreate(Result):
     correlation_id: str | None = None
     connected: bool = False
     candidate_pair: str | None = None
+    relay_protocol: str | None = None
+    "How the TURN server of a relayed path is reached: `udp`, `tcp` or `tls`."
+    url: str | None = None
+    "Of that TURN server."
     ice_ms: float | None = None
     dtls_ms: float | None = None
     held_s: float | None = None

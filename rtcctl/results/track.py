@@ -162,6 +162,10 @@ class Publish(Result):
     candidate_pair: str | None = None
     candidate_type: str | None = None
     "Of our end of the pair: `host`, `srflx`, `prflx` or `relay`."
+    relay_protocol: str | None = None
+    "How the TURN server of a relayed path is reached: `udp`, `tcp` or `tls`."
+    url: str | None = None
+    "Of that TURN server."
     ice_ms: float | None = None
     dtls_ms: float | None = None
     duration_s: float = 0.0
@@ -241,6 +245,10 @@ class Subscribe(Result):
     candidate_pair: str | None = None
     candidate_type: str | None = None
     "Of our end of the pair: `host`, `srflx`, `prflx` or `relay`."
+    relay_protocol: str | None = None
+    "How the TURN server of a relayed path is reached: `udp`, `tcp` or `tls`."
+    url: str | None = None
+    "Of that TURN server."
     ice_ms: float | None = None
     dtls_ms: float | None = None
     duration_s: float = 0.0

@@ -9,7 +9,9 @@ anew together.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -42,6 +44,17 @@ class Pem:
 
     server: str = field(repr=False)
     authority: str
+
+
+@contextmanager
+def temporary(names: Sequence[str], now: datetime.datetime) -> Iterator[TlsFiles]:
+    """Files of a certificate that is needed while the body runs, and never again."""
+    pem = generate(names, now)
+    with tempfile.TemporaryDirectory(prefix="rtcctl-tls-") as folder:  # which its owner alone can read
+        files = TlsFiles(server=Path(folder, "server.pem"), authority=Path(folder, "ca.pem"))
+        files.server.write_text(pem.server, "ascii")
+        files.authority.write_text(pem.authority, "ascii")
+        yield files
 
 
 def generate(names: Sequence[str], now: datetime.datetime) -> Pem:

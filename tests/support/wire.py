@@ -79,6 +79,7 @@ class End:
         self.nominated_at: float | None = None
         self.connected_at: float | None = None
         self.selected_pair: tuple[Candidate, Candidate] | None = None
+        self.relays = None
         self.sent_rtp: list[bytes] = []
         self.sent_rtcp: list[bytes] = []
         self.lose: Callable[[bytes], bool] = lambda packet: False

@@ -73,9 +73,12 @@ class Allocation:
         )
         self._waiting: dict[object, asyncio.Future[object]] = {}
         "By what is waited for: a method, a peer or a transaction id."
+        self.refusals: dict[Address, NetworkError] = {}
+        "Peers that the server does not relay to, and why."
         self._queued: dict[Address, list[bytes]] = {}
         "Packets for peers whose channels are not bound yet."
         self._timer: asyncio.TimerHandle | None = None
+        self._is_silent = False
         link.on_frame = self._received
         link.on_lost = self._failed
 
@@ -86,6 +89,7 @@ class Allocation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        await self.wait_closed()
 
     @property
     def relayed(self) -> Address:
@@ -102,6 +106,14 @@ class Allocation:
     def software(self) -> str:
         """What the server calls itself; empty when it does not say."""
         return self._client.software
+
+    @property
+    def trouble(self) -> NetworkError | None:
+        """Why it ended, or why it seems that it has: nobody listens at the server's port any more."""
+        if self.error is None and self._link.last_error is not None:
+            reason = self._link.last_error.strerror or "there is no way"
+            return NetworkError(f"The TURN server cannot be reached: {reason}.", phase="turn")
+        return self.error
 
     @property
     def is_alive(self) -> bool:
@@ -157,6 +169,8 @@ class Allocation:
 
     def send(self, peer: Address, data: bytes | memoryview) -> None:
         """Send to a peer through the relay; without a channel yet, one is asked for and the packet waits for it."""
+        if self._is_silent:
+            return
         if self._client.is_bound(peer):
             self._link.send(self._client.data_for(peer, data))
             return
@@ -168,11 +182,22 @@ class Allocation:
         self._client.bind(peer, self._clock())
         self._advance()
 
+    def fall_silent(self) -> None:
+        """Neither send nor hear any more, not even a goodbye; the link stays open until `close`."""
+        self._is_silent = True
+        self._link.on_frame = _ignore
+        self._cancel_timer()
+
+    async def wait_closed(self) -> None:
+        """Until the link is closed, after `close`."""
+        await self._link.wait_closed()
+
     def close(self) -> None:
         """Give the address back, and end. Harmless the second time."""
         self._client.release(self._clock())
         for frame in self._client.datagrams_to_send(self._clock()):
-            self._link.send(frame)
+            if not self._is_silent:
+                self._link.send(frame)
         self._cancel_timer()
         self._link.close()
         for future in self._waiting.values():
@@ -224,6 +249,7 @@ class Allocation:
                 case Allocated():
                     self._tell(Method.ALLOCATE, event)
                 case ChannelBound(peer):
+                    self.refusals.pop(peer, None)
                     self._tell(peer, None)
                     for data in self._queued.pop(peer, ()):
                         self._link.send(self._client.data_for(peer, data))
@@ -240,6 +266,7 @@ class Allocation:
     def _tell_error(self, what: object, error: NetworkError) -> None:
         if isinstance(what, tuple):
             self._queued.pop(what, None)
+            self.refusals[what] = error
         future = self._waiting.pop(what, None)
         if future is not None and not future.done():
             future.set_exception(error)
@@ -275,3 +302,7 @@ class Allocation:
     def _handle_timer(self) -> None:
         self._client.handle_timer(self._clock())
         self._advance()
+
+
+def _ignore(_: bytes) -> None:
+    """For who has fallen silent."""

@@ -27,6 +27,12 @@ CONNECT_TIMEOUT_S = 5.0
 
 _READ_BUFFER_BYTES = 1 << 20
 
+_MAX_UNSENT_BYTES = 1 << 18
+"Of a stream that does not get rid of what it is given: media that is late is of no use, so more of it is dropped."
+
+_CLOSE_S = 1.0
+"What a stream may take to send the last of it, and TLS to say goodbye."
+
 
 class NotTurnError(NetworkError):
     """Somebody answers who speaks another protocol."""
@@ -53,10 +59,11 @@ class Link:
         self.tls: TlsSession | None = None
         self.local: Address = ()
         "Our end."
-        self.is_port_closed = False
-        "Over UDP, where that is no end: ICMP has said that nothing listens there."
+        self.last_error: OSError | None = None
+        "What the network said last, when nothing has arrived since: a closed port of UDP is no end."
         self._transport: asyncio.BaseTransport | None = None
         self._is_over = False
+        self._is_closed = asyncio.Event()
 
     @property
     def is_reliable(self) -> bool:
@@ -71,13 +78,16 @@ class Link:
         """Harmless the second time."""
         self._is_over = True
         if self._transport is not None:
-            cast(asyncio.Transport, self._transport).close()
+            self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Until nothing of it is left, after `close`."""
+        if self._transport is not None:
+            await self._is_closed.wait()
 
     def _lost(self, error: NetworkError) -> None:
         if not self._is_over:
-            self._is_over = True
-            if self._transport is not None:
-                cast(asyncio.Transport, self._transport).close()
+            self.close()
             self.on_lost(error)
 
 
@@ -89,11 +99,16 @@ class _UdpLink(Link, asyncio.DatagramProtocol):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_BUFFER_BYTES)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.last_error = None
         self.on_frame(data)
 
     def error_received(self, exc: Exception) -> None:
-        # The server may be back before our next request: that is not the end.
-        self.is_port_closed = isinstance(exc, ConnectionRefusedError)
+        # A port that is closed, says ICMP. The server may be back before our next request: that is not the end.
+        if isinstance(exc, OSError):
+            self.last_error = exc
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed.set()
 
     def send(self, frame: bytes) -> None:
         if not self._is_over and self._transport is not None:
@@ -106,6 +121,7 @@ class _StreamLink(Link, asyncio.Protocol):
         self._where = where
         self._framing = Framing()
         self._has_frame = False
+        self._abort: asyncio.TimerHandle | None = None
 
     @property
     def is_reliable(self) -> bool:
@@ -136,11 +152,24 @@ class _StreamLink(Link, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = f": {exc.strerror}" if isinstance(exc, OSError) and exc.strerror else ""
+        self._is_closed.set()
+        if self._abort is not None:
+            self._abort.cancel()
         self._lost(NetworkError(f"{self._where} closed the connection{reason}.", phase="turn"))
 
     def send(self, frame: bytes) -> None:
-        if not self._is_over and self._transport is not None:
-            cast(asyncio.Transport, self._transport).write(frame)
+        if self._is_over or self._transport is None:
+            return
+        transport = cast(asyncio.Transport, self._transport)
+        # Requests are never dropped: on a stream they are not repeated.
+        if frame[0] < 0x40 or transport.get_write_buffer_size() < _MAX_UNSENT_BYTES:
+            transport.write(frame)
+
+    def close(self) -> None:
+        super().close()
+        if self._transport is not None and self._abort is None and not self._is_closed.is_set():
+            abort = cast(asyncio.Transport, self._transport).abort
+            self._abort = asyncio.get_running_loop().call_later(_CLOSE_S, abort)
 
 
 async def resolve(url: ServerUrl) -> tuple[Address, ...]:

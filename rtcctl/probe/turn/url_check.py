@@ -261,7 +261,7 @@ class _Walk:
 
     def _unanswered(self, step: Step, error: NetworkError, link: Link) -> _StoppedError:
         closed = f"nothing listens on port {self._url.port}: the port is closed"
-        return self._stop(step, closed if link.is_port_closed else error.message, error)
+        return self._stop(step, closed if isinstance(link.last_error, ConnectionRefusedError) else error.message, error)
 
     def _stop(self, step: Step, message: str, error: NetworkError | None = None) -> _StoppedError:
         code = error.code if isinstance(error, RefusedError) else None

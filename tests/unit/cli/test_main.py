@@ -96,7 +96,7 @@ def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
             "rtcctl track subscribe --help",
         ),
         (["smoke", "--max-loss", "2"], "--max-loss: a ratio needs its unit: 2%", "rtcctl smoke --help"),
-        (["smoke", "--only", "nothing", "--embedded"], "There is no check 'nothing'.", "Checks: api, session,"),
+        (["smoke", "--only", "nothing", "--embedded"], "There is no check 'nothing'.", "Checks: api, turn, session,"),
         (["smoke", "--embedded", "--profile", "x"], "--embedded and --profile exclude each other.", ""),
         (["session", "create", "--for", "5s"], "--for is how long a connection is held.", "Add --connect."),
         (["track", "close", "a", "b", "--all"], "--all takes one session.", "rtcctl track close SESSION --all"),

@@ -214,6 +214,7 @@ def test_a_server_that_asks_for_nothing():
     assert isinstance(event, Allocated)
 
 
+@pytest.mark.parametrize("missing", [Attribute.XOR_RELAYED_ADDRESS, Attribute.LIFETIME])
 def test_a_success_without_what_belongs_in_it_is_a_refusal(missing: Attribute):
     """Without relayed address or lifetime there is no allocation that could be used."""
     whole = exchange()

@@ -11,6 +11,7 @@ import pytest
 from rtcctl.journal import Journal
 from rtcctl.ops.env import Env
 from rtcctl.ops.running import Flow, each_interval, next_due, subscribe_result, subscribed_track
+from rtcctl.probe.peer import ConnectionTiming
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Event, Interval
 from rtcctl.results.result import Percentiles
@@ -92,7 +93,7 @@ def test_all_that_was_received_is_in_the_result(tmp_path: Path):
         layer="h",
         layer_switches=(LayerSwitch(at_s=0.0, previous=None, layer="h"),),
     )
-    timing = SimpleNamespace(candidate_pair="a → b host/udp", candidate_type="host", ice_ms=20.0, dtls_ms=8.0)
+    timing = ConnectionTiming(20.0, 8.0, "a → b relay/udp via turn:c (udp)", "relay", "udp", "turn:c")
     subscriptions = [
         SimpleNamespace(
             session_id="s",
@@ -119,7 +120,12 @@ def test_all_that_was_received_is_in_the_result(tmp_path: Path):
     first = result.tracks[0]
     assert [track.track_name for track in result.tracks] == ["cam", "screen"]
     assert (result.time_to_first_packet_ms, result.time_to_first_frame_ms) == (500, 750)
-    assert (result.kind, result.candidate_type) == ("video", "host")
+    assert (result.kind, result.candidate_type, result.relay_protocol, result.url) == (
+        "video",
+        "relay",
+        "udp",
+        "turn:c",
+    )
     assert other.time_to_first_packet_ms is None
     assert result.latency_ms == Percentiles(1.0, 2.0, 3.0)
     assert result.layer_switches == statistics.layer_switches

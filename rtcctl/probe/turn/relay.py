@@ -1,0 +1,234 @@
+"""Relayed candidates: an allocation for each URL of the TURN servers, all opened at once.
+
+A peer that uses them has no other candidates, as with `iceTransportPolicy: "relay"` of a browser. All of them get
+`DEADLINE_S` to open, and what has not opened `GRACE_S` after the first is not waited for: a network that drops UDP must
+not hold up those that TCP and TLS carry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rtcctl.errors import NetworkError
+from rtcctl.media.sdp import Candidate
+from rtcctl.media.server_url import Protocol, ServerUrl
+from rtcctl.media.turn import Address
+from rtcctl.probe.turn.allocation import Allocation
+from rtcctl.probe.turn.link import Link, connect_tcp, connect_udp, open_stream, resolve
+
+DEADLINE_S = 5.0
+GRACE_S = 1.0
+
+_LOCAL_PREFERENCES: dict[Protocol, int] = {"udp": 2, "tcp": 1, "tls": 0}
+"As browsers rank relays: what the server is reached by without waiting for lost packets comes first."
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServer:
+    """One URL, and what opens it."""
+
+    url: ServerUrl
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Which relays to use. `tls`: whom to trust, for servers that are reached over TLS."""
+
+    servers: tuple[TurnServer, ...]
+    tls: ssl.SSLContext | None = None
+
+
+class Relay:
+    """An allocation and its candidate."""
+
+    def __init__(self, url: ServerUrl, candidate: Candidate, allocation: Allocation) -> None:
+        self.url = url
+        self.candidate = candidate
+        self.allocation = allocation
+
+    def send(self, data: bytes | memoryview, addr: Address) -> None:
+        """Send to a peer, which gets to know of us by this."""
+        self.allocation.send(addr, data)
+
+    def can_reach(self, address: str) -> bool:
+        """Whether it is of the family of `address`: a relay translates none into the other."""
+        return (":" in address) == (":" in self.candidate.address)
+
+
+class Relays:
+    """The relays of one peer; empty until `open`, and after `close`."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self.opened: tuple[Relay, ...] = ()
+        "By descending priority. They stay here after the end."
+        self.failures: dict[str, NetworkError] = {}
+        "The URLs that relay nothing, and why."
+        self._settings = settings
+        self._waiting: list[asyncio.Timeout] = []
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return tuple(relay.candidate for relay in self.opened)
+
+    @property
+    def trouble(self) -> NetworkError | None:
+        """Why nothing comes through, when a server has said or shown it."""
+        for relay in self.opened:
+            refusals = relay.allocation.refusals.values()
+            error = relay.allocation.trouble or next(iter(refusals), None)
+            if error is not None:
+                return NetworkError(f"{relay.url}: {error.message}", phase="turn", hint=error.hint)
+        return None
+
+    def of(self, candidate: Candidate) -> Relay | None:
+        """The relay of a candidate of ours."""
+        where = candidate.address, candidate.port
+        return next((r for r in self.opened if (r.candidate.address, r.candidate.port) == where), None)
+
+    async def open(self, take: Callable[[Relay, bytes, Address], None]) -> None:
+        """Allocate at each URL; `take` gets what arrives. `NetworkError` with the reasons when none relays."""
+        opened: list[Relay] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index, server in enumerate(self._settings.servers):
+                    group.create_task(self._try(server, index, take, opened))
+        except BaseException:
+            _close(opened)
+            raise
+        self.opened = tuple(sorted(opened, key=lambda relay: -relay.candidate.priority))
+        if self._is_closed:
+            _close(opened)
+        if not opened:
+            reasons = "; ".join(f"{url}: {error.message.rstrip('.')}" for url, error in self.failures.items())
+            hint = next((error.hint for error in self.failures.values() if error.hint), "")
+            raise NetworkError(f"No TURN server relays: {reasons}.", phase="turn", hint=hint)
+
+    def fall_silent(self) -> None:
+        """Neither send nor hear any more, without a goodbye."""
+        for relay in self.opened:
+            relay.allocation.fall_silent()
+
+    def close(self) -> None:
+        """Give all addresses back."""
+        self._is_closed = True
+        _close(self.opened)
+
+    async def wait_closed(self) -> None:
+        """Until nothing is left of them, after `close`."""
+        for relay in self.opened:
+            await relay.allocation.wait_closed()
+
+    async def _try(
+        self,
+        server: TurnServer,
+        index: int,
+        take: Callable[[Relay, bytes, Address], None],
+        opened: list[Relay],
+    ) -> None:
+        patience = asyncio.timeout(DEADLINE_S if not opened else GRACE_S)
+        self._waiting.append(patience)
+        try:
+            async with patience:
+                opened.append(await open_relay(server, self._settings.tls, take, index=index))
+        except TimeoutError:
+            self.failures[server.url.text] = NetworkError("it did not answer in time", phase="turn")
+        except NetworkError as error:
+            self.failures[server.url.text] = error
+        finally:
+            self._waiting.remove(patience)
+        if opened:
+            soon = asyncio.get_running_loop().time() + GRACE_S
+            for other in self._waiting:
+                other.reschedule(min(soon, other.when() or soon))
+
+
+async def open_relay(
+    server: TurnServer,
+    tls: ssl.SSLContext | None,
+    take: Callable[[Relay, bytes, Address], None],
+    *,
+    index: int = 0,
+) -> Relay:
+    """An allocation at one URL, at the first of its addresses that grants one. `NetworkError` when none does.
+
+    `index`: of the URL among those of one peer.
+    """
+    addresses = await resolve(server.url)
+    error: NetworkError | None = None
+    for position, address in enumerate(addresses):
+        patience_s = DEADLINE_S / (len(addresses) - position)
+        try:
+            link = await _connect(server.url, address, tls, patience_s)
+            return await _allocate(link, server, take, index, patience_s)
+        except NetworkError as failed:
+            error = error or failed
+    assert error is not None, "a name has an address"
+    raise error
+
+
+async def _allocate(
+    link: Link, server: TurnServer, take: Callable[[Relay, bytes, Address], None], index: int, patience_s: float
+) -> Relay:
+    relay: Relay
+
+    def received(data: bytes, addr: Address) -> None:
+        take(relay, data, addr)
+
+    allocation = Allocation(link, server.username, server.password, received)
+    try:
+        allocated = await allocation.allocate(patience_s)
+    except BaseException:
+        allocation.close()
+        raise
+    relay = Relay(server.url, candidate(allocated.relayed, server.url.protocol, index), allocation)
+    return relay
+
+
+async def _connect(url: ServerUrl, address: Address, tls: ssl.SSLContext | None, patience_s: float) -> Link:
+    if url.protocol == "udp":
+        return await connect_udp(address)
+    sock = await connect_tcp(address, patience_s)
+    try:
+        return await open_stream(sock, url.host, tls if url.protocol == "tls" else None, patience_s)
+    except ssl.SSLCertVerificationError as exc:
+        raise NetworkError(
+            f"The certificate of {url.host}:{url.port} is not trusted: {exc.verify_message}.", phase="tls"
+        ) from exc
+    except ssl.SSLError as exc:
+        raise NetworkError(
+            f"{url.host}:{url.port} does not speak TLS as it should: {exc.reason or exc}.", phase="tls"
+        ) from exc
+
+
+def candidate(relayed: Address, protocol: Protocol, index: int) -> Candidate:
+    """A relayed candidate (RFC 8445 §5.1.2.1), which says nothing of where we are (RFC 9429 §3.5.3).
+
+    `index`: of its URL; what one server relays for each of several protocols are paths of their own.
+    """
+    host, port = relayed
+    # Below those of another protocol, and each its own.
+    preference = _LOCAL_PREFERENCES[protocol] << 8 | max(0, 0xFF - index)
+    hidden = "::" if ":" in host else "0.0.0.0"
+    return Candidate(str(index + 1), 1, "udp", preference << 8 | 255, host, port, "relay", f"raddr {hidden} rport 0")
+
+
+def _close(relays: Sequence[Relay]) -> None:
+    for relay in relays:
+        relay.allocation.close()
