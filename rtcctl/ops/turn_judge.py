@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rtcctl.results.check import Check, CheckStatus
+from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.turn_check import Refusal, Step, Stop, UrlReport
 
 EXPIRES_SOON_DAYS = 14.0
@@ -129,7 +129,9 @@ def checks_of(reports: Sequence[UrlReport], requirements: Sequence[Requirement])
         if not covered:
             there = ", ".join(dict.fromkeys(f"{r.protocol}:{r.port}" for r in reports if r.protocol)) or "no URL"
             detail = f"no URL matches; there is {there}"
-            checks.append(Check(name, CheckStatus.FAILED, observed=0, limit=1, unit="URLs", detail=detail))
+            checks.append(
+                Check(name, CheckStatus.FAILED, observed=0, limit=1, unit="URLs", detail=detail, bound=Bound.AT_LEAST)
+            )
         elif requirement.what == "any":
             checks.append(_any(name, covered))
     return tuple(checks)
@@ -145,7 +147,7 @@ def _any(name: str, covered: Sequence[UrlReport]) -> Check:
     else:
         status = CheckStatus.FAILED
     detail = f"{good} of {len(covered)} URLs work"
-    return Check(name, status, observed=good, limit=1, unit="URLs", detail=detail)
+    return Check(name, status, observed=good, limit=1, unit="URLs", detail=detail, bound=Bound.AT_LEAST)
 
 
 def _check(report: UrlReport) -> Check:

@@ -72,7 +72,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class RelayTraffic:
     """What went through the relay: client, relay, relay, client."""
 
     rate_hz: float
@@ -134,7 +134,7 @@ class UrlReport:
     lifetime_s: int | None = None
     software: str | None = None
     channel_ms: float | None = None
-    traffic: Traffic | None = None
+    traffic: RelayTraffic | None = None
     wrong_password: Refusal = Refusal.NOT_TESTED
     expired: Refusal = Refusal.NOT_TESTED
     nat: NatReport | None = None

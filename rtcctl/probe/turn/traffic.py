@@ -16,7 +16,7 @@ from rtcctl.media.percentiles import Distribution
 from rtcctl.media.turn import Address
 from rtcctl.probe.turn.allocation import Allocation
 from rtcctl.results.result import Percentiles
-from rtcctl.results.turn_check import Traffic
+from rtcctl.results.turn_check import RelayTraffic
 
 PACKET_SIZE = 160
 "Bytes: 20 ms of Opus at 64 kbit/s."
@@ -63,7 +63,7 @@ class TrafficMeter:
         if len(self._arrived) == self._expected:
             self._all_arrived.set()
 
-    async def run(self, sender: Allocation, peer: Address, for_s: float) -> Traffic:
+    async def run(self, sender: Allocation, peer: Address, for_s: float) -> RelayTraffic:
         """Send to `peer` for so long, wait for what is late, and count; less when an allocation ends meanwhile."""
         loop = asyncio.get_running_loop()
         start, started = loop.time(), self._clock()
@@ -88,13 +88,13 @@ class TrafficMeter:
                 pass  # lost
         return self._counted(started, ended)
 
-    def _counted(self, started: float, ended: float) -> Traffic:
+    def _counted(self, started: float, ended: float) -> RelayTraffic:
         sent, received = len(self._sent_at), len(self._arrived)
         rtt = self._rtt_ms.percentiles(50, 95, 99)
         silent_after_s = None
         if self._arrived and ended - self._last_arrival > SILENCE_S:
             silent_after_s = self._last_arrival - started
-        return Traffic(
+        return RelayTraffic(
             rate_hz=self._rate_hz,
             packets_sent=sent,
             packets_received=received,
