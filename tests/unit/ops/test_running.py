@@ -120,7 +120,12 @@ def test_all_that_was_received_is_in_the_result(tmp_path: Path):
     first = result.tracks[0]
     assert [track.track_name for track in result.tracks] == ["cam", "screen"]
     assert (result.time_to_first_packet_ms, result.time_to_first_frame_ms) == (500, 750)
-    assert (result.kind, result.candidate_type, result.relay_protocol, result.url) == ("video", "relay", "udp", "turn:c")
+    assert (result.kind, result.candidate_type, result.relay_protocol, result.url) == (
+        "video",
+        "relay",
+        "udp",
+        "turn:c",
+    )
     assert other.time_to_first_packet_ms is None
     assert result.latency_ms == Percentiles(1.0, 2.0, 3.0)
     assert result.layer_switches == statistics.layer_switches
