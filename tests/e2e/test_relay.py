@@ -40,6 +40,8 @@ PROTOCOLS = ("udp", "tcp", "tls")
 TRANSPORTS = ("aiortc", "lean")
 PATH = ("turn", "session", "subscribe", "relay", "cleanup")
 "What is judged of `smoke`: whether this machine is fast enough is no question of these tests."
+GONE_S = 2.5
+"Within this, coturn closes the port of an allocation that was given back."
 Kind = Literal["aiortc", "lean"]
 
 
@@ -175,7 +177,7 @@ async def test_a_peer_that_vanishes_says_nothing_to_the_relay(tmp_path: Path, tr
         relayed = at.relayed
         at.peer.vanish()
         heard_at = at.peer.last_packet_at
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(GONE_S)
         assert at.peer.last_packet_at == heard_at
         assert not is_free(relayed)
 
@@ -187,7 +189,9 @@ async def test_a_turn_server_that_dies_is_an_outage_with_its_reason(tmp_path: Pa
     async with publishing(tmp_path, via, transport) as at:
         kill_coturn(at.server)
         with pytest.raises(NetworkError) as lost:
-            await media.watch(at.peer, 10, what="the publisher", session_id=at.session_id)
+            # A stream that ends is an end; a port that is closed may be open again the next moment.
+            async with asyncio.timeout(2 if via != "udp" else 10):
+                await media.watch(at.peer, 10, what="the publisher", session_id=at.session_id)
     assert lost.value.phase == "turn"
     assert "the publisher was lost: turn" in lost.value.message
     assert ("closed the connection" if via != "udp" else "refused") in lost.value.message
