@@ -92,7 +92,7 @@ def smoke(
     if embedded:
         # The whole bundle of a profile, so that variables of another one are ignored, and said to be.
         common = common._replace(profile="local")
-    return run(_smoke, request, common, Face(name="smoke", calls=_calls))
+    return run(_smoke, request, common, Face(name="smoke", calls=lambda profile: _calls(request, profile)))
 
 
 def _names(option: str, values: list[str] | None) -> tuple[str, ...]:
@@ -118,8 +118,8 @@ async def _smoke(request: "SmokeRequest", env: "Env") -> "Smoke":
     return await smoke(request, env)
 
 
-def _calls(profile: "Profile") -> "Sequence[ApiCall]":
-    from rtcctl.ops import publish, session, subscribe
+def _calls(request: "SmokeRequest", profile: "Profile") -> "Sequence[ApiCall]":
+    from rtcctl.ops import publish, relay, session, subscribe
     from rtcctl.ops.smoke import TRACK_NAME
     from rtcctl.ops.sources import TrackSpec
     from rtcctl.ops.track import TrackRef
@@ -128,4 +128,7 @@ def _calls(profile: "Profile") -> "Sequence[ApiCall]":
     published = publish.publish_calls(publish.PublishRequest((spec,)))
     ref = TrackRef("$PUBLISHER_SESSION_ID", TRACK_NAME)
     subscribed = subscribe.subscribe_calls(subscribe.SubscribeRequest((ref,)))
-    return (*published, *subscribed, *session.get_calls(session.GetRequest("$SESSION_ID")))
+    # For the check `turn`, too.
+    relayed = request.relay or (relay.Relay() if profile.turn_key_id else None)
+    credentials = relay.calls(relayed, request.for_s, profile)
+    return (*credentials, *published, *subscribed, *session.get_calls(session.GetRequest("$SESSION_ID")))
