@@ -18,6 +18,7 @@ from rtcctl.results.check import CheckStatus
 from rtcctl.results.result import Percentiles
 from rtcctl.results.smoke import Smoke
 from rtcctl.results.track import LayerSent, Publish, PublishedTrack, Subscribe, SubscribedTrack
+from rtcctl.results.turn_check import TurnCheck, UrlReport
 
 if TYPE_CHECKING:
     from rtcctl.results.result import Result
@@ -62,7 +63,17 @@ def _metrics(result: Result, labels: Mapping[str, str], exit_status: int) -> Ite
         yield from _received(subscribe.tracks or (subscribe,), labels)
     if isinstance(result, ChannelProbe):
         yield from _policies(result.policies, labels)
+    if isinstance(result, TurnCheck):
+        yield from _urls(result.urls, labels)
 
+
+RELAY = {
+    "allocate_ms": "From connected to a relayed address.",
+    "rtt_ms": "Round trip of packets through the relay.",
+    "fraction_lost": "Share of the packets through the relay that was lost.",
+    "jitter_ms": "Interarrival jitter of packets through the relay (RFC 3550).",
+}
+"Figures of `UrlReport` and its `RelayTraffic`."
 
 SENT = {
     "packets_sent": "RTP packets sent.",
@@ -218,6 +229,26 @@ def _policies(measured: Sequence[PolicyFigures], labels: Mapping[str, str]) -> I
     for figure, help_ in POLICY.items():
         samples = [sample for of, each in policies for sample in _samples(of, figure, getattr(each, figure))]
         yield Metric(metric_name(figure, "channel_"), help_, tuple(samples))
+
+
+def _urls(reports: Sequence[UrlReport], labels: Mapping[str, str]) -> Iterator[Metric]:
+    measured = [({**labels, "check": report.name, "url": report.url}, report) for report in reports]
+    for figure, help_ in RELAY.items():
+        samples = [
+            sample
+            for of, report in measured
+            for sample in _samples(of, figure, getattr(report, figure, getattr(report.traffic, figure, None)))
+        ]
+        yield Metric(metric_name(figure, "turn_"), help_, tuple(samples))
+    yield Metric(
+        "rtcctl_turn_certificate_remaining_seconds",
+        "Until the certificate ends; negative when it has.",
+        tuple(
+            (of, report.tls.days_left * 86_400)
+            for of, report in measured
+            if report.tls is not None and report.tls.days_left is not None
+        ),
+    )
 
 
 def _track(track: Publish | PublishedTrack | Subscribe | SubscribedTrack) -> dict[str, str]:
