@@ -7,6 +7,7 @@ told by `phase`: `dns`, `tcp`, `tls`.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -163,7 +164,7 @@ async def connect_udp(address: Address) -> Link:
     try:
         _, link = await loop.create_datagram_endpoint(_UdpLink, remote_addr=address[:2])
     except OSError as exc:
-        raise NetworkError(f"There is no way to {_where(address)}: {exc.strerror}.", phase="udp") from exc
+        raise NetworkError(f"There is no way to {_where(address)}: {_reason(exc)}.", phase="udp") from exc
     return link
 
 
@@ -183,8 +184,7 @@ async def connect_tcp(address: Address, timeout_s: float = CONNECT_TIMEOUT_S) ->
         ) from exc
     except OSError as exc:
         sock.close()
-        reason = exc.strerror or "the connection failed"
-        raise NetworkError(f"{_where(address)} did not accept a TCP connection: {reason}.", phase="tcp") from exc
+        raise NetworkError(f"{_where(address)} did not accept a TCP connection: {_reason(exc)}.", phase="tcp") from exc
     except BaseException:
         sock.close()
         raise
@@ -235,6 +235,11 @@ def _family(address: Address) -> socket.AddressFamily:
 def _where(address: Address) -> str:
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words; asyncio puts the address in their place."""
+    return os.strerror(error.errno) if error.errno is not None else "the connection failed"
 
 
 def _printable(data: bytes) -> str:
