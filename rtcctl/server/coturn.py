@@ -188,6 +188,7 @@ class Coturn:
         (self._folder / "turnserver.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _spawn(self) -> None:
+        (self._folder / "log").unlink(missing_ok=True)  # of another attempt
         program = shutil.which(PROGRAM) or PROGRAM
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _SUPERVISOR, "rtcctl-coturn", program, str(self._folder)],

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,52 +15,19 @@ import pytest
 from rtcctl.errors import NetworkError
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.media.stun import Method
-from rtcctl.media.turn import Address
 from rtcctl.probe.turn.allocation import Allocation, RefusedError, UnansweredError
-from rtcctl.probe.turn.link import Link, NotTurnError, connect_tcp, connect_udp, open_stream, resolve
+from rtcctl.probe.turn.link import NotTurnError, connect_tcp, connect_udp, open_stream, resolve
+from tests.support.allocations import TIMEOUT_S, Inbox, link_to, nothing_left
 from tests.support.coturn import OTHER_PASSWORD, OTHER_USERNAME, TurnServer, certificate, coturn
 
 PROTOCOLS = ("udp", "tcp", "tls")
-TIMEOUT_S = 5.0
-
-
-class Inbox:
-    """What peers have sent."""
-
-    def __init__(self) -> None:
-        self._packets: asyncio.Queue[tuple[bytes, Address]] = asyncio.Queue()
-
-    def take(self, data: bytes, peer: Address) -> None:
-        self._packets.put_nowait((data, peer))
-
-    async def next(self) -> tuple[bytes, Address]:
-        async with asyncio.timeout(TIMEOUT_S):
-            return await self._packets.get()
-
-
-@contextmanager
-def nothing_left() -> Iterator[None]:
-    """No task and no file descriptor is left of what the body did."""
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert len(os.listdir("/proc/self/fd")) <= len(before)
-
-
-async def link_to(url: ServerUrl, authority: Path | None = None) -> Link:
-    """As `turn check` goes there."""
-    address = (await resolve(url))[0]
-    if url.protocol == "udp":
-        return await connect_udp(address)
-    context = ssl.create_default_context(cafile=authority) if url.protocol == "tls" else None
-    return await open_stream(await connect_tcp(address), url.host, context)
 
 
 @asynccontextmanager
 async def allocation_at(
     server: TurnServer, protocol: str, inbox: Inbox, username: str = "", password: str = ""
 ) -> AsyncIterator[Allocation]:
-    link = await link_to(ServerUrl.parse(server.url(protocol)), server.authority)
+    link = await link_to(server.url(protocol), server.authority)
     async with Allocation(
         link,
         username or server.username,
@@ -253,7 +219,7 @@ async def test_a_certificate_that_is_not_to_be_trusted(wrong: str, reason: str, 
         with nothing_left():
             authority = None if wrong == "authority" else files.authority
             with pytest.raises(ssl.SSLCertVerificationError, match=reason):
-                await link_to(ServerUrl.parse(server.url("tls")), authority)
+                await link_to(server.url("tls"), authority)
             await asyncio.sleep(0.05)
 
 
