@@ -447,6 +447,7 @@ async def test_the_server_of_a_test_relays(temporary: Path):
             others = await service(app).issue()
             await relays(others)
         assert await is_refused(others)
+        assert not await is_refused(issued)
         realtime.advance(61)
         assert await is_refused(issued)
 
