@@ -221,7 +221,6 @@ class TurnClient:
     def release(self, now: float) -> None:
         """Give the allocation back. The answer is not waited for."""
         if self.state is State.ALLOCATED:
-            self._transactions.clear()
             self._request(Method.REFRESH, {Attribute.LIFETIME: bytes(4)}, now)
         self._end()
 
@@ -398,7 +397,6 @@ class TurnClient:
         self._transactions.clear()
         self._peers.clear()
         self._channels.clear()
-        self._rebind_at.clear()
 
 
 class Framing:

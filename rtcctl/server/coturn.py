@@ -51,7 +51,9 @@ _POLL_S = 0.01
 _NO_PORT = "Cannot bind"
 "In the log."
 _CONSOLE = "127.0.0.1"
+"Where coturn's own console listens."
 _SECOND_LOOK_S = 1.0
+"After which no answer to a user who is no more can be under way."
 _USERS = "CREATE TABLE turnusers_lt (realm TEXT, name TEXT, hmackey TEXT, PRIMARY KEY (realm, name))"
 "Of coturn's schema, the one table that the long-term mechanism needs."
 _SUPERVISOR = """
@@ -87,6 +89,7 @@ class Coturn:
         self._external = external
         self._random = random
         self._folder = Path()
+        "None yet."
         self._process: subprocess.Popen[bytes] | None = None
         self._console_port = 0
         self._console_password = secrets.token_hex(16)
@@ -133,6 +136,7 @@ class Coturn:
         self._kill()
         if self._users is not None:
             self._users.close()
+        if self._folder.name:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _change_users(self, statement: str, *values: str) -> None:
@@ -190,6 +194,7 @@ class Coturn:
         (self._folder / "turnserver.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _spawn(self) -> None:
+        (self._folder / "log").unlink(missing_ok=True)  # of another attempt
         program = shutil.which(PROGRAM) or PROGRAM
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _SUPERVISOR, "rtcctl-coturn", program, str(self._folder)],

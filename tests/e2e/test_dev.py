@@ -213,3 +213,30 @@ def test_a_machine_with_loopback_alone(home: Home):
     )
     assert json.loads(done.stdout.splitlines()[0])["media_addresses"] == ["127.0.0.1:8610"]
     assert not done.stderr
+
+
+def test_without_coturn_it_offers_stun_and_says_so_once(home: Home):
+    """In the banner; `turn creds` explains what to install, and the API answers STUN alone in both shapes."""
+    home.environment["PATH"] = str(RTCCTL.parent)
+    with home.running("dev", "--port", "0") as server:
+        banner = []
+        while "Ctrl-C" not in "".join(banner):
+            banner.append(server.line())
+        said = "".join(banner) + server.stderr
+        assert said.count("coturn") == 2, said  # what is missing, and how to install it
+        assert "STUN only: coturn is not installed (apt install coturn)" in said
+        created = home.run("turn", "creds")
+        assert created.status == 0
+        assert "nothing can be relayed" in created.stdout
+        assert "apt install coturn" in " ".join(created.stdout.split())
+    with home.dev() as server:
+        assert server.ready["turn"] is None
+        base = f"{server.ready['base_url']}/turn/keys/{server.ready['turn_key_id']}/credentials"
+        headers = {"Authorization": f"Bearer {server.ready['turn_key_token']}"}
+        for operation, kind in (("generate-ice-servers", list), ("generate", dict)):
+            answer = httpx.post(f"{base}/{operation}", json={"ttl": 60}, headers=headers, trust_env=False)
+            servers = answer.json()["iceServers"]
+            assert isinstance(servers, kind)
+            (only,) = servers if isinstance(servers, list) else [servers]
+            assert list(only) == ["urls"]
+            assert [url.split(":")[0] for url in only["urls"]] == ["stun"]

@@ -145,7 +145,7 @@ async def test_nobody_there(env: Env) -> None:
             f"turn:127.0.0.1:{closed}": (Step.ALLOCATE, f"nothing listens on port {closed}: the port is closed"),
             f"turn:127.0.0.1:{closed}?transport=tcp": (
                 Step.TCP,
-                f"127.0.0.1:{closed} did not accept a TCP connection: the port is closed",
+                f"127.0.0.1:{closed} did not accept a TCP connection: Connection refused",
             ),
             "turn:nobody.invalid": (Step.DNS, "The name nobody.invalid cannot be resolved: "),
             f"turn:127.0.0.1:{port}?transport=tcp": (

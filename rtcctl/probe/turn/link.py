@@ -193,7 +193,7 @@ async def connect_udp(address: Address) -> Link:
     try:
         _, link = await loop.create_datagram_endpoint(_UdpLink, remote_addr=address[:2])
     except OSError as exc:
-        raise NetworkError(f"There is no way to {_where(address)}: {exc.strerror}.", phase="udp") from exc
+        raise NetworkError(f"There is no way to {_where(address)}: {_reason(exc)}.", phase="udp") from exc
     return link
 
 
@@ -213,11 +213,7 @@ async def connect_tcp(address: Address, timeout_s: float = CONNECT_TIMEOUT_S) ->
         ) from exc
     except OSError as exc:
         sock.close()
-        # asyncio has its own words in `strerror`.
-        reason = os.strerror(exc.errno).lower() if exc.errno else "the connection failed"
-        if isinstance(exc, ConnectionRefusedError):
-            reason = "the port is closed"
-        raise NetworkError(f"{_where(address)} did not accept a TCP connection: {reason}.", phase="tcp") from exc
+        raise NetworkError(f"{_where(address)} did not accept a TCP connection: {_reason(exc)}.", phase="tcp") from exc
     except BaseException:
         sock.close()
         raise
@@ -268,6 +264,11 @@ def _family(address: Address) -> socket.AddressFamily:
 def _where(address: Address) -> str:
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words; asyncio puts the address in their place."""
+    return os.strerror(error.errno) if error.errno is not None else "the connection failed"
 
 
 def _printable(data: bytes) -> str:

@@ -363,6 +363,19 @@ def test_a_channel_is_bound_anew_every_four_minutes():
         assert again.xor_address(Attribute.XOR_PEER_ADDRESS) == PEER
 
 
+def test_a_channel_that_is_refused_later_is_no_more():
+    """Nothing can be sent to its peer, and what comes on it is nobody's; it is not bound anew."""
+    whole = bound(PEER)
+    whole.script.next_answers = [whole.script.refuse(403, "Forbidden IP")]
+    whole.wait_for_timer()
+    assert whole.run() == [Refused(Method.CHANNEL_BIND, 403, "Forbidden IP", PEER)]
+    assert not whole.client.is_bound(PEER)
+    whole.client.receive_datagram(b"\x40\x00\x00\x03abc", whole.now)
+    whole.client.receive_datagram(data_indication(PEER, b"abc"), whole.now)
+    assert whole.events() == []
+    assert whole.client.get_timer() == 100 + 500
+
+
 def test_the_timer_is_the_nearest_of_all():
     """A refresh, a channel, a request that was not answered."""
     whole = allocated()
@@ -572,7 +585,14 @@ def test_a_stream_may_come_byte_by_byte():
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x15\x03\x01\x00\x02", b"220 mail.example.org ESMTP", b"\0\0\x12\x04\0\0\0", b"\x80" + bytes(11)]
+    "data",
+    [
+        b"\x15\x03\x01\x00\x02",
+        b"220 mail.example.org ESMTP",
+        b"\0\0\x12\x04\0\0\0",
+        b"\x80" + bytes(11),
+        b"\4\0\0\0\x21\x12\xa4\x42",
+    ],
 )
 def test_a_stream_that_is_something_else_is_a_parse_error(data: bytes):
     """It says where, counted from the beginning of the stream."""
