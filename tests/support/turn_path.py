@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from selectors import SelectSelector
 
 Address = tuple[str, int]
 
@@ -82,7 +83,12 @@ def turn_path(
             await over.wait()
             path.close()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="turn path")
+    def run() -> None:
+        # `epoll` waits for whole milliseconds, which would be added to each hold.
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(SelectSelector())) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, name="turn path")
     thread.start()
     assert ready.wait(5)
     try:
