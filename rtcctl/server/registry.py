@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_ADVANCE_S = 1e9
+"At once, on demand: thirty years, beside which a clock still counts microseconds."
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -82,8 +85,9 @@ class Registry:
 
     async def advance(self, seconds: float, *, patience_s: float = passing.PATIENCE_S) -> None:
         """Let so much of the service's time pass at once (`passing.py`); its timers have been looked at then."""
-        if seconds < 0:
-            raise ValueError("time does not go back")
+        if not 0 <= seconds <= MAX_ADVANCE_S:
+            # Added to a clock, infinity, no number, or one that is large enough would stop it for good.
+            raise ValueError(f"so much time cannot pass: {seconds} s is not in 0 … {MAX_ADVANCE_S:g}")
         sessions = [session for app in self._apps.values() for session in app.sessions.values()]
         try:
             silent = await passing.absent(sessions, self._endpoint.now, self.now, patience_s)
