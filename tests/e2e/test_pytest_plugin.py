@@ -155,6 +155,47 @@ def test_what_was_said_is_in_the_report(pytester: pytest.Pytester) -> None:
     assert "rtcctl/testing/" not in text, "what is ours is no part of the traceback"
 
 
+INDIRECT = """
+    import httpx
+    import pytest
+
+    @pytest.fixture
+    def call(realtime):
+        headers = {"Authorization": f"Bearer {realtime.app_secret}"}
+        with httpx.Client(base_url=f"{realtime.base_url}/apps/{realtime.app_id}", headers=headers) as http:
+            yield lambda: http.post("/sessions/new", json={})
+
+    @pytest.fixture
+    def broken(call):
+        assert call().status_code == 201
+
+    @pytest.fixture
+    def late(call):
+        yield
+        assert call().status_code == 201
+
+    def test_setup(broken):
+        pass
+
+    def test_teardown(late):
+        pass
+
+    def test_dynamic(request):
+        assert request.getfixturevalue("call")().status_code == 201
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [("setup", {"errors": 1}), ("teardown", {"passed": 1, "errors": 1}), ("dynamic", {"failed": 1})],
+)
+def test_it_is_there_whatever_has_failed(pytester: pytest.Pytester, test: str, outcome: dict[str, int]) -> None:
+    """A fixture before or after the test, and a test that asked for its fixtures only when it ran."""
+    result = run(pytester, INDIRECT, *WITH_PLUGIN, "-k", test)
+    result.assert_outcomes(**outcome, deselected=2)
+    result.stdout.fnmatch_lines(["*- Realtime API calls -*", "POST …/sessions/new  400 decoding_error"])
+
+
 def test_options_of_the_server(pytester: pytest.Pytester) -> None:
     """A fixture of the project's own overrides them."""
     source = """
