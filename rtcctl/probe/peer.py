@@ -386,8 +386,6 @@ class Peer:
         """Why there is no connection now, in a sentence; empty when there is one."""
         if self._timing is not None:
             return "the connection was closed by the other side." if self._ended.is_set() else ""
-        if self._transport is None or self._transport.checking_at is None:
-            return "there was no complete exchange of offer and answer."
         return self._not_connected(0.0).message.replace(" within 0 s", "")
 
     def vanish(self) -> None:
@@ -561,7 +559,13 @@ class Peer:
 
     def _not_connected(self, timeout_s: float) -> NetworkError:
         """Why there is no connection, in a sentence."""
-        transport = self._open()
+        transport = self._transport
+        if transport is None or transport.checking_at is None:
+            return NetworkError(
+                "ICE has not begun: there was no complete exchange of offer and answer.",
+                phase="ice",
+                hint="Give each side's description to the other: what create_offer() returns, and the answer to it.",
+            )
         within = "" if self._ended.is_set() else f" within {timeout_s:.0f} s"
         if transport.nominated_at is not None:
             return NetworkError(

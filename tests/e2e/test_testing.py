@@ -180,7 +180,7 @@ def test_what_was_heard_instead(realtime: Realtime, backend: Backend) -> None:
     with realtime.peer() as alice, realtime.peer() as bob, realtime.peer() as carol:
         text = failure(lambda: carol.assert_tone(440, within=0.1))
         assert text.startswith("No tone of 440 Hz within 0.1 s:\n  nothing is received: call receive()")
-        assert "not connected: there was no complete exchange" in text
+        assert "not connected: ICE has not begun: there was no complete exchange" in text
         assert text.endswith("Realtime API calls:\nThe API was not called.")
         session_id = realtime.publish(alice, "mic", tone_hz=700)
         mid = realtime.subscribe(bob, session_id, "mic")
@@ -221,6 +221,15 @@ def test_a_connection_that_cannot_be_made(realtime: Realtime, backend: Backend) 
         assert "not connected: ICE found no path: none of 127.0.0.1" in failure(
             lambda: alice.assert_tone(440, within=0.1)
         )
+
+
+def test_a_connection_that_was_not_begun(realtime: Realtime) -> None:
+    """Nobody's network is to blame while there has been no exchange."""
+    with realtime.peer() as alice:
+        for step in (alice.receive, alice.create_offer, alice.close):
+            with pytest.raises(NetworkError, match="no complete exchange of offer and answer"):
+                alice.wait_connected(0.1)
+            step()
 
 
 def test_a_lossy_path_still_has_its_tone(realtime: Realtime) -> None:
