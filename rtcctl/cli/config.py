@@ -156,7 +156,11 @@ def env(
     """
     from functools import partial
 
+    from rtcctl.errors import UsageError
     from rtcctl.report.variables import render
+
+    if as_ is not Shape.SHELL and common.output != "table":
+        raise UsageError(f"--as and --output {common.output} exclude each other.", hint="--as json is JSON already.")
 
     def work(streams: "Streams") -> "ConfigEnv":
         from rtcctl.cli.reports import hide_in_job_log
