@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_what_cannot_be_is_2_and_named(
     assert len(written.err.splitlines()) <= 2
     assert not written.out
     assert not list(home.state.glob("dev/*.json"))
+
+
+def test_its_terminal_may_be_closed(home: Home):
+    """SIGHUP, twice as a shell and the kernel send it, ends it as SIGTERM does; with nohup it goes on."""
+    with home.dev() as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.stop(signal.SIGHUP) == 0
+    assert not list(home.state.glob("dev/*.json"))
+    with home.dev(program=("nohup", str(RTCCTL))) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert home.run("session", "create").status == 0
 
 
 def test_the_command_itself_says_so(home: Home):

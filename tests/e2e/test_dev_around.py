@@ -139,13 +139,23 @@ def test_a_taken_port_is_an_error_only_where_it_was_asked_for(home: Home):
         assert (one.line(), other.line()) == ("waiting\n", "waiting\n")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_the_commands(home: Home, signum: signal.Signals):
-    """It is told once, may clean up, and its status is ours."""
+@pytest.mark.parametrize(
+    ("signum", "told"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGTERM),
+        (signal.SIGQUIT, signal.SIGTERM),
+    ],
+)
+def test_signals_are_the_commands(home: Home, signum: signal.Signals, told: signal.Signals):
+    """It is told once, may clean up, and its status is ours; nothing of ours is left."""
     with home.running("dev", "--port", "0", *python(WAIT)) as server:
         assert server.line() == "waiting\n"
         server.process.send_signal(signum)
-        assert server.line() == f"told {int(signum)}\n"
+        assert server.line() == f"told {int(told)}\n"
+        if signum == signal.SIGHUP:  # as a terminal's shell and the kernel do
+            server.process.send_signal(signum)
         assert server.wait() == 7
     assert not list(home.state.glob("dev/*.json"))
 
@@ -207,5 +217,5 @@ async def test_whatever_else_ends_us_ends_the_command(code: str, tmp_path: Path)
             await around.run_command([sys.executable, "-c", noting], os.environ, grace_s=0.3)
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         asyncio.get_running_loop().remove_signal_handler(signum)
