@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rtcctl.errors import UsageError
@@ -68,6 +69,8 @@ def write_private(path: Path, text: str) -> None:
 
     A symbolic link stays one: people keep their configuration in repositories.
     """
+    with suppress(FileNotFoundError):
+        path.stat()  # of a loop of links, resolve() tells in its own way, or not at all
     path = path.resolve()
     make_private_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
