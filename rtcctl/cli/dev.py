@@ -126,6 +126,9 @@ def dev(
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
+    for option, path in (("--apps", apps), ("--persist", persist)):
+        if path == Path():
+            raise UsageError(f"{option} names no file.", hint="Is a variable empty?")
     state_dir = config.state_dir(os.environ)
     secret = os.environ.get("RTCCTL_DEV_SECRET")
     if persist is not None:

@@ -82,15 +82,21 @@ def test_a_file_that_cannot_be_used_is_2_and_stays(home: Home, text: str, mode: 
     [
         (("--persist", "kept.toml", "--apps", "kept.toml"), "--apps and --persist"),
         (("--persist", "file/kept.toml"), "cannot be"),
-        (("--persist", "."), "error: "),
+        (("--persist", "folder"), "folder is a folder, not a file"),
+        (("--persist", ""), "--persist names no file"),
+        (("--persist", "/dev/null"), "/dev/null is a device, not a file"),
+        (("--persist", "loop"), "loop cannot be written: Too many levels of symbolic links"),
     ],
 )
 def test_what_cannot_be_is_2(home: Home, arguments: tuple[str, ...], said: str):
-    """Two files of apps, a folder that is none, a folder in place of a file."""
+    """Two files of apps, a folder that is none, and whatever else is no file: what it is, and no hint that harms."""
     (home.folder / "file").write_text("")
+    (home.folder / "folder").mkdir()
+    (home.folder / "loop").symlink_to("loop")
     done = home.run("dev", "--port", "0", *arguments)
     assert (done.status, done.stdout) == (2, "")
     assert said in done.stderr
+    assert "chmod" not in done.stderr
 
 
 def test_development_secrets_stay_on_loopback(home: Home):
