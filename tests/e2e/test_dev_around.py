@@ -64,6 +64,15 @@ def test_a_signal_that_ended_the_command_is_128_and_more(home: Home):
     assert home.run("dev", "--port", "0", *python(code)).status == 137
 
 
+@pytest.mark.parametrize(("code", "status"), [(5, 5), (0, 2)])
+def test_a_ledger_that_cannot_be_written_does_not_hide_the_status(home: Home, code: int, status: int):
+    """It is said; where the command was content, it is the error."""
+    replace = f"import os; os.unlink('ledger.json'); os.mkdir('ledger.json'); raise SystemExit({code})"
+    done = home.run("dev", "--ledger", "ledger.json", "--port", "0", *python(replace))
+    assert (done.status, done.stdout) == (status, "")
+    assert "--ledger ledger.json cannot be written: Is a directory." in done.stderr
+
+
 @pytest.mark.parametrize("output", ["table", "json", "jsonl", "csv"])
 def test_stdin_and_stdout_are_the_commands_alone(home: Home, output: str):
     """Nothing of ours is on stdout whatever `--output`, and one line is on stderr."""
