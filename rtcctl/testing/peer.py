@@ -20,6 +20,7 @@ from rtcctl.testing.threads import LoopThread
 
 if TYPE_CHECKING:
     from rtcctl.ops.env import Env
+    from rtcctl.probe.peer import Peer as ProbePeer
     from rtcctl.probe.peer import Receiver, Sender
     from rtcctl.realtime.profile import Profile
     from rtcctl.results.track import ReceivedStatistics
@@ -53,6 +54,7 @@ class Core:
             from rtcctl.probe.peer import Peer as ProbePeer
 
             self._peer = ProbePeer(include_loopback=True, verify=True)
+            self._is_closed = False
         except ImportError as error:
             raise UsageError(
                 f"A peer needs more than rtcctl alone: {error.name} is not installed.",
@@ -62,7 +64,15 @@ class Core:
         self.session_id: str | None = None
 
     async def close(self) -> None:
+        self._is_closed = True
         await self._peer.close()
+
+    @property
+    def _open_peer(self) -> ProbePeer:
+        """For what would begin something that nobody ends. Raises `RuntimeError` when it has been closed."""
+        if self._is_closed:
+            raise RuntimeError("This peer has been closed.")
+        return self._peer
 
     async def vanish(self) -> None:
         self._peer.vanish()
@@ -72,19 +82,19 @@ class Core:
     async def publish_tone(self, frequency_hz: float) -> Media:
         from rtcctl.probe.sources.tone import ToneSource
 
-        return Media(self._peer.add_sender(ToneSource(frequency_hz)))
+        return Media(self._open_peer.add_sender(ToneSource(frequency_hz)))
 
     async def receive(self, kind: str) -> Media:
-        return Media(self._peer.add_receiver(kind))
+        return Media(self._open_peer.add_receiver(kind))
 
     async def create_offer(self) -> str:
-        return await self._peer.create_offer()
+        return await self._open_peer.create_offer()
 
     async def set_answer(self, sdp: str) -> None:
-        await self._peer.set_answer(sdp)
+        await self._open_peer.set_answer(sdp)
 
     async def answer(self, offer: str) -> str:
-        return await self._peer.answer(offer)
+        return await self._open_peer.answer(offer)
 
     async def wait_connected(self, timeout: float) -> None:
         await self._peer.wait_connected(timeout)
@@ -96,18 +106,20 @@ class Core:
         from rtcctl.ops.sources import Outgoing
         from rtcctl.probe.sources.tone import ToneSource
 
+        peer = self._open_peer
         async with AsyncExitStack() as stack:
             env, client, session_id = await self._session(profile, stack)
-            await media.publish(client, env, self._peer, session_id, Outgoing.of(track_name, ToneSource(tone_hz)))
+            await media.publish(client, env, peer, session_id, Outgoing.of(track_name, ToneSource(tone_hz)))
             return session_id
 
     async def subscribe(self, profile: Profile, publisher_session_id: str, track_name: str) -> str:
         from rtcctl.ops import media
 
+        peer = self._open_peer
         async with AsyncExitStack() as stack:
             env, client, session_id = await self._session(profile, stack)
             track = media.remote_track(publisher_session_id, track_name)
-            (subscription,) = await media.subscribe(client, env, self._peer, session_id, track, wait_s=PULL_WAIT_S)
+            (subscription,) = await media.subscribe(client, env, peer, session_id, track, wait_s=PULL_WAIT_S)
             return subscription.mid
 
     async def _session(self, profile: Profile, stack: AsyncExitStack) -> tuple[Env, Any, str]:

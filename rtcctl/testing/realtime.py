@@ -16,7 +16,7 @@ from rtcctl.realtime.profile import Profile
 from rtcctl.testing.faults import Faults
 from rtcctl.testing.peer import AsyncPeer, Core, Peer
 from rtcctl.testing.requests import ApiRequest, told
-from rtcctl.testing.threads import LoopThread
+from rtcctl.testing.threads import CLOSED, LoopThread
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,6 +61,7 @@ class _Running:
         self.thread = LoopThread("rtcctl server")
         self._peers: LoopThread | None = None
         self._beginning = Lock()
+        self._is_closed = False
         ready: Future[tuple[RealtimeServer, asyncio.Event]] = Future()
 
         async def serve() -> None:
@@ -87,13 +88,17 @@ class _Running:
 
     @property
     def peers(self) -> LoopThread:
-        """Where peers live; begun when there is one."""
+        """Where peers live; begun when there is one. Raises `RuntimeError` when this is closed."""
         with self._beginning:
+            if self._is_closed:
+                raise RuntimeError(CLOSED)
             if self._peers is None:
                 self._peers = LoopThread("rtcctl peers")
             return self._peers
 
     def close(self) -> None:
+        with self._beginning:
+            self._is_closed = True
         if self._peers is not None:
             self._peers.close()
         if not self._serving.done():
@@ -286,6 +291,8 @@ class Realtime:
         return AsyncPeer(self._running.peers, self._core())
 
     def _core(self) -> Core:
+        if self._final is not None:
+            raise RuntimeError(CLOSED)
         core = Core(self.told)
         self._cores.append(core)
         return core

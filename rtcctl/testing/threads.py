@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+CLOSED = "The Realtime of this test has been closed."
+
 
 class LoopThread:
     """Runs coroutines in one loop until it is closed; those that are left then are cancelled."""
@@ -27,7 +29,7 @@ class LoopThread:
         """Start it; cancelling the future cancels it."""
         if self._loop is None or self._loop.is_closed():
             work.close()
-            raise RuntimeError("The Realtime of this test has been closed.")
+            raise RuntimeError(CLOSED)
         # In a context of its own: the caller's may say that it runs under trio.
         return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
 

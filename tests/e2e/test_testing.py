@@ -447,6 +447,29 @@ def test_it_leaves_nothing() -> None:
     assert [request.status for request in realtime.requests] == [500]
 
 
+@pytest.mark.usefixtures("server")
+def test_what_is_closed_begins_nothing() -> None:
+    """Neither a peer, nor one of a server or an app that has ended: nobody would end what they begin."""
+    before = threads()
+    with realtime_server() as realtime:
+        peer, other = realtime.peer(), realtime.app()
+        peer.close()
+        for again in (peer.publish_tone, peer.receive, peer.create_offer, lambda: realtime.publish(peer, "mic")):
+            with pytest.raises(RuntimeError, match="This peer has been closed"):
+                again()
+        other.close()
+        with pytest.raises(RuntimeError, match="has been closed"):
+            other.peer()
+        forgotten = realtime.app()
+        assert realtime.requests == []
+    with realtime_server() as never_had_peers:
+        late = never_had_peers.app()
+    for closed in (realtime, forgotten, never_had_peers, late):
+        with pytest.raises(RuntimeError, match="has been closed"):
+            closed.async_peer()
+    assert threads() == before
+
+
 def test_what_cannot_be_started() -> None:
     """An error of the server is that of the caller, and leaves no thread."""
     before = threads()
