@@ -619,7 +619,7 @@ def _address(candidate: Candidate) -> str:
 
 def _unusable(type_: str, error: RtcctlError | ParseError) -> ApiError:
     return ApiError(
-        f"The SFU's {type_} cannot be used: {error}.",
+        f"The given {type_} cannot be used: {error}.",
         status=200,
         hint="Is it SDP as a browser would accept it? Every m-section needs ICE credentials and a fingerprint.",
     )

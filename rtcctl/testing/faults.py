@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rtcctl.server.server import RealtimeServer
     from rtcctl.testing.threads import LoopThread
 
+__tracebackhide__ = True  # pytest shows the line of the test
+
 
 class Fault:
     """A fault that was set."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, overload
 from rtcctl.config import environment
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import Profile
+from rtcctl.testing.core import Core
 from rtcctl.testing.faults import Faults
-from rtcctl.testing.peer import AsyncPeer, Core, Peer
+from rtcctl.testing.peer import AsyncPeer, Peer
 from rtcctl.testing.requests import ApiRequest, told
 from rtcctl.testing.threads import CLOSED, LoopThread
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rtcctl.server.faults.ledger import PacketRow, RequestRow
     from rtcctl.server.limits import Limits
     from rtcctl.server.server import RealtimeServer
+
+__tracebackhide__ = True  # pytest shows the line of the test
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rtcctl.errors import NetworkError
+from rtcctl.errors import ApiError, NetworkError, UsageError
 from rtcctl.testing import AsyncPeer, Peer, Realtime, realtime_server
 
 FINE = {"packets_lost": 0, "audio_gaps": 0}
@@ -88,7 +88,7 @@ def test_a_backend_with_its_own_signalling(realtime: Realtime, backend: Backend)
         bob.assert_tone(440, mid=mids["low"])
         bob.assert_tone(880, mid=mids["high"])
         statistics = bob.statistics(mids["low"])
-        with pytest.raises(ValueError, match="is not one m-section"):
+        with pytest.raises(UsageError, match="is not one m-section"):
             bob.statistics()
     assert statistics.tone_hz == pytest.approx(440, rel=0.01)
     assert statistics.packets_lost == 0
@@ -230,6 +230,33 @@ def test_a_connection_that_was_not_begun(realtime: Realtime) -> None:
             with pytest.raises(NetworkError, match="no complete exchange of offer and answer"):
                 alice.wait_connected(0.1)
             step()
+
+
+def test_what_a_peer_does_not_take(realtime: Realtime) -> None:
+    """What came from the test or its backend is named, with a hint that is part of the error."""
+    with realtime.peer() as alice:
+        for mistake, said in (
+            (lambda: alice.receive("text"), "A peer receives no 'text'."),
+            (lambda: alice.set_answer(None), "An answer is SDP, a str, not NoneType."),  # type: ignore[arg-type]
+            (lambda: alice.answer({}), "An offer is SDP, a str, not dict."),  # type: ignore[arg-type]
+            (lambda: alice.publish_tone(30_000), "30000"),
+        ):
+            with pytest.raises(UsageError) as caught:
+                mistake()
+            assert said in str(caught.value)
+            assert caught.value.__notes__ == [f"hint: {caught.value.hint}"]
+        alice.publish_tone()
+        alice.create_offer()
+        with pytest.raises(ApiError, match="The given answer cannot be used"):
+            alice.set_answer("hello")
+
+
+def test_a_mid_may_be_a_number(realtime: Realtime) -> None:
+    """Backends have it as one."""
+    with realtime.peer() as alice, realtime.peer() as bob:
+        mid: Any = int(realtime.subscribe(bob, realtime.publish(alice, "mic"), "mic"))
+        bob.assert_tone(440, mid)
+        assert bob.statistics(mid).packets_received
 
 
 def test_a_lossy_path_still_has_its_tone(realtime: Realtime) -> None:
