@@ -8,7 +8,7 @@ import typer
 
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command, typed
-from rtcctl.cli.run import Face, run
+from rtcctl.cli.run import Face, open_streams, run
 from rtcctl.units import Factor
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def dev(
     else:
         credentials = credentials_of(host, state_dir, secret, apps)
         keep_secret(*credentials.hidden_secrets)
+        if secret is not None and secret != credentials.app_secret:
+            open_streams(common).warn(f"RTCCTL_DEV_SECRET is ignored: {apps} has the secrets of the apps")
 
     files = _certificate(host, state_dir, announce or ()) if tls else None
     trust = trusting(files, os.environ) if files is not None else {}

@@ -50,6 +50,28 @@ def test_what_was_added_is_there_in_the_next_run(home: Home):
         assert [app["app_id"] for app in server.ready["apps"]] == ["mine", "two"]
 
 
+@pytest.mark.parametrize("option", ["--persist", "--apps"])
+def test_a_secret_that_is_ignored_is_named(home: Home, option: str):
+    """What the file has goes before RTCCTL_DEV_SECRET; where both say the same, there is nothing to say."""
+    kept(home, APPS)
+    for secret, said in ((f"{SECRET}-other", 1), (SECRET, 0)):
+        done = home.run(
+            "dev", "--port", "0", option, "kept.toml", "--", "true", environment={"RTCCTL_DEV_SECRET": secret}
+        )
+        assert done.status == 0
+        assert done.stderr.count("warning: RTCCTL_DEV_SECRET is ignored: kept.toml has the secrets") == said
+        assert SECRET not in done.stderr
+
+
+def test_a_secret_of_the_users_is_what_the_file_begins_with(home: Home):
+    """Nothing is ignored when the file is made."""
+    done = home.run(
+        "dev", "--port", "0", "--persist", "kept.toml", "--", "true", environment={"RTCCTL_DEV_SECRET": SECRET}
+    )
+    assert (done.status, "warning" in done.stderr) == (0, False)
+    assert tomllib.loads(kept(home).read_text())["apps"][0]["secret"] == SECRET
+
+
 def test_a_command_has_the_first_app(home: Home):
     """From the file, in the second run as in the first."""
     code = ("--", sys.executable, "-c", "import os; print(os.environ['RTCCTL_APP_ID'])")
