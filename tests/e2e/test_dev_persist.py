@@ -50,6 +50,33 @@ def test_what_was_added_is_there_in_the_next_run(home: Home):
         assert [app["app_id"] for app in server.ready["apps"]] == ["mine", "two"]
 
 
+@pytest.mark.parametrize(("option", "stays"), [("--persist", True), ("--apps", False)])
+def test_what_is_added_while_it_runs_is_kept(home: Home, option: str, stays: bool):
+    """By the command as it is, whoever adds it; only in a file of --persist."""
+    path = kept(home, APPS)
+    program = f"""
+import sys
+from rtcctl.__main__ import main
+from rtcctl.server.registry import App, TurnKey
+from rtcctl.server.server import RealtimeServer
+
+wait_closed = RealtimeServer.wait_closed
+
+async def add_and_wait(server):
+    server.registry.add_app(App("two", "{SECRET}2"))
+    server.registry.add_turn_key(TurnKey("key", "{SECRET}3"))
+    await wait_closed(server)
+
+RealtimeServer.wait_closed = add_and_wait
+sys.exit(main())
+"""
+    with home.dev(option, "kept.toml", program=(sys.executable, "-c", program)) as server:
+        assert server.stop() == 0
+    there = tomllib.loads(path.read_text())
+    assert [app["id"] for app in there["apps"]] == (["mine", "two"] if stays else ["mine"])
+    assert [key["id"] for key in there.get("turn_keys", [])] == (["key"] if stays else [])
+
+
 @pytest.mark.parametrize("option", ["--persist", "--apps"])
 def test_a_secret_that_is_ignored_is_named(home: Home, option: str):
     """What the file has goes before RTCCTL_DEV_SECRET; where both say the same, there is nothing to say."""
