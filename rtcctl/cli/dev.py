@@ -1,6 +1,7 @@
 """`rtcctl dev`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,6 +127,8 @@ def dev(
     from rtcctl.ops.dev import DevRequest
     from rtcctl.results.dev import ServerReady
 
+    if not command_line and sys.argv[-1] == "--":  # which Typer does not tell
+        raise UsageError("No command follows --.", hint="Is a variable empty? Without --, the server runs alone")
     for option, path in (("--apps", apps), ("--persist", persist)):
         if path == Path():
             raise UsageError(f"{option} names no file.", hint="Is a variable empty?")

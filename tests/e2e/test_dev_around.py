@@ -137,6 +137,13 @@ def test_what_cannot_be_run_is_2_and_named(home: Home, name: str):
     assert not list(home.state.glob("dev/*.json"))
 
 
+def test_no_command_at_all_is_2(home: Home):
+    """`dev -- $COMMAND` with an empty variable would serve for ever."""
+    done = home.run("dev", "--port", "0", "--")
+    assert (done.status, done.stdout) == (2, "")
+    assert "error: No command follows --." in done.stderr
+
+
 def test_a_taken_port_is_an_error_only_where_it_was_asked_for(home: Home):
     """The usual one is given up for any other when a command is told which; `--port` is meant."""
     with taken_port() as listener:
