@@ -191,6 +191,10 @@ def test_what_was_heard_instead(realtime: Realtime, backend: Backend) -> None:
         assert f"mid {mid}: a tone of 700.0 Hz" in failure(lambda: bob.assert_silence(within=0.4))
         text = failure(lambda: bob.assert_tone(700, mid="7", within=0.1))
         assert f"there is no mid 7 to receive, but {mid}" in text
+        forgetful = backend.new_session()
+        pulled = backend.pull(forgetful, session_id, "mic")
+        assert pulled["requiresImmediateRenegotiation"]
+        assert f"session {forgetful}: its offer was never answered" in failure(lambda: bob.assert_tone(1, within=0.1))
         backend.pull(backend.new_session(), session_id, "mike")
         with realtime.faults("loss=100%,direction=down"):
             bob.assert_silence()
