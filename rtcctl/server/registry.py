@@ -193,11 +193,13 @@ class Registry:
                 if session.is_gone:
                     del app.sessions[session.session_id]
 
-    def end_session(self, app_id: str, session_id: str) -> None:
-        """End a session now, as if its time were over; one that is not there is none."""
+    def end_session(self, app_id: str, session_id: str) -> bool:
+        """End a session now, as if its time were over; whether there was one."""
         app = self._apps.get(app_id)
-        if app is not None and (session := app.sessions.pop(session_id, None)) is not None:
+        session = app.sessions.pop(session_id, None) if app is not None else None
+        if session is not None:
             session.close()
+        return session is not None
 
     def _connections(self) -> Iterator[tuple[Connection, str, str]]:
         """All that there are, with the ids of their app and session."""

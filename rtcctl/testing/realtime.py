@@ -270,8 +270,9 @@ class Realtime:
     # --- what the service does
 
     def expire(self, session_id: str) -> None:
-        """End a session now, as the service does when its time is over."""
-        self._thread.call(lambda: self._server.registry.end_session(self.app_id, session_id))
+        """End a session now, as the service does when its time is over. Raises `ValueError` when there is none."""
+        if not self._thread.call(lambda: self._server.registry.end_session(self.app_id, session_id)):
+            raise ValueError(f"there is no session {session_id!r} in this app")
 
     def advance(self, seconds: float) -> None:
         """Let so much of the service's time pass, for all apps of the server.

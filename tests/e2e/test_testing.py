@@ -393,7 +393,9 @@ def test_expire(realtime: Realtime, backend: Backend) -> None:
         realtime.expire(publisher)
         assert backend.call("GET", f"sessions/{publisher}").status_code == 410
         bob.assert_silence()
-        realtime.expire("no session")
+        for gone in (publisher, "no session"):
+            with pytest.raises(ValueError, match=f"there is no session '{gone}'"):
+                realtime.expire(gone)
 
 
 def test_who_lives_goes_on(realtime: Realtime, backend: Backend) -> None:

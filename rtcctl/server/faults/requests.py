@@ -95,7 +95,7 @@ def named_tracks(body: bytes, session_id: str) -> list[tuple[str, str]]:
 
 
 async def meet(
-    active: ActiveFault, request: Request, body: bytes, handler: Handler, end_session: Callable[[str], None]
+    active: ActiveFault, request: Request, body: bytes, handler: Handler, end_session: Callable[[str], object]
 ) -> Response:
     """The answer to a request that meets a fault; `body` has been read, `handler` would do the work.
 
@@ -189,7 +189,7 @@ def _echo(item: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _expiring(
-    fault: ApiFault, request: Request, work: Callable[[], Awaitable[Response]], end_session: Callable[[str], None]
+    fault: ApiFault, request: Request, work: Callable[[], Awaitable[Response]], end_session: Callable[[str], object]
 ) -> Response:
     session_id = request.path_params.get("session_id")
     if session_id is not None and not fault.seconds:
