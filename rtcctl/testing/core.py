@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WINDOW_S = 0.15
 "Of sound that is judged at a time; to find a tone takes 130 ms, to go on hearing it takes none."
 SILENCE_S = 0.5
-PULL_WAIT_S = 10.0
-DEADLINE_S = 30.0
 KINDS = ("audio", "video")
 
 
@@ -97,34 +95,34 @@ class Core:
 
     # --- without a backend
 
-    async def publish(self, profile: Profile, track_name: str, tone_hz: float) -> str:
+    async def publish(self, profile: Profile, track_name: str, tone_hz: float, within: float) -> str:
         from rtcctl.ops import media
         from rtcctl.ops.sources import Outgoing
         from rtcctl.probe.sources.tone import ToneSource
 
         peer = self._open_peer
         async with AsyncExitStack() as stack:
-            env, client, session_id = await self._session(profile, stack)
+            env, client, session_id = await self._session(profile, within, stack)
             await media.publish(client, env, peer, session_id, Outgoing.of(track_name, ToneSource(tone_hz)))
             return session_id
 
-    async def subscribe(self, profile: Profile, publisher_session_id: str, track_name: str) -> str:
+    async def subscribe(self, profile: Profile, publisher_session_id: str, track_name: str, within: float) -> str:
         from rtcctl.ops import media
 
         peer = self._open_peer
         async with AsyncExitStack() as stack:
-            env, client, session_id = await self._session(profile, stack)
+            env, client, session_id = await self._session(profile, within, stack)
             track = media.remote_track(publisher_session_id, track_name)
-            (subscription,) = await media.subscribe(client, env, peer, session_id, track, wait_s=PULL_WAIT_S)
+            (subscription,) = await media.subscribe(client, env, peer, session_id, track, wait_s=within)
             return subscription.mid
 
-    async def _session(self, profile: Profile, stack: AsyncExitStack) -> tuple[Env, Any, str]:
+    async def _session(self, profile: Profile, within: float, stack: AsyncExitStack) -> tuple[Env, Any, str]:
         """One peer is one session."""
         from rtcctl.journal import Journal
         from rtcctl.ops.env import Env
 
         env = Env(profile=profile, journal=Journal(Path(), None, "tests keep none"))
-        client = await stack.enter_async_context(env.client(deadline_s=DEADLINE_S))
+        client = await stack.enter_async_context(env.client(deadline_s=within))
         if self.session_id is None:
             self.session_id = (await client.new_session()).session_id
         return env, client, self.session_id

@@ -302,17 +302,31 @@ class Realtime:
         return core
 
     @overload
-    def publish(self, peer: Peer, track_name: str, *, tone_hz: float = ...) -> str: ...
+    def publish(self, peer: Peer, track_name: str, *, tone_hz: float = ..., within: float = ...) -> str: ...
     @overload
-    def publish(self, peer: AsyncPeer, track_name: str, *, tone_hz: float = ...) -> Awaitable[str]: ...
-    def publish(self, peer: Peer | AsyncPeer, track_name: str, *, tone_hz: float = 440.0) -> str | Awaitable[str]:
-        """Publish a tone without a backend, in the one session of this peer; the id of the session."""
-        return peer.do(peer.core.publish(self.profile, track_name, tone_hz))
+    def publish(
+        self, peer: AsyncPeer, track_name: str, *, tone_hz: float = ..., within: float = ...
+    ) -> Awaitable[str]: ...
+    def publish(
+        self, peer: Peer | AsyncPeer, track_name: str, *, tone_hz: float = 440.0, within: float = 30.0
+    ) -> str | Awaitable[str]:
+        """Publish a tone without a backend, in the one session of this peer; the id of the session.
+
+        A call that may succeed later is tried again, a few times and not after `within` seconds.
+        """
+        return peer.do(peer.core.publish(self.profile, track_name, tone_hz, within))
 
     @overload
-    def subscribe(self, peer: Peer, session_id: str, track_name: str) -> str: ...
+    def subscribe(self, peer: Peer, session_id: str, track_name: str, *, within: float = ...) -> str: ...
     @overload
-    def subscribe(self, peer: AsyncPeer, session_id: str, track_name: str) -> Awaitable[str]: ...
-    def subscribe(self, peer: Peer | AsyncPeer, session_id: str, track_name: str) -> str | Awaitable[str]:
-        """Subscribe to a track without a backend, in the one session of this peer; its mid there."""
-        return peer.do(peer.core.subscribe(self.profile, session_id, track_name))
+    def subscribe(
+        self, peer: AsyncPeer, session_id: str, track_name: str, *, within: float = ...
+    ) -> Awaitable[str]: ...
+    def subscribe(
+        self, peer: Peer | AsyncPeer, session_id: str, track_name: str, *, within: float = 10.0
+    ) -> str | Awaitable[str]:
+        """Subscribe to a track without a backend, in the one session of this peer; its mid there.
+
+        A track that is not there yet is waited for, `within` seconds.
+        """
+        return peer.do(peer.core.subscribe(self.profile, session_id, track_name, within))

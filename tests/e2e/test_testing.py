@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rtcctl.errors import ApiError, NetworkError, UsageError
+from rtcctl.errors import ApiError, NetworkError, RtcctlError, UsageError
 from rtcctl.testing import AsyncPeer, Peer, Realtime, realtime_server
 
 FINE = {"packets_lost": 0, "audio_gaps": 0}
@@ -112,6 +112,21 @@ def test_without_a_backend(realtime: Realtime) -> None:
         other = realtime.subscribe(bob, session_id, "music")
         assert other != mid
         bob.assert_tone(880, mid=other)
+
+
+def test_patience_without_a_backend(realtime: Realtime) -> None:
+    """A test of what fails need not wait for it."""
+    with realtime.peer() as alice, realtime.peer() as bob:
+        session_id = realtime.publish(alice, "mic")
+        started = time.monotonic()
+        with pytest.raises(ApiError, match="mike"):
+            realtime.subscribe(bob, session_id, "mike", within=0.2)
+        with realtime.faults("sessions/new=503"), realtime.peer() as carol:
+            with pytest.raises(RtcctlError):
+                realtime.publish(carol, "mic", within=0.2)
+            with pytest.raises(RtcctlError):
+                realtime.subscribe(carol, session_id, "mic", within=0.2)
+        assert time.monotonic() - started < 3
 
 
 async def test_under_asyncio(realtime: Realtime) -> None:
