@@ -154,6 +154,31 @@ async def test_under_asyncio(realtime: Realtime) -> None:
     assert ticks > 20
 
 
+async def test_a_backend_under_asyncio(realtime: Realtime, backend: Backend) -> None:
+    """An async peer takes part in the signalling of others: offers, answers, receives, and is gone."""
+    async with realtime.async_peer() as alice, realtime.async_peer() as bob, realtime.async_peer() as carol:
+        publisher, subscriber, asking = (backend.new_session() for _ in range(3))
+        sending = await alice.publish_tone(523)
+        answer = await asyncio.to_thread(backend.publish, publisher, await alice.create_offer(), mic=sending.mid)
+        await alice.set_answer(answer)
+        await alice.wait_connected()
+        pulled = await asyncio.to_thread(backend.pull, subscriber, publisher, "mic")
+        backend.renegotiate(subscriber, await bob.answer(pulled["sessionDescription"]["sdp"]))
+        await bob.wait_connected()
+        receiving = await carol.receive()
+        offer = {"type": "offer", "sdp": await carol.create_offer()}
+        track = {"location": "remote", "sessionId": publisher, "trackName": "mic", "mid": receiving.mid}
+        body = {"sessionDescription": offer, "tracks": [track]}
+        said = await asyncio.to_thread(backend.call, "POST", f"sessions/{asking}/tracks/new", body)
+        await carol.set_answer(said.json()["sessionDescription"]["sdp"])
+        await bob.assert_tone(523, mid=pulled["tracks"][0]["mid"])
+        await carol.assert_tone(523, mid=receiving.mid)
+        await alice.vanish()
+        await bob.assert_silence()
+        await carol.assert_silence()
+        assert backend.call("GET", f"sessions/{publisher}").json()["tracks"][0]["status"] == "active"
+
+
 def test_under_trio(realtime: Realtime) -> None:
     """Nothing of asyncio is needed where the test is."""
     trio = pytest.importorskip("trio")
