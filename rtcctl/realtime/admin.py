@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from rtcctl.errors import ApiError, UsageError
+from rtcctl.errors import ApiError, AuthError, UsageError
 from rtcctl.realtime.curl import admin_base
 from rtcctl.realtime.http import Client
 
@@ -54,6 +54,11 @@ class AdminClient(Client):
     async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         try:
             answer = await self._api.call(method, f"{admin_base(self.profile.api_base)}/{path}", body, secret=None)
+        except AuthError as error:
+            error.hint = (
+                "It has no secret, and answers this machine alone, under the base URL that `rtcctl dev` prints."
+            )
+            raise
         except ApiError as error:
             if error.status == 404 and path.startswith(("faults", "ledger")) and not path.startswith("faults/"):
                 raise UsageError(

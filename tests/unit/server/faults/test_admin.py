@@ -212,6 +212,18 @@ async def test_a_loopback_address_of_its_own() -> None:
         refused(await at.ask(host="127.0.0.3:8610"))
 
 
+@pytest.mark.parametrize(("scheme", "port", "other"), [("http", 80, 443), ("https", 443, 80)])
+async def test_the_port_of_the_scheme(scheme: str, port: int, other: int) -> None:
+    """Clients leave it out of Host and Origin: both spellings are own, foreign names and the other port are not."""
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        async with api(f"{scheme}://127.0.0.1:{port}/v1") as at:
+            for host in (name, f"{name}:{port}"):
+                assert (await at.set("loss=5%", host=host, headers=(("origin", f"{scheme}://{host}"),))).is_success
+                assert "Origin" in refused(await at.ask(host=host, headers=(("origin", f"{scheme}://{name}:{other}"),)))
+            for host in (f"{name}:{other}", "attacker.example", f"attacker.example:{port}", f"{name}:"):
+                assert "Host" in refused(await at.ask(host=host))
+
+
 @pytest.mark.parametrize(
     "host",
     [
