@@ -211,7 +211,11 @@ def test_the_commands(home: Home):
         refused = home.run("session", "create")
         assert refused.status == 4
         assert "fault 2" in refused.stderr.lower()
-        assert home.run("fault", "clear", "3").status == 0
+        done = home.run("fault", "clear", "3", "77", "1")
+        assert (done.status, done.stdout) == (2, "")
+        assert "There is no fault 77" in done.stderr
+        cleared = home.run("fault", "clear", "3", "3", "--output", "json").document["faults"]
+        assert [fault["id"] for fault in cleared] == [3], "and it was still there"
         assert home.run("fault", "clear").stdout.count("sessions/new") == 2
         assert home.run("session", "create").status == 0
         ledger = home.run("fault", "ledger", "--output", "json").document
