@@ -151,3 +151,4 @@ def rtcp(ssrc: int = 9) -> bytes:
 
 STUN = b"\x00\x01" + bytes(18)
 DTLS = b"\x16\xfe\xfd" + bytes(20)
+DATA = b"\x17\xfe\xfd" + bytes(20)

@@ -111,8 +111,15 @@ class ImpairedPath:
         }
 
     def _impairer(self, fault: MediaFault) -> Impairer:
-        seed = fault.impairment.seed
-        return Impairer(fault.impairment, Random(self._random.getrandbits(64) if seed is None else seed).random)
+        seed = self._random.getrandbits(64) if fault.impairment.seed is None else fault.impairment.seed
+        streams: dict[str, Random] = {}
+
+        def draw(stream: str) -> float:
+            if stream not in streams:
+                streams[stream] = Random(f"{seed} {stream}")
+            return streams[stream].random()
+
+        return Impairer(fault.impairment, draw)
 
     # What the connection uses
 
@@ -168,12 +175,14 @@ class ImpairedPath:
         if not faults:
             self._pass_on(_Held(data, path, row, now, is_up))
             return
+        # When RTCP, messages and retransmissions come is chance: what else is lost must not depend on it.
+        stream = f"{row.kind} {row.track}" if kind in _DROPPED else None
         copies = [(now, 0.0)]
         reasons = []
         for _, impairer in faults:
             after = []
             for at, late_s in copies:
-                fate = impairer.decide(len(data), at, may_drop=kind in _DROPPED)
+                fate = impairer.decide(len(data), at, stream)
                 after += [(release, late_s + fate.late_s) for release in fate.releases]
                 if fate.reason:
                     reasons.append(fate.reason)
