@@ -115,6 +115,8 @@ class Faults:
             fault = active.fault
             if not isinstance(fault, ApiFault) or fault.operation not in (operation, grammar.ANY):
                 continue
+            if fault.action == "expire" and operation.startswith("turn/"):
+                continue  # under `*`: there is no session to end
             if not fault.concerned.includes(app_id, session_id):
                 continue
             if fault.concerned.track and not any(fault.concerned.includes_track(*track) for track in tracks):

@@ -133,7 +133,7 @@ async def meet(
         case "empty-mid":
             return _without_mids(await work())
         case "expire":
-            return await _expiring(fault, request, work, end_session)
+            return await _expiring(active, fault.seconds, request, work, end_session)
         case _:
             response = await work()
             row.turn_ttl_s = min(row.turn_ttl_s or fault.seconds, fault.seconds)
@@ -189,18 +189,27 @@ def _echo(item: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _expiring(
-    fault: ApiFault, request: Request, work: Callable[[], Awaitable[Response]], end_session: Callable[[str], None]
+    active: ActiveFault,
+    after_s: float,
+    request: Request,
+    work: Callable[[], Awaitable[Response]],
+    end_session: Callable[[str], None],
 ) -> Response:
     session_id = request.path_params.get("session_id")
-    if session_id is not None and not fault.seconds:
+    if session_id is not None and not after_s:
         end_session(session_id)
         return await work()
+
+    def expire(session_id: str) -> None:
+        if not active.cleared.is_set():
+            end_session(session_id)
+
     try:
         response = await work()
         session_id = session_id or _made_session(response)
     finally:
         if session_id:
-            asyncio.get_running_loop().call_later(fault.seconds, end_session, session_id)
+            asyncio.get_running_loop().call_later(after_s, expire, session_id)
     return response
 
 

@@ -465,6 +465,28 @@ async def test_expire_later(content: str) -> None:
         await gone(at, session)
 
 
+async def test_a_session_that_would_have_expired() -> None:
+    """A fault that is cleared before that time ends nothing any more."""
+    async with api("sessions/new=expire,after=20ms,times=1", "sessions/new=expire,after=20ms") as at:
+        kept, ended = await at.session(), await at.session()
+        at.faults.clear(1)
+        await gone(at, ended)
+        assert (await at.call("sessions/get", kept)).status_code == 200
+
+
+async def test_what_has_no_session_does_not_expire() -> None:
+    """Requests for TURN credentials are none that `*=expire` meets, or counts."""
+    async with api() as at:
+        session = await at.session()
+        at.faults.set("*=expire,times=1")
+        for operation in OPERATIONS:
+            if operation.startswith("turn/"):
+                assert (await at.call(operation)).is_success
+                assert at.row.fault == ""
+        assert at.faults.active[0].met == 0
+        assert (await at.call("sessions/get", session)).status_code == 410
+
+
 async def gone(at: Api, session: str) -> None:
     """Wait for the end of a session, without a request to it that would be counted."""
     await until(lambda: session not in at.registry.app("app", SECRET["Authorization"]).sessions)
