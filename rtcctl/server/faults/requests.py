@@ -95,11 +95,17 @@ def named_tracks(body: bytes, session_id: str) -> list[tuple[str, str]]:
 
 
 async def meet(
-    active: ActiveFault, request: Request, body: bytes, handler: Handler, end_session: Callable[[str], None]
+    active: ActiveFault,
+    request: Request,
+    body: bytes,
+    handler: Handler,
+    check: Callable[[], None],
+    end_session: Callable[[str], None],
 ) -> Response:
     """The answer to a request that meets a fault; `body` has been read, `handler` would do the work.
 
-    `end_session` ends a session by its id.
+    `check` raises the `Refusal` of a request before any of its items is looked at; `end_session` ends a session by its
+    id.
     """
     fault = active.fault
     assert isinstance(fault, ApiFault)
@@ -116,7 +122,7 @@ async def meet(
         case "status":
             return _refused(active, fault)
         case "code":
-            return await _with_item_errors(fault, active, row, body, work)
+            return await _with_item_errors(fault, active, row, body, check, work)
         case "hang":
             await _until_let_go(request, active)
             return await _broken(request)
@@ -152,7 +158,12 @@ def _description(active: ActiveFault) -> str:
 
 
 async def _with_item_errors(
-    fault: ApiFault, active: ActiveFault, row: RequestRow, body: bytes, work: Callable[[bytes], Awaitable[Response]]
+    fault: ApiFault,
+    active: ActiveFault,
+    row: RequestRow,
+    body: bytes,
+    check: Callable[[], None],
+    work: Callable[[bytes], Awaitable[Response]],
 ) -> Response:
     """Items fail inside a 200, and the others are done; where there are no items, the whole is a 200 that failed."""
     failure = {"errorCode": fault.code, "errorDescription": _description(active)}
@@ -160,6 +171,7 @@ async def _with_item_errors(
     asked = _decoded(body)
     name = next((name for name in _ITEMS if isinstance(asked.get(name), list)), None)
     if name is None or not has_items(row.operation):
+        check()
         return json_answer(failure)
     failed = {}
     rest = []
@@ -175,6 +187,7 @@ async def _with_item_errors(
         if response.status_code >= 400 or name not in document:
             return response
     else:
+        check()
         document = {"requiresImmediateRenegotiation": False, name: []} if name == "tracks" else {name: []}
     for index, item in failed.items():
         document[name].insert(index, item)
