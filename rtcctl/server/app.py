@@ -101,7 +101,8 @@ class RealtimeApi:
         async def endpoint(request: Request) -> Response:
             row: RequestRow = request.state.row
             row.operation = operation
-            row.app_id = request.path_params.get("app_id", "")
+            parameters = request.path_params
+            row.app_id = parameters.get("app_id") or self._registry.app_of_key(parameters.get("key_id", ""))
             row.session_id = request.path_params.get("session_id", "")
             return await (self._faulty(operation, request, handler) if faults.has_api_faults else handler(request))
 

@@ -58,7 +58,7 @@ class RequestLog:
         finally:
             row.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             parameters = scope.get("path_params", {})  # of a wrong method, too
-            row.app_id = parameters.get("app_id", "")
+            row.app_id = parameters.get("app_id", row.app_id)
             row.session_id = parameters.get("session_id", row.session_id)
             _note_answer(row, bytes(answer))
             if self._keep_bodies:

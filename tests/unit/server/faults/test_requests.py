@@ -96,7 +96,7 @@ async def api(*faults: str, keep_bodies: bool = False) -> AsyncIterator[Api]:
         endpoint=endpoint,  # type: ignore[arg-type]
         candidates=endpoint.candidates,
         apps=[App("app", "secret"), App("other", "other-secret")],
-        turn_keys=[TurnKey("key", "token")],
+        turn_keys=[TurnKey("key", "token", "app")],
         limits=Limits(),
         clock=clock,
     )
@@ -564,7 +564,7 @@ async def test_requests_without_a_fault() -> None:
         assert made.duration_ms is not None
         assert (made.fault, made.body, made.answer) == ("", b"", b"")
         await at.call("turn/generate", json={"ttl": 60})
-        assert (at.row.app_id, at.row.session_id, at.row.turn_ttl_s) == ("", "", 60)
+        assert (at.row.app_id, at.row.session_id, at.row.turn_ttl_s) == ("app", "", 60)  # the key's
         await at.call("sessions/get", session, headers={})
         assert (at.row.session_id, at.row.status, at.row.error_code) == (session, 401, "unauthorized")
         await at.http.delete(f"{SESSIONS}/{session}", headers=SECRET)
@@ -572,7 +572,9 @@ async def test_requests_without_a_fault() -> None:
         await at.http.get("/nowhere", headers={"User-Agent": "x" * 1000})
         assert (at.row.operation, at.row.status, at.row.error_code) == ("", 404, "not_found")
         assert len(at.row.user_agent) == 200
-        assert at.faults.ledger.requests_seen == 5
+        await at.http.post(CREDENTIALS.replace("/key/", "/nobody/") + "/generate", headers=TOKEN)
+        assert (at.row.operation, at.row.app_id, at.row.status) == ("turn/generate", "", 404)
+        assert at.faults.ledger.requests_seen == 6
 
 
 async def test_a_row_is_complete_before_the_answer() -> None:
