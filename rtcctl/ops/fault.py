@@ -143,4 +143,4 @@ def _admin(env: Env) -> AdminClient:
 
 
 def _fault(item: dict[str, Any]) -> Fault:
-    return Fault(id=item["id"], fault=item["fault"], met=item["met"], times=item["times"])
+    return Fault(**{key: item[key] for key in ("id", "fault", "is_media", "met", "times")})

@@ -164,7 +164,7 @@ async def test_the_admin_api_on_a_real_connection() -> None:
         assert (await http.post("sessions/new")).status_code == 425
         assert (await http.post("sessions/new")).status_code == 201
         assert (await admin.get("faults")).json()["faults"] == [
-            {"id": 1, "fault": "sessions/new=425,times=1", "met": 1, "times": 1}
+            {"id": 1, "fault": "sessions/new=425,times=1", "is_media": False, "met": 1, "times": 1}
         ]
         rows = (await admin.get("ledger")).json()["requests"]
         assert [(row["status"], row["error_code"]) for row in rows] == [(425, "session_error"), (201, "")]

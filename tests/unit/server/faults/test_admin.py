@@ -68,9 +68,9 @@ async def test_faults_are_set_listed_and_cleared() -> None:
     """By an id of its own each; what was set is written as it came."""
     async with api() as at:
         answer = await at.set("tracks/new=425,times=3")
-        first = {"id": 1, "fault": "tracks/new=425,times=3", "met": 0, "times": 3}
+        first = {"id": 1, "fault": "tracks/new=425,times=3", "is_media": False, "met": 0, "times": 3}
         assert (answer.status_code, answer.json()) == (201, first)
-        second = {"id": 2, "fault": "loss=5%", "met": None, "times": None}
+        second = {"id": 2, "fault": "loss=5%", "is_media": True, "met": 0, "times": None}
         assert (await at.set("loss=5%")).json() == second
         assert (await at.ask()).json() == {"faults": [first, second]}
         assert (await at.ask(method="HEAD")).status_code == 200

@@ -92,6 +92,7 @@ def test_losses_of_two_faults() -> None:
     impaired = Impaired("loss=50%,seed=1", "loss=50%,seed=1")
     impaired.up(*(rtp(number) for number in range(1000)))
     assert len(impaired.passed) == pytest.approx(250, abs=50)
+    assert [active.met for active in impaired.faults] == [1000, pytest.approx(500, abs=50)]
     doubled = Impaired("dup=100%", "loss=50%,seed=1")
     doubled.up(*(rtp(number) for number in range(1000)))
     assert len(doubled.passed) == pytest.approx(1000, abs=60)
@@ -140,6 +141,7 @@ def test_a_fault_of_one_track(way: str, selector: str) -> None:
     send(rtp(1), *others)
     assert impaired.passed == others
     assert [(row.track, row.fate) for row in impaired.rows] == [("mic", "dropped")]
+    assert [active.met for active in impaired.faults] == [1]
 
 
 def test_kinds_of_packets() -> None:

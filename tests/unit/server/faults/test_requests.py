@@ -207,6 +207,7 @@ async def test_times_and_skip() -> None:
         assert at.faults.active[0].document() == {
             "id": 1,
             "fault": "sessions/new=503,skip=2,times=3",
+            "is_media": False,
             "met": 3,
             "times": 3,
         }
