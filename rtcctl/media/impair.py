@@ -152,7 +152,10 @@ def _parsed(given: Mapping[str, str], key: str, parse: Callable[[str], float]) -
 
 
 def _duration(text: str) -> float:
-    seconds = Seconds.parse(text)
+    try:
+        seconds = Seconds.parse(text)
+    except SpellingError:  # whose words propose minutes and hours
+        raise SpellingError(f"{text!r} is not a duration; write for example 40ms or 1.5s") from None
     if seconds > _MAX_DELAY_S:
         raise SpellingError(f"at most {_MAX_DELAY_S:.0f}s, not {text}")
     return seconds
