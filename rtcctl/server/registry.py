@@ -148,6 +148,11 @@ class Registry:
         _check_bearer(authorization, key.token)
         return key
 
+    def app_of_key(self, key_id: str) -> str:
+        """Id of the app that a TURN key was made for; empty when it was for none, or is none."""
+        key = self._turn_keys.get(key_id)
+        return "" if key is None else key.app_id
+
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
         session_id = self._ids.session_id()

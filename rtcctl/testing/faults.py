@@ -27,8 +27,8 @@ class Fault:
         return self._active.fault_id
 
     @property
-    def met(self) -> int | None:
-        """How many requests it has met; None for a fault of media, whose packets are in the ledger."""
+    def met(self) -> int:
+        """How many requests it has met, or packets, dropped or not."""
         return self._active.met
 
     def __repr__(self) -> str:
