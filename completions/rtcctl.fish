@@ -220,7 +220,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'set'\t'Add faults to the running server' 'list'\t'List the faults that are set, and how many requests each has met' 'clear'\t'Remove faults: all, or those with these ids' 'ledger'\t'Show what was done to which packet, and what the API answered to whom'
+                printf '%s\n' 'set'\t'Add faults to the running server' 'list'\t'List the faults that are set, and how many requests or packets each has met' 'clear'\t'Remove faults: all, or those with these ids' 'ledger'\t'Show what was done to which packet, and what the API answered to whom'
             end
         case ' fault set'
             if string match -q -- '-*' $current

@@ -25,6 +25,7 @@ class ExitStatus(IntEnum):
     "What was awaited did not come in time."
     INCONCLUSIVE = 8
     "This machine could not send or measure properly: nothing is known."
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rtcctl.testing import Realtime
 
 _SECTION = "Realtime API calls"
+_APP = pytest.StashKey["Realtime"]()
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +44,11 @@ def _rtcctl_server(realtime_server_options: Mapping[str, Any]) -> Iterator[Realt
 
 
 @pytest.fixture
-def realtime(_rtcctl_server: Realtime) -> Iterator[Realtime]:
+def realtime(request: pytest.FixtureRequest, _rtcctl_server: Realtime) -> Iterator[Realtime]:
     """A Cloudflare Realtime of this test's own: an app of a local server, with peers, faults and its calls."""
     with _rtcctl_server.app() as app:
+        # Whatever wanted it: the test, a fixture that fails before the test has its arguments, `getfixturevalue`.
+        request.node.stash[_APP] = app
         yield app
 
 
@@ -53,8 +56,8 @@ def realtime(_rtcctl_server: Realtime) -> Iterator[Realtime]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What was said to the API is part of the report of a test that failed."""
     report = yield
-    app: Realtime | None = getattr(item, "funcargs", {}).get("realtime")
-    if report.failed and app is not None and hasattr(app, "told") and f"{_SECTION}:" not in report.longreprtext:
+    app = item.stash.get(_APP, None)
+    if report.failed and app is not None and f"{_SECTION}:" not in report.longreprtext:
         with suppress(RuntimeError):  # whatever has become of the server
             report.sections.append((_SECTION, app.told()))
     return report

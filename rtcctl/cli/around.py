@@ -1,7 +1,8 @@
 """A command that `rtcctl dev -- COMMAND…` runs: it has our terminal, and its end is ours.
 
 Theory of operation. While the command runs, signals are for it. SIGTERM is passed on, and what has not ended some
-seconds later, or at a second one, is killed. Ctrl-C reaches it from the terminal as it reaches us, so it is passed on
+seconds later, or at a second one, is killed. SIGQUIT and SIGHUP do the same, but that the end of a terminal, which is
+told twice, kills nothing at once. Ctrl-C reaches it from the terminal as it reaches us, so it is passed on
 only where no terminal has done so. Whatever else ends us (the server has broken down) ends the command first.
 """
 
@@ -52,7 +53,7 @@ async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
 
 @contextmanager
 def _signals_for(process: asyncio.subprocess.Process, grace_s: float) -> Iterator[None]:
-    """Pass SIGINT and SIGTERM on while the body runs. Afterwards they do nothing: all that is left is to leave."""
+    """Pass signals on while the body runs. Afterwards they do nothing: all that is left is to leave."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
 
@@ -64,9 +65,14 @@ def _signals_for(process: asyncio.subprocess.Process, grace_s: float) -> Iterato
         _send(process, _KILL if timers else signal.SIGTERM)
         timers.append(loop.call_later(grace_s, partial(_send, process, _KILL)))
 
-    for signum, handler in ((signal.SIGINT, interrupt), (signal.SIGTERM, terminate)):
-        # A background job of a script has SIGINT ignored, and so has the command then.
-        if signal.getsignal(signum) is not signal.SIG_IGN:
+    def hang_up() -> None:
+        if not timers:
+            terminate()
+
+    for name, handler in {"INT": interrupt, "TERM": terminate, "QUIT": terminate, "HUP": hang_up}.items():
+        signum = getattr(signal, f"SIG{name}", None)  # Windows has half of them
+        # A background job of a script has SIGINT ignored, what nohup runs SIGHUP, and so has the command then.
+        if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
             # Not on Windows, not in another thread.
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(signum, handler)

@@ -3,6 +3,7 @@
 import os
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -155,7 +156,11 @@ def env(
     """
     from functools import partial
 
+    from rtcctl.errors import UsageError
     from rtcctl.report.variables import render
+
+    if as_ is not Shape.SHELL and common.output != "table":
+        raise UsageError(f"--as and --output {common.output} exclude each other.", hint="--as json is JSON already.")
 
     def work(streams: "Streams") -> "ConfigEnv":
         from rtcctl.cli.reports import hide_in_job_log
@@ -169,6 +174,11 @@ def env(
             for key, name in _names_of(names).items()
             if (value := getattr(profile, key))
         ]
+        if profile.ca_file:
+            from rtcctl.config.tls import trust_variables
+
+            trust = trust_variables(Path(profile.ca_file))
+            variables += [Variable(name=name, value=value) for name, value in trust.items()]
         return ConfigEnv(profile=profile.name, variables=tuple(variables), names=names)
 
     return present(work, common, Face(name="config env", text=partial(render, as_)))

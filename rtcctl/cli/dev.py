@@ -1,6 +1,7 @@
 """`rtcctl dev`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import Common, command, typed
-from rtcctl.cli.run import Face, run
+from rtcctl.cli.run import Face, open_streams, run
 from rtcctl.units import Factor
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ def dev(
     from rtcctl.results.dev import ServerReady
     from rtcctl.server import coturn
 
+    if not command_line and sys.argv[-1] == "--":  # which Typer does not tell
+        raise UsageError("No command follows --.", hint="Is a variable empty? Without --, the server runs alone")
+    for option, path in (("--apps", apps), ("--persist", persist)):
+        if path == Path():
+            raise UsageError(f"{option} names no file.", hint="Is a variable empty?")
     state_dir = config.state_dir(os.environ)
     secret = os.environ.get("RTCCTL_DEV_SECRET")
     if persist is not None:
@@ -140,6 +146,8 @@ def dev(
     else:
         credentials = credentials_of(host, state_dir, secret, apps)
         keep_secret(*credentials.hidden_secrets)
+        if secret is not None and secret != credentials.app_secret:
+            open_streams(common).warn(f"RTCCTL_DEV_SECRET is ignored: {apps} has the secrets of the apps")
 
     has_turn = coturn.is_installed()
     files = _certificate(host, state_dir, announce or (), media_host or ()) if tls or has_turn else None

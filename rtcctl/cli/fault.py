@@ -40,7 +40,7 @@ def set_(
 
 @command(app, "list")
 def list_(common: Common) -> int:
-    """List the faults that are set, and how many requests each has met."""
+    """List the faults that are set, and how many requests or packets each has met."""
     from rtcctl.ops import fault
 
     face = Face(name="fault list", calls=lambda _: fault.list_calls())

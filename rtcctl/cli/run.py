@@ -2,9 +2,10 @@
 
 Theory of operation. `guard` wraps the whole command line: an expected error becomes two lines on stderr (or one JSON
 object) and its exit status, any other becomes "this is a bug" and 1. `run` is what a command calls: it resolves the
-profile, builds the operation's surroundings and awaits it in the only event loop of the process. SIGINT and SIGTERM
-cancel the operation's task; its `finally` blocks close what it opened; what was measured until then is still rendered,
-as interrupted, and the exit status is the signal's. A second signal ends the process at once.
+profile, builds the operation's surroundings and awaits it in the only event loop of the process. SIGINT, SIGTERM and
+SIGHUP cancel the operation's task; its `finally` blocks close what it opened; what was measured until then is still
+rendered, as interrupted, and the exit status is the signal's. A second signal ends the process at once; not SIGHUP,
+since the end of a terminal is told twice, by its shell and by the kernel.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ Request = TypeVar("Request")
 
 READER_GONE = 128 + 13
 "As a shell reports a process that SIGPIPE ended: whoever read our output has left."
+
+_SIGHUP = getattr(signal, "SIGHUP", None)
+"Windows has none."
 
 
 class Face(NamedTuple):
@@ -226,7 +230,7 @@ async def _supervise(
 
 @contextmanager
 def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
-    """SIGINT and SIGTERM cancel the task; the second one ends the process as it would have without us."""
+    """A signal cancels the task; a second one (but SIGHUP) ends the process as it would have without us."""
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -234,15 +238,18 @@ def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
     before: dict[int, Any] = {}
 
     def stop(signum: int) -> None:
+        if received:
+            return
         received.append(signum)
         for other in before:
-            loop.remove_signal_handler(other)
-            signal.signal(other, signal.SIG_DFL)
+            if other != _SIGHUP:
+                loop.remove_signal_handler(other)
+                signal.signal(other, signal.SIG_DFL)
         task.cancel()
 
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, *([] if _SIGHUP is None else [_SIGHUP])):
         handler = signal.getsignal(signum)
-        # A background job of a script has SIGINT ignored, and that is meant.
+        # A background job of a script has SIGINT ignored, what nohup runs SIGHUP, and that is meant.
         if handler is not signal.SIG_IGN:
             # Not on Windows, not in another thread: there Ctrl-C is a KeyboardInterrupt.
             with suppress(NotImplementedError, RuntimeError, ValueError):
@@ -253,7 +260,8 @@ def _cancelled_by_signals(task: object, received: list[int]) -> Iterator[None]:
     finally:
         for handled, handler in before.items():
             loop.remove_signal_handler(handled)
-            signal.signal(handled, handler)
+            # What is left is to render, which a terminal that says it again does not cut short.
+            signal.signal(handled, signal.SIG_IGN if handled == _SIGHUP and handled in received else handler)
 
 
 def _expected(error: BaseException) -> RtcctlError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rtcctl.errors import UsageError
@@ -68,6 +69,8 @@ def write_private(path: Path, text: str) -> None:
 
     A symbolic link stays one: people keep their configuration in repositories.
     """
+    with suppress(FileNotFoundError):
+        path.stat()  # of a loop of links, resolve() tells in its own way, or not at all
     path = path.resolve()
     make_private_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
@@ -106,9 +109,13 @@ def unwritable(path: Path, exc: OSError) -> UsageError:
 
 
 def require_private(path: Path) -> None:
-    """Refuse a file with secrets that others can read; Windows has no such bits."""
+    """Refuse a file with secrets that others can read (Windows has no such bits), and what is no file (a pipe is)."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "device"
+        raise UsageError(f"{path} is a {kind}, not a file.", hint="Move it away, or name another path")
     if os.name != "posix":
         return
-    mode = stat.S_IMODE(path.stat().st_mode)
+    mode = stat.S_IMODE(mode)
     if mode & 0o077:
         raise UsageError(f"{path} holds secrets and can be read by others (mode {mode:04o}).", hint=f"chmod 600 {path}")

@@ -66,7 +66,7 @@ def trusting(files: TlsFiles, environ: Mapping[str, str]) -> dict[str, str]:
 
     All but Node's name what is trusted in place of the system's own, so they get a bundle of both.
     """
-    bundle, extra = (files.authority.with_name(name) for name in ("bundle.pem", "node.pem"))
+    bundle, extra = _bundles(files.authority)
     authority = _text(files.authority)
     trusted = next((text for path in _trusted(environ) if path != bundle and (text := _text(path))), "")
     added = _text(Path(environ.get("NODE_EXTRA_CA_CERTS", "")))
@@ -76,8 +76,18 @@ def trusting(files: TlsFiles, environ: Mapping[str, str]) -> dict[str, str]:
             write_private(path, others if authority in others else f"{others.rstrip()}\n{authority}".lstrip())
     except OSError as exc:
         raise unwritable(bundle.parent, exc) from exc
+    return trust_variables(files.authority)
+
+
+def trust_variables(authority: Path) -> dict[str, str]:
+    """Those variables; what they name is beside the authority since `trusting` wrote it."""
+    bundle, extra = _bundles(authority)
     names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     return {**dict.fromkeys(names, str(bundle)), "NODE_EXTRA_CA_CERTS": str(extra)}
+
+
+def _bundles(authority: Path) -> tuple[Path, Path]:
+    return authority.with_name("bundle.pem"), authority.with_name("node.pem")
 
 
 def _trusted(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -7,9 +7,9 @@ order in which things are decided is that of a packet's way:
 
     lost? ──▶ queue of the rate limit (full: dropped) ──▶ delay ± jitter, in order ──▶ overtaken? ──▶ once or twice
 
-Each packet draws the same number of random numbers whatever becomes of it, so that the fate of the n-th packet depends
-on the seed and on n alone. Jitter does not reorder, as a queue does not; `reorder` does: such a packet is held until
-those of the next `REORDER_S` have passed it.
+Each packet draws the same number of random numbers whatever becomes of it, and each stream has its own, so that the
+fate of a stream's n-th packet depends on the seed and on n alone, whatever else comes between. Jitter does not reorder,
+as a queue does not; `reorder` does: such a packet is held until those of the next `REORDER_S` have passed it.
 """
 
 from __future__ import annotations
@@ -80,26 +80,30 @@ class Fate:
 
 
 class Impairer:
-    """Decides for the packets of one path, one after the other. `draw` gives random numbers, 0 ≤ x < 1."""
+    """Decides for the packets of one path, one after the other.
 
-    def __init__(self, impairment: Impairment, draw: Callable[[], float]) -> None:
+    `draw` gives the next random number of a stream, 0 ≤ x < 1.
+    """
+
+    def __init__(self, impairment: Impairment, draw: Callable[[str], float]) -> None:
         self._impairment = impairment
         self._draw = draw
         self._free_at = 0.0
         "When the link of the rate limit has sent what it has."
         self._last_release = 0.0
 
-    def decide(self, size: int, now: float, *, may_drop: bool = True) -> Fate:
-        """The fate of a packet of `size` bytes. `may_drop=False`: held as others are, and never more or less than one;
-        it takes no part in the draw."""
+    def decide(self, size: int, now: float, stream: str | None) -> Fate:
+        """The fate of a packet of `size` bytes. Of no `stream`: held as others are, and never more or less than one."""
         impairment = self._impairment
-        lost, overtaken, twice, spread = (self._draw() for _ in range(4)) if may_drop else (1.0, 1.0, 1.0, 0.5)
+        lost, overtaken, twice, spread = (
+            (1.0, 1.0, 1.0, 0.5) if stream is None else (self._draw(stream) for _ in range(4))
+        )
         if lost < impairment.loss:
             return Fate((), "loss")
         release = now
         if impairment.rate_bps is not None:
             begins = max(now, self._free_at)
-            if may_drop and begins - now > QUEUE_S:
+            if stream is not None and begins - now > QUEUE_S:
                 return Fate((), "rate")
             self._free_at = release = begins + size * 8 / impairment.rate_bps
         release += max(0.0, impairment.delay_s + (2 * spread - 1) * impairment.jitter_s)
@@ -148,7 +152,10 @@ def _parsed(given: Mapping[str, str], key: str, parse: Callable[[str], float]) -
 
 
 def _duration(text: str) -> float:
-    seconds = Seconds.parse(text)
+    try:
+        seconds = Seconds.parse(text)
+    except SpellingError:  # whose words propose minutes and hours
+        raise SpellingError(f"{text!r} is not a duration; write for example 40ms or 1.5s") from None
     if seconds > _MAX_DELAY_S:
         raise SpellingError(f"at most {_MAX_DELAY_S:.0f}s, not {text}")
     return seconds

@@ -21,6 +21,7 @@ from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
 from rtcctl.realtime.development import DEVELOPMENT_PORT
 from rtcctl.results.dev import Dev, ServedApp, ServerReady
+from rtcctl.results.event import Warned
 
 if TYPE_CHECKING:
     from rtcctl.server.faults.ledger import Ledger
@@ -134,8 +135,8 @@ def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str
 
 
 @contextmanager
-def _ledger(path: Path | None, ledger: Ledger) -> Iterator[None]:
-    """Write the ledger when the body ends. That it can be written is found out at the start."""
+def _ledger(path: Path | None, ledger: Ledger, on_error: Callable[[UsageError], None]) -> Iterator[None]:
+    """Write the ledger when the body ends. That it can be written is found out at the start, so that is the rule."""
     if path is None:
         yield
         return
@@ -143,7 +144,10 @@ def _ledger(path: Path | None, ledger: Ledger) -> Iterator[None]:
     try:
         yield
     finally:
-        _write(path, "w", json.dumps(ledger.document()) + "\n")
+        try:
+            _write(path, "w", json.dumps(ledger.document()) + "\n")
+        except UsageError as error:
+            on_error(error)
 
 
 def _write(path: Path, mode: str, text: str) -> None:
@@ -217,9 +221,16 @@ async def dev(request: DevRequest, env: Env) -> Dev:
         # (a quarter of what setting up a session costs).
         gc.collect()
         gc.freeze()
-        with _ledger(request.ledger, server.ledger), request.discoverable(ready):
+        status: int | None = None
+
+        def unwritten(error: UsageError) -> None:
+            if not status:
+                raise error
+            # How the command ended says more.
+            env.emit(Warned(text=error.message))
+
+        with _ledger(request.ledger, server.ledger, unwritten), request.discoverable(ready):
             env.emit(ready)
-            status: int | None = None
             with env.keeping(lambda: Dev(base_url=server.base_url, served_s=env.clock() - started)):
                 if request.around is None:
                     await server.wait_closed()

@@ -54,7 +54,7 @@ def list_calls() -> tuple[ApiCall, ...]:
 
 
 def clear_calls(request: ClearRequest) -> tuple[ApiCall, ...]:
-    """The calls that `clear` makes."""
+    """The calls of `clear` that remove something."""
     paths = [f"/rtcctl/faults/{fault_id}" for fault_id in request.ids] or ["/rtcctl/faults"]
     return tuple(ApiCall("DELETE", path, secret="") for path in paths)
 
@@ -87,9 +87,9 @@ async def list_faults(request: ListRequest, env: Env) -> FaultList:
 
 
 async def clear(request: ClearRequest, env: Env) -> FaultClear:
-    """Remove faults."""
+    """Remove faults, all or none."""
     async with _admin(env) as client:
-        cleared = [item for fault_id in request.ids or (None,) for item in await client.clear_faults(fault_id)]
+        cleared = await client.clear_faults(request.ids)
     return FaultClear(target=env.target, faults=tuple(_fault(item) for item in cleared))
 
 
@@ -143,4 +143,4 @@ def _admin(env: Env) -> AdminClient:
 
 
 def _fault(item: dict[str, Any]) -> Fault:
-    return Fault(id=item["id"], fault=item["fault"], met=item["met"], times=item["times"])
+    return Fault(**{key: item[key] for key in ("id", "fault", "is_media", "met", "times")})

@@ -405,8 +405,6 @@ class Peer:
         """Why there is no connection now, in a sentence; empty when there is one."""
         if self._timing is not None:
             return "the connection was closed by the other side." if self._ended.is_set() else ""
-        if self._transport is None or self._transport.checking_at is None:
-            return "there was no complete exchange of offer and answer."
         return self._not_connected(0.0).message.replace(" within 0 s", "")
 
     def vanish(self) -> None:
@@ -584,7 +582,13 @@ class Peer:
 
     def _not_connected(self, timeout_s: float) -> NetworkError:
         """Why there is no connection, in a sentence."""
-        transport = self._open()
+        transport = self._transport
+        if transport is None or transport.checking_at is None:
+            return NetworkError(
+                "ICE has not begun: there was no complete exchange of offer and answer.",
+                phase="ice",
+                hint="Give each side's description to the other: what create_offer() returns, and the answer to it.",
+            )
         within = "" if self._ended.is_set() else f" within {timeout_s:.0f} s"
         if transport.nominated_at is not None:
             return NetworkError(
@@ -653,7 +657,7 @@ def _address(candidate: Candidate) -> str:
 
 def _unusable(type_: str, error: RtcctlError | ParseError) -> ApiError:
     return ApiError(
-        f"The SFU's {type_} cannot be used: {error}.",
+        f"The given {type_} cannot be used: {error}.",
         status=200,
         hint="Is it SDP as a browser would accept it? Every m-section needs ICE credentials and a fingerprint.",
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from rtcctl.errors import ApiError, UsageError
+from rtcctl.errors import ApiError, AuthError, UsageError
 from rtcctl.realtime.curl import admin_base
 from rtcctl.realtime.http import Client
 
@@ -24,15 +25,13 @@ class AdminClient(Client):
         """Those that are set."""
         return list((await self._call("GET", "faults"))["faults"])
 
-    async def clear_faults(self, fault_id: int | None = None) -> list[dict[str, Any]]:
-        """Remove one, or all; those that were removed. Raises `UsageError` when there is no such fault."""
-        try:
-            path = "faults" if fault_id is None else f"faults/{fault_id}"
-            return list((await self._call("DELETE", path))["faults"])
-        except ApiError as error:
-            if fault_id is not None and error.code == "not_found":
-                raise UsageError(f"There is no fault {fault_id}.", hint="rtcctl fault list") from None
-            raise
+    async def clear_faults(self, fault_ids: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """Remove those, all or none; without ids whatever is set. Raises `UsageError` when there is no such fault."""
+        known = {fault["id"] for fault in await self.faults()} if fault_ids else set()
+        if unknown := next((str(fault_id) for fault_id in fault_ids if fault_id not in known), ""):
+            raise UsageError(f"There is no fault {unknown}.", hint="rtcctl fault list")
+        paths = [f"faults/{fault_id}" for fault_id in dict.fromkeys(fault_ids)] or ["faults"]
+        return [fault for path in paths for fault in (await self._call("DELETE", path))["faults"]]
 
     async def ledger(self, *, session_id: str = "") -> dict[str, Any]:
         """All rows that are kept, of all sessions or of one."""
@@ -54,6 +53,11 @@ class AdminClient(Client):
     async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         try:
             answer = await self._api.call(method, f"{admin_base(self.profile.api_base)}/{path}", body, secret=None)
+        except AuthError as error:
+            error.hint = (
+                "It has no secret, and answers this machine alone, under the base URL that `rtcctl dev` prints."
+            )
+            raise
         except ApiError as error:
             if error.status == 404 and path.startswith(("faults", "ledger")) and not path.startswith("faults/"):
                 raise UsageError(

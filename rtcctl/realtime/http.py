@@ -342,6 +342,8 @@ class HttpApi:
         if not is_json and 200 <= status < 300:
             message = f"{request}: the answer ({status}) is no JSON: {said}"
         hint = hint_for(status, code, subcode, description)
+        if secret is SecretKind.TURN and status in (410, 429):  # what is known of these is about sessions
+            hint = "Too many requests: slow down." if status == 429 else ""
         if 300 <= status < 400:
             hint = "Redirects are not followed. Is the API base right? rtcctl config show --origin"
         retry_after_s = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))

@@ -15,8 +15,10 @@ class Fault:
     id: int
     fault: str
     "As it was written."
-    met: int | None
-    "Requests that it has met; None for a fault of media, whose packets are in the ledger."
+    is_media: bool
+    "Whether it is about packets; else it is about requests."
+    met: int
+    "Requests that it has met, or packets, dropped or not."
     times: int | None = None
     "How many it meets; None for all."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,6 +42,16 @@ RequestBody = TypeVar("RequestBody", bound=Wire)
 
 _SESSION = "/v1/apps/{app_id}/sessions/{session_id}"
 _CREDENTIALS = "/v1/turn/keys/{key_id}/credentials"
+_SEVERAL: Mapping[str, type[Wire]] = {
+    "tracks/new": TracksRequest,
+    "tracks/update": TracksRequest,
+    "tracks/close": CloseTracksRequest,
+    "datachannels/establish": EstablishDataChannelsRequest,
+    "datachannels/new": DataChannelsRequest,
+    "datachannels/update": DataChannelsRequest,
+    "datachannels/close": DataChannelsRequest,
+}
+"Operations that answer item by item, and what they are asked."
 
 
 class RealtimeApi:
@@ -91,7 +101,8 @@ class RealtimeApi:
         async def endpoint(request: Request) -> Response:
             row: RequestRow = request.state.row
             row.operation = operation
-            row.app_id = request.path_params.get("app_id", "")
+            parameters = request.path_params
+            row.app_id = parameters.get("app_id") or self._registry.app_of_key(parameters.get("key_id", ""))
             row.session_id = request.path_params.get("session_id", "")
             return await (self._faulty(operation, request, handler) if faults.has_api_faults else handler(request))
 
@@ -110,7 +121,14 @@ class RealtimeApi:
         active = self._registry.faults.find(operation, app_id, session_id, named_tracks(body, session_id))
         if active is None:
             return await handler(with_body(request, body))
-        return await meet(active, request, body, handler, partial(self._registry.end_session, app_id))
+        check = partial(self._check, operation, request, body)
+        return await meet(active, request, body, handler, check, partial(self._registry.end_session, app_id))
+
+    def _check(self, operation: str, request: Request, body: bytes) -> None:
+        """Refuse what the service refuses before it looks at items."""
+        if operation in _SEVERAL:
+            self._registry.session(self._app(request), request.path_params["session_id"])
+            _parse(_SEVERAL[operation], body)
 
     def close(self) -> None:
         """Answer the requests whose bodies are still on their way."""

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_ADVANCE_S = 1e9
+"At once, on demand: thirty years, beside which a clock still counts microseconds."
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -85,8 +88,9 @@ class Registry:
 
     async def advance(self, seconds: float, *, patience_s: float = passing.PATIENCE_S) -> None:
         """Let so much of the service's time pass at once (`passing.py`); its timers have been looked at then."""
-        if seconds < 0:
-            raise ValueError("time does not go back")
+        if not 0 <= seconds <= MAX_ADVANCE_S:
+            # Added to a clock, infinity, no number, or one that is large enough would stop it for good.
+            raise ValueError(f"so much time cannot pass: {seconds} s is not in 0 … {MAX_ADVANCE_S:g}")
         sessions = [session for app in self._apps.values() for session in app.sessions.values()]
         try:
             silent = await passing.absent(sessions, self._endpoint.now, self.now, patience_s)
@@ -152,6 +156,11 @@ class Registry:
         _check_bearer(authorization, key.token)
         return key
 
+    def app_of_key(self, key_id: str) -> str:
+        """Id of the app that a TURN key was made for; empty when it was for none, or is none."""
+        key = self._turn_keys.get(key_id)
+        return "" if key is None else key.app_id
+
     def new_session(self, app: App, *, is_third_party: bool = False, correlation_id: str | None = None) -> Session:
         """A session that nothing has been negotiated with. `is_third_party`: its peer will be an ICE-lite server."""
         session_id = self._ids.session_id()
@@ -199,11 +208,13 @@ class Registry:
                 if session.is_gone:
                     del app.sessions[session.session_id]
 
-    def end_session(self, app_id: str, session_id: str) -> None:
-        """End a session now, as if its time were over; one that is not there is none."""
+    def end_session(self, app_id: str, session_id: str) -> bool:
+        """End a session now, as if its time were over; whether there was one."""
         app = self._apps.get(app_id)
-        if app is not None and (session := app.sessions.pop(session_id, None)) is not None:
+        session = app.sessions.pop(session_id, None) if app is not None else None
+        if session is not None:
             session.close()
+        return session is not None
 
     def _connections(self) -> Iterator[tuple[Connection, str, str]]:
         """All that there are, with the ids of their app and session."""

@@ -15,8 +15,9 @@ event loop of the test, if there is one.
 
 from __future__ import annotations
 
+from rtcctl.testing.core import Media
 from rtcctl.testing.faults import Fault, Faults
-from rtcctl.testing.peer import AsyncPeer, Media, Peer
+from rtcctl.testing.peer import AsyncPeer, Peer
 from rtcctl.testing.realtime import Realtime, realtime_server
 from rtcctl.testing.requests import ApiRequest
 

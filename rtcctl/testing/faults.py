@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rtcctl.server.server import RealtimeServer
     from rtcctl.testing.threads import LoopThread
 
+__tracebackhide__ = True  # pytest shows the line of the test
+
 
 class Fault:
     """A fault that was set."""
@@ -25,8 +27,8 @@ class Fault:
         return self._active.fault_id
 
     @property
-    def met(self) -> int | None:
-        """How many requests it has met; None for a fault of media, whose packets are in the ledger."""
+    def met(self) -> int:
+        """How many requests it has met, or packets, dropped or not."""
         return self._active.met
 
     def __repr__(self) -> str:

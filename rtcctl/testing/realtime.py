@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, overload
 from rtcctl.config import environment
 from rtcctl.errors import UsageError
 from rtcctl.realtime.profile import Profile
+from rtcctl.testing.core import Core
 from rtcctl.testing.faults import Faults
-from rtcctl.testing.peer import AsyncPeer, Core, Peer
+from rtcctl.testing.peer import AsyncPeer, Peer
 from rtcctl.testing.requests import ApiRequest, told
-from rtcctl.testing.threads import LoopThread
+from rtcctl.testing.threads import CLOSED, LoopThread
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rtcctl.server.faults.ledger import PacketRow, RequestRow
     from rtcctl.server.limits import Limits
     from rtcctl.server.server import RealtimeServer
+
+__tracebackhide__ = True  # pytest shows the line of the test
 
 
 @contextmanager
@@ -61,6 +64,7 @@ class _Running:
         self.thread = LoopThread("rtcctl server")
         self._peers: LoopThread | None = None
         self._beginning = Lock()
+        self._is_closed = False
         ready: Future[tuple[RealtimeServer, asyncio.Event]] = Future()
 
         async def serve() -> None:
@@ -87,13 +91,17 @@ class _Running:
 
     @property
     def peers(self) -> LoopThread:
-        """Where peers live; begun when there is one."""
+        """Where peers live; begun when there is one. Raises `RuntimeError` when this is closed."""
         with self._beginning:
+            if self._is_closed:
+                raise RuntimeError(CLOSED)
             if self._peers is None:
                 self._peers = LoopThread("rtcctl peers")
             return self._peers
 
     def close(self) -> None:
+        with self._beginning:
+            self._is_closed = True
         if self._peers is not None:
             self._peers.close()
         if not self._serving.done():
@@ -262,8 +270,9 @@ class Realtime:
     # --- what the service does
 
     def expire(self, session_id: str) -> None:
-        """End a session now, as the service does when its time is over."""
-        self._thread.call(lambda: self._server.registry.end_session(self.app_id, session_id))
+        """End a session now, as the service does when its time is over. Raises `ValueError` when there is none."""
+        if not self._thread.call(lambda: self._server.registry.end_session(self.app_id, session_id)):
+            raise ValueError(f"there is no session {session_id!r} in this app")
 
     def advance(self, seconds: float) -> None:
         """Let so much of the service's time pass, for all apps of the server.
@@ -286,22 +295,38 @@ class Realtime:
         return AsyncPeer(self._running.peers, self._core())
 
     def _core(self) -> Core:
+        if self._final is not None:
+            raise RuntimeError(CLOSED)
         core = Core(self.told)
         self._cores.append(core)
         return core
 
     @overload
-    def publish(self, peer: Peer, track_name: str, *, tone_hz: float = ...) -> str: ...
+    def publish(self, peer: Peer, track_name: str, *, tone_hz: float = ..., within: float = ...) -> str: ...
     @overload
-    def publish(self, peer: AsyncPeer, track_name: str, *, tone_hz: float = ...) -> Awaitable[str]: ...
-    def publish(self, peer: Peer | AsyncPeer, track_name: str, *, tone_hz: float = 440.0) -> str | Awaitable[str]:
-        """Publish a tone without a backend, in the one session of this peer; the id of the session."""
-        return peer.do(peer.core.publish(self.profile, track_name, tone_hz))
+    def publish(
+        self, peer: AsyncPeer, track_name: str, *, tone_hz: float = ..., within: float = ...
+    ) -> Awaitable[str]: ...
+    def publish(
+        self, peer: Peer | AsyncPeer, track_name: str, *, tone_hz: float = 440.0, within: float = 30.0
+    ) -> str | Awaitable[str]:
+        """Publish a tone without a backend, in the one session of this peer; the id of the session.
+
+        A call that may succeed later is tried again, a few times and not after `within` seconds.
+        """
+        return peer.do(peer.core.publish(self.profile, track_name, tone_hz, within))
 
     @overload
-    def subscribe(self, peer: Peer, session_id: str, track_name: str) -> str: ...
+    def subscribe(self, peer: Peer, session_id: str, track_name: str, *, within: float = ...) -> str: ...
     @overload
-    def subscribe(self, peer: AsyncPeer, session_id: str, track_name: str) -> Awaitable[str]: ...
-    def subscribe(self, peer: Peer | AsyncPeer, session_id: str, track_name: str) -> str | Awaitable[str]:
-        """Subscribe to a track without a backend, in the one session of this peer; its mid there."""
-        return peer.do(peer.core.subscribe(self.profile, session_id, track_name))
+    def subscribe(
+        self, peer: AsyncPeer, session_id: str, track_name: str, *, within: float = ...
+    ) -> Awaitable[str]: ...
+    def subscribe(
+        self, peer: Peer | AsyncPeer, session_id: str, track_name: str, *, within: float = 10.0
+    ) -> str | Awaitable[str]:
+        """Subscribe to a track without a backend, in the one session of this peer; its mid there.
+
+        A track that is not there yet is waited for, `within` seconds.
+        """
+        return peer.do(peer.core.subscribe(self.profile, session_id, track_name, within))

@@ -78,7 +78,24 @@ def told(requests: Sequence[ApiRequest], app_id: str) -> str:
         count = len(list(same))
         lines.append(line.replace(f"/v1/apps/{app_id}/", "…/") + (f" ({count} times)" if count > 1 else ""))
         lines += [f"       {finding}" for finding in findings]
+    lines += [
+        f"session {session_id}: its offer was never answered (PUT …/sessions/{session_id}/renegotiate)"
+        for session_id in _unanswered(requests)
+    ]
     return "\n".join(lines)
+
+
+def _unanswered(requests: Sequence[ApiRequest]) -> Iterable[str]:
+    """The sessions in which an offer of the SFU waits for its answer."""
+    pending: dict[str, None] = {}
+    for request in requests:
+        if request.operation == "renegotiate" and request.status == 200:
+            pending.pop(request.session_id, None)
+        elif isinstance(request.answer, dict):
+            description = request.answer.get("sessionDescription")
+            if isinstance(description, dict) and description.get("type") == "offer":
+                pending[request.session_id] = None
+    return pending
 
 
 def _decoded(data: bytes) -> Any:

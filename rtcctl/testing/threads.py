@@ -9,7 +9,22 @@ from concurrent.futures import Future
 from contextvars import Context
 from typing import Any, TypeVar
 
+from rtcctl.errors import RtcctlError
+from rtcctl.units import SpellingError
+
 T = TypeVar("T")
+Error = TypeVar("Error", bound=Exception)
+
+__tracebackhide__ = True  # pytest shows the line of the test
+
+CLOSED = "The Realtime of this test has been closed."
+
+
+def as_shown(error: Error) -> Error:
+    """An error that the test is to see: the hint is part of it, and the way to it through our code is not."""
+    if hint := getattr(error, "hint", ""):
+        error.add_note(f"hint: {hint}")
+    return error.with_traceback(None)
 
 
 class LoopThread:
@@ -27,7 +42,7 @@ class LoopThread:
         """Start it; cancelling the future cancels it."""
         if self._loop is None or self._loop.is_closed():
             work.close()
-            raise RuntimeError("The Realtime of this test has been closed.")
+            raise RuntimeError(CLOSED)
         # In a context of its own: the caller's may say that it runs under trio.
         return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
 
@@ -36,6 +51,8 @@ class LoopThread:
         future = self.submit(work)
         try:
             return future.result()
+        except (RtcctlError, SpellingError) as error:
+            raise as_shown(error) from None
         finally:
             future.cancel()
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -33,8 +34,9 @@ def compile_bound(folder: str) -> tuple[str | None, str]:
     return (binary, "") if built.returncode == 0 else (None, "libsrtp2-dev is not installed")
 
 
-def measure_rtcctl(seconds: float, *, uvloop: bool) -> Load:
-    sfu = Sfu(uvloop=uvloop)
+def measure_rtcctl(seconds: float, *, uvloop: bool, options: Sequence[str] = (), fault: str = "") -> Load:
+    """`fault` is set for one more session, which does nothing."""
+    sfu = Sfu(uvloop=uvloop, options=options)
     try:
         publishers, subscribers = sfu.connect(PUBLISHERS), sfu.connect(FANOUT)
         tracks = sfu.publish(publishers)
@@ -44,6 +46,8 @@ def measure_rtcctl(seconds: float, *, uvloop: bool) -> Load:
         ]
         speakers = [Speaker(sfu.peers[p], 0) for p in publishers]
         sinks = Sinks([sfu.peers[s].sock for s in subscribers])
+        if fault:
+            sfu.ask(fault=f"{fault},session={sfu.connect(1)[0]}")
         run_load(speakers, listeners, sinks, sfu.process.pid, seconds=1.0, fanout=FANOUT)
         load = run_load(speakers, listeners, sinks, sfu.process.pid, seconds=seconds, fanout=FANOUT)
         counted = sfu.ask(count=True)

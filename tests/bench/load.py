@@ -238,8 +238,8 @@ def start_pinned(command: Sequence[str], **options: Any) -> subprocess.Popen[str
 class Sfu:
     """The process of tests/bench/sfu.py."""
 
-    def __init__(self, *, uvloop: bool) -> None:
-        command = [sys.executable, "-m", "tests.bench", "sfu", *(["--uvloop"] if uvloop else [])]
+    def __init__(self, *, uvloop: bool, options: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", "tests.bench", "sfu", *(["--uvloop"] if uvloop else []), *options]
         self.process = start_pinned(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.peers: list[LeanPeer] = []
         self.publishers: list[tuple[LeanPeer, int]] = []

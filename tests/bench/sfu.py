@@ -1,11 +1,12 @@
 """The data path alone in a process of its own, told what to do by lines of JSON: the subject of benches.
 
-`python -m tests.bench sfu [--uvloop]`. One request a line on stdin, one answer a line on stdout:
+`python -m tests.bench sfu [--uvloop] [--no-hooks]`. One request a line on stdin, one answer a line on stdout:
 
     {"open": N}                                   → {"fingerprint", "port", "credentials": [[ufrag, pwd], …]}
     {"remote": [[index, description], …]}         → {}
     {"publish": [[index, ssrc, kind], …]}         → {"tracks": [number, …]}
     {"subscribe": [[index, track number], …]}     → {"ssrcs": [ssrc, …]}
+    {"fault": text}                               → {} (`session=` is the index of a connection)
     {"count": true}                               → {"received": [packets of each track, …], "sent", "dropped",
                                                      "errors", "connected"}
 """
@@ -13,10 +14,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import random
 import sys
+import textwrap
 import time
 from typing import Any
 
@@ -25,6 +28,8 @@ from rtcctl.media.extensions import ABS_SEND_TIME, AUDIO_LEVEL, MID, TRANSPORT_C
 from rtcctl.server.connection import Connection
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.endpoint import Endpoint
+from rtcctl.server.faults.faults import Faults
+from rtcctl.server.faults.ledger import Ledger
 from rtcctl.server.incoming import IncomingTrack
 from rtcctl.server.outgoing import OutgoingTrack
 from rtcctl.server.parameters import ReceiveParameters
@@ -46,6 +51,9 @@ class Subject:
         self.connections: list[Connection] = []
         self.incoming: list[IncomingTrack] = []
         self.outgoing: list[OutgoingTrack] = []
+        self.faults = Faults(
+            endpoint, lambda: [(connection, "app", str(i)) for i, connection in enumerate(self.connections)], Ledger()
+        )
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         ((operation, argument),) = request.items()
@@ -82,6 +90,10 @@ class Subject:
             self.outgoing.append(track)
             ssrcs.append(track.ssrc)
         return {"ssrcs": ssrcs}
+
+    def fault(self, text: str) -> dict[str, Any]:
+        self.faults.set(text)
+        return {}
 
     def count(self, _: bool) -> dict[str, Any]:
         now = time.monotonic()
@@ -121,7 +133,20 @@ async def serve() -> None:
     await endpoint.close()
 
 
+def without_hooks() -> None:
+    """Receive as if there were no faults: from the same source, in which nothing asks for them."""
+    source = textwrap.dedent(inspect.getsource(Endpoint._receive))
+    hook = "connection.impaired is not None"
+    assert source.count(hook) == 2, "the data path asks for faults in other words: mend the bench"
+    names: dict[str, Any] = {}
+    # The compiler leaves the body of `if False` out.
+    exec(source.replace(hook, "False"), vars(sys.modules[Endpoint.__module__]), names)
+    Endpoint._receive = names["_receive"]  # type: ignore[method-assign]
+
+
 def main(argv: list[str]) -> int:
+    if "--no-hooks" in argv:
+        without_hooks()
     if "--uvloop" in argv:
         import uvloop
 

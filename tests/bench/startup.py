@@ -49,6 +49,20 @@ ROWS = (
 )
 
 DEV = Row("dev, until it answers", ["dev", "--port", "0", "--output", "json"], 35, 26)
+FIXTURE = Row("realtime, its first use", [], 40, 25)
+"In a pytest that runs: what a project's first test waits for, imports included. Half a second is about 40."
+
+_SINCE = "import time, pytest; started = time.perf_counter()"
+_FIXTURE = f"""
+{_SINCE}
+from rtcctl.testing import realtime_server
+with realtime_server() as server, server.app():
+    print(time.perf_counter() - started)
+"""
+_PYTEST = "import time; started = time.perf_counter(); import pytest; print(time.perf_counter() - started)"
+_PLUGIN = f"{_SINCE}; import rtcctl.pytest_plugin; print(time.perf_counter() - started)"
+PLUGIN_AT_MOST = 0.01
+"Of the time that pytest itself takes to import: less than a millisecond."
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,16 +79,22 @@ def main(argv: Sequence[str]) -> int:
             used = {**environment, "RTCCTL_CONFIG": str(Path(folder, row.config))}
             runs[row.name] = partial(_timed, [*program, *row.arguments], used)
         runs[DEV.name] = lambda: _timed_until_ready([*program, *DEV.arguments], environment)
+        for name, code in ((FIXTURE.name, _FIXTURE), ("pytest", _PYTEST), ("plugin", _PLUGIN)):
+            runs[name] = partial(_told, code, environment)
         times = _take_turns(runs, rounds)
     unit = times["pass"]
     _line(f"python -c pass: {unit * 1000:.1f} ms (median of {rounds}); {' '.join(program)}")
     _line(f"{'command':24} {'ratio':>7} {'at most':>8} {'aim':>6}")
     broken = 0
-    for row in (*ROWS, DEV):
+    for row in (*ROWS, DEV, FIXTURE):
         ratio = times[row.name] / unit
         broken += ratio > row.at_least
         verdict = "BROKEN" if ratio > row.at_least else "aim reached" if ratio <= row.aim else ""
         _line(f"{row.name:24} {ratio:7.2f} {row.at_least:8g} {row.aim:6g}  {verdict}")
+    share = times["plugin"] / times["pytest"]
+    broken += share > PLUGIN_AT_MOST
+    verdict = "  BROKEN" if share > PLUGIN_AT_MOST else ""
+    _line(f"{'the plugin ÷ pytest':24} {share:7.2%} {PLUGIN_AT_MOST:8.0%}  ({times['plugin'] * 1000:.2f} ms){verdict}")
     if shutil.which("bash"):
         _line(f"{'TAB in bash':24} {_completion_ms():7.2f} ms, no Python started")
     return int(broken > 0)
@@ -131,6 +151,12 @@ def _timed_until_ready(command: Sequence[str], environment: Mapping[str, str]) -
     if not line:
         raise SystemExit(f"{' '.join(command)} ended with {server.returncode}")
     return elapsed
+
+
+def _told(code: str, environment: Mapping[str, str]) -> float:
+    """What a Python that runs this prints: seconds."""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def _completion_ms() -> float:

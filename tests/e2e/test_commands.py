@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Home, drain
+from tests.support.command import RTCCTL, Home, drain
 
 
 def wait_until(condition, timeout_s: float = 10.0) -> None:
@@ -243,6 +244,25 @@ def test_dev_ends_with_0_on_both_signals(home: Home):
             assert server.stop(number) == 0
             assert time.monotonic() - started < 5
             assert not list((home.state / "dev").glob("*.json"))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [("--version", 0), ("session list", 0), ("dev --port 0 -- true", 0), ("nonsense", 2)]
+)
+def test_stdout_and_stderr_may_be_closed(home: Home, closed: str, arguments: str, status: int):
+    """Whoever closes them does not want to read, as with /dev/null: no traceback, and the status is what it was."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {RTCCTL} {arguments} {closed}"],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
 
 
 def test_dev_with_a_port_in_use_is_a_clear_error(home: Home):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -48,8 +49,9 @@ def apps_file(home: Home, text: str = "", mode: int = 0o600) -> Path:
         (("--announce", "example.com"), "--announce takes an IP address, not 'example.com'"),
         (("--announce", "192.0.2.7", "--announce", "0.0.0.0"), "--announce 0.0.0.0 is no address"),
         (("--apps", "none.toml"), "none.toml cannot be read: No such file or directory"),
-        (("--apps", ""), "cannot be read"),
-        (("--apps", "/"), "/ "),
+        (("--apps", ""), "--apps names no file"),
+        (("--apps", "/"), "/ is a folder, not a file"),
+        (("--apps", "/dev/null"), "/dev/null is a device, not a file"),
         (("--host", "no.such.host.invalid"), "--host 'no.such.host.invalid' is no address"),
         (("--port", "-1"), "--port"),
         (("--udp-port", "70000"), "--udp-port"),
@@ -72,6 +74,17 @@ def test_what_cannot_be_is_2_and_named(
     assert len(written.err.splitlines()) <= 2
     assert not written.out
     assert not list(home.state.glob("dev/*.json"))
+
+
+def test_its_terminal_may_be_closed(home: Home):
+    """SIGHUP, twice as a shell and the kernel send it, ends it as SIGTERM does; with nohup it goes on."""
+    with home.dev() as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.stop(signal.SIGHUP) == 0
+    assert not list(home.state.glob("dev/*.json"))
+    with home.dev(program=("nohup", str(RTCCTL))) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert home.run("session", "create").status == 0
 
 
 def test_the_command_itself_says_so(home: Home):

@@ -64,6 +64,15 @@ def test_a_signal_that_ended_the_command_is_128_and_more(home: Home):
     assert home.run("dev", "--port", "0", *python(code)).status == 137
 
 
+@pytest.mark.parametrize(("code", "status"), [(5, 5), (0, 2)])
+def test_a_ledger_that_cannot_be_written_does_not_hide_the_status(home: Home, code: int, status: int):
+    """It is said; where the command was content, it is the error."""
+    replace = f"import os; os.unlink('ledger.json'); os.mkdir('ledger.json'); raise SystemExit({code})"
+    done = home.run("dev", "--ledger", "ledger.json", "--port", "0", *python(replace))
+    assert (done.status, done.stdout) == (status, "")
+    assert "--ledger ledger.json cannot be written: Is a directory." in done.stderr
+
+
 @pytest.mark.parametrize("output", ["table", "json", "jsonl", "csv"])
 def test_stdin_and_stdout_are_the_commands_alone(home: Home, output: str):
     """Nothing of ours is on stdout whatever `--output`, and one line is on stderr."""
@@ -128,6 +137,13 @@ def test_what_cannot_be_run_is_2_and_named(home: Home, name: str):
     assert not list(home.state.glob("dev/*.json"))
 
 
+def test_no_command_at_all_is_2(home: Home):
+    """`dev -- $COMMAND` with an empty variable would serve for ever."""
+    done = home.run("dev", "--port", "0", "--")
+    assert (done.status, done.stdout) == (2, "")
+    assert "error: No command follows --." in done.stderr
+
+
 def test_a_taken_port_is_an_error_only_where_it_was_asked_for(home: Home):
     """The usual one is given up for any other when a command is told which; `--port` is meant."""
     with taken_port() as listener:
@@ -139,13 +155,23 @@ def test_a_taken_port_is_an_error_only_where_it_was_asked_for(home: Home):
         assert (one.line(), other.line()) == ("waiting\n", "waiting\n")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_the_commands(home: Home, signum: signal.Signals):
-    """It is told once, may clean up, and its status is ours."""
+@pytest.mark.parametrize(
+    ("signum", "told"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGTERM),
+        (signal.SIGQUIT, signal.SIGTERM),
+    ],
+)
+def test_signals_are_the_commands(home: Home, signum: signal.Signals, told: signal.Signals):
+    """It is told once, may clean up, and its status is ours; nothing of ours is left."""
     with home.running("dev", "--port", "0", *python(WAIT)) as server:
         assert server.line() == "waiting\n"
         server.process.send_signal(signum)
-        assert server.line() == f"told {int(signum)}\n"
+        assert server.line() == f"told {int(told)}\n"
+        if signum == signal.SIGHUP:  # as a terminal's shell and the kernel do
+            server.process.send_signal(signum)
         assert server.wait() == 7
     assert not list(home.state.glob("dev/*.json"))
 
@@ -207,5 +233,5 @@ async def test_whatever_else_ends_us_ends_the_command(code: str, tmp_path: Path)
             await around.run_command([sys.executable, "-c", noting], os.environ, grace_s=0.3)
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         asyncio.get_running_loop().remove_signal_handler(signum)

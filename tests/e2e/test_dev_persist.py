@@ -50,6 +50,55 @@ def test_what_was_added_is_there_in_the_next_run(home: Home):
         assert [app["app_id"] for app in server.ready["apps"]] == ["mine", "two"]
 
 
+@pytest.mark.parametrize(("option", "stays"), [("--persist", True), ("--apps", False)])
+def test_what_is_added_while_it_runs_is_kept(home: Home, option: str, stays: bool):
+    """By the command as it is, whoever adds it; only in a file of --persist."""
+    path = kept(home, APPS)
+    program = f"""
+import sys
+from rtcctl.__main__ import main
+from rtcctl.server.registry import App, TurnKey
+from rtcctl.server.server import RealtimeServer
+
+wait_closed = RealtimeServer.wait_closed
+
+async def add_and_wait(server):
+    server.registry.add_app(App("two", "{SECRET}2"))
+    server.registry.add_turn_key(TurnKey("key", "{SECRET}3"))
+    await wait_closed(server)
+
+RealtimeServer.wait_closed = add_and_wait
+sys.exit(main())
+"""
+    with home.dev(option, "kept.toml", program=(sys.executable, "-c", program)) as server:
+        assert server.stop() == 0
+    there = tomllib.loads(path.read_text())
+    assert [app["id"] for app in there["apps"]] == (["mine", "two"] if stays else ["mine"])
+    assert [key["id"] for key in there.get("turn_keys", [])] == (["key"] if stays else [])
+
+
+@pytest.mark.parametrize("option", ["--persist", "--apps"])
+def test_a_secret_that_is_ignored_is_named(home: Home, option: str):
+    """What the file has goes before RTCCTL_DEV_SECRET; where both say the same, there is nothing to say."""
+    kept(home, APPS)
+    for secret, said in ((f"{SECRET}-other", 1), (SECRET, 0)):
+        done = home.run(
+            "dev", "--port", "0", option, "kept.toml", "--", "true", environment={"RTCCTL_DEV_SECRET": secret}
+        )
+        assert done.status == 0
+        assert done.stderr.count("warning: RTCCTL_DEV_SECRET is ignored: kept.toml has the secrets") == said
+        assert SECRET not in done.stderr
+
+
+def test_a_secret_of_the_users_is_what_the_file_begins_with(home: Home):
+    """Nothing is ignored when the file is made."""
+    done = home.run(
+        "dev", "--port", "0", "--persist", "kept.toml", "--", "true", environment={"RTCCTL_DEV_SECRET": SECRET}
+    )
+    assert (done.status, "warning" in done.stderr) == (0, False)
+    assert tomllib.loads(kept(home).read_text())["apps"][0]["secret"] == SECRET
+
+
 def test_a_command_has_the_first_app(home: Home):
     """From the file, in the second run as in the first."""
     code = ("--", sys.executable, "-c", "import os; print(os.environ['RTCCTL_APP_ID'])")
@@ -82,15 +131,21 @@ def test_a_file_that_cannot_be_used_is_2_and_stays(home: Home, text: str, mode: 
     [
         (("--persist", "kept.toml", "--apps", "kept.toml"), "--apps and --persist"),
         (("--persist", "file/kept.toml"), "cannot be"),
-        (("--persist", "."), "error: "),
+        (("--persist", "folder"), "folder is a folder, not a file"),
+        (("--persist", ""), "--persist names no file"),
+        (("--persist", "/dev/null"), "/dev/null is a device, not a file"),
+        (("--persist", "loop"), "loop cannot be written: Too many levels of symbolic links"),
     ],
 )
 def test_what_cannot_be_is_2(home: Home, arguments: tuple[str, ...], said: str):
-    """Two files of apps, a folder that is none, a folder in place of a file."""
+    """Two files of apps, a folder that is none, and whatever else is no file: what it is, and no hint that harms."""
     (home.folder / "file").write_text("")
+    (home.folder / "folder").mkdir()
+    (home.folder / "loop").symlink_to("loop")
     done = home.run("dev", "--port", "0", *arguments)
     assert (done.status, done.stdout) == (2, "")
     assert said in done.stderr
+    assert "chmod" not in done.stderr
 
 
 def test_development_secrets_stay_on_loopback(home: Home):

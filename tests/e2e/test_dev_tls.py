@@ -98,6 +98,29 @@ def test_a_command_trusts_it(home: Home, command: tuple[str, ...]):
     assert done.stdout == "404\n" or "session " in done.stdout
 
 
+def test_pasted_lines_trust_it(home: Home):
+    """`config env` in a shell suffices, as what `dev` prints does."""
+    script = f"""
+        set -e
+        eval "$({RTCCTL} config env --with-secrets)"
+        {RTCCTL} session create
+        exec {sys.executable} -c "$1"
+    """
+    with home.dev("--tls") as server:
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", URLLIB.replace("SFU_API_BASE", "RTCCTL_API_BASE")],
+            env=home.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("404\n")
+        listed = home.run("config", "env", "--with-secrets", "--as", "json").document
+    assert listed == dict(server.ready["environment"])
+
+
 def test_chromium_takes_it_by_its_public_key(home: Home, tmp_path: Path):
     """`--ignore-certificate-errors-spki-list` is what test drivers use."""
     require("chromium", why="browsers are the clients")

@@ -155,6 +155,78 @@ def test_what_was_said_is_in_the_report(pytester: pytest.Pytester) -> None:
     assert "rtcctl/testing/" not in text, "what is ours is no part of the traceback"
 
 
+INDIRECT = """
+    import httpx
+    import pytest
+
+    @pytest.fixture
+    def call(realtime):
+        headers = {"Authorization": f"Bearer {realtime.app_secret}"}
+        with httpx.Client(base_url=f"{realtime.base_url}/apps/{realtime.app_id}", headers=headers) as http:
+            yield lambda: http.post("/sessions/new", json={})
+
+    @pytest.fixture
+    def broken(call):
+        assert call().status_code == 201
+
+    @pytest.fixture
+    def late(call):
+        yield
+        assert call().status_code == 201
+
+    def test_setup(broken):
+        pass
+
+    def test_teardown(late):
+        pass
+
+    def test_dynamic(request):
+        assert request.getfixturevalue("call")().status_code == 201
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [("setup", {"errors": 1}), ("teardown", {"passed": 1, "errors": 1}), ("dynamic", {"failed": 1})],
+)
+def test_it_is_there_whatever_has_failed(pytester: pytest.Pytester, test: str, outcome: dict[str, int]) -> None:
+    """A fixture before or after the test, and a test that asked for its fixtures only when it ran."""
+    result = run(pytester, INDIRECT, *WITH_PLUGIN, "-k", test)
+    result.assert_outcomes(**outcome, deselected=2)
+    result.stdout.fnmatch_lines(["*- Realtime API calls -*", "POST …/sessions/new  400 decoding_error"])
+
+
+def test_a_mistake_is_shown_where_it_was_made(pytester: pytest.Pytester) -> None:
+    """The line of the test, what is wrong and the hint: nothing of ours, nor of asyncio."""
+    source = """
+    import pytest
+
+    def test_a_peer(realtime):
+        with realtime.peer() as peer:
+            peer.publish_tone(30000)
+
+    def test_without_a_backend(realtime):
+        with realtime.peer() as peer:
+            realtime.publish(peer, "mic", tone_hz=30000)
+
+    def test_a_fault(realtime):
+        realtime.faults.set("nonsense")
+
+    @pytest.mark.asyncio
+    async def test_coroutines(realtime):
+        async with realtime.async_peer() as peer:
+            await peer.publish_tone(30000)
+    """
+    options = "-o", "asyncio_default_fixture_loop_scope=function"
+    result = run(pytester, source, *options, *without("anyio", "xdist"))
+    result.assert_outcomes(failed=4)
+    text, _, _ = result.stdout.str().partition("short test summary info")
+    assert "rtcctl/" not in text
+    assert "concurrent/" not in text
+    assert text.count(" hint: From 40 to ") == 3
+    assert len(text.splitlines()) < 90
+
+
 def test_options_of_the_server(pytester: pytest.Pytester) -> None:
     """A fixture of the project's own overrides them."""
     source = """

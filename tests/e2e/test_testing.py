@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rtcctl.errors import NetworkError
+from rtcctl.errors import ApiError, NetworkError, RtcctlError, UsageError
 from rtcctl.testing import AsyncPeer, Peer, Realtime, realtime_server
 
 FINE = {"packets_lost": 0, "audio_gaps": 0}
@@ -88,7 +88,7 @@ def test_a_backend_with_its_own_signalling(realtime: Realtime, backend: Backend)
         bob.assert_tone(440, mid=mids["low"])
         bob.assert_tone(880, mid=mids["high"])
         statistics = bob.statistics(mids["low"])
-        with pytest.raises(ValueError, match="is not one m-section"):
+        with pytest.raises(UsageError, match="is not one m-section"):
             bob.statistics()
     assert statistics.tone_hz == pytest.approx(440, rel=0.01)
     assert statistics.packets_lost == 0
@@ -114,6 +114,21 @@ def test_without_a_backend(realtime: Realtime) -> None:
         bob.assert_tone(880, mid=other)
 
 
+def test_patience_without_a_backend(realtime: Realtime) -> None:
+    """A test of what fails need not wait for it."""
+    with realtime.peer() as alice, realtime.peer() as bob:
+        session_id = realtime.publish(alice, "mic")
+        started = time.monotonic()
+        with pytest.raises(ApiError, match="mike"):
+            realtime.subscribe(bob, session_id, "mike", within=0.2)
+        with realtime.faults("sessions/new=503"), realtime.peer() as carol:
+            with pytest.raises(RtcctlError):
+                realtime.publish(carol, "mic", within=0.2)
+            with pytest.raises(RtcctlError):
+                realtime.subscribe(carol, session_id, "mic", within=0.2)
+        assert time.monotonic() - started < 3
+
+
 async def test_under_asyncio(realtime: Realtime) -> None:
     """The same as coroutines; the test's own event loop goes on meanwhile."""
     ticks = 0
@@ -137,6 +152,31 @@ async def test_under_asyncio(realtime: Realtime) -> None:
                 await bob.assert_silence()
     ticking.cancel()
     assert ticks > 20
+
+
+async def test_a_backend_under_asyncio(realtime: Realtime, backend: Backend) -> None:
+    """An async peer takes part in the signalling of others: offers, answers, receives, and is gone."""
+    async with realtime.async_peer() as alice, realtime.async_peer() as bob, realtime.async_peer() as carol:
+        publisher, subscriber, asking = (backend.new_session() for _ in range(3))
+        sending = await alice.publish_tone(523)
+        answer = await asyncio.to_thread(backend.publish, publisher, await alice.create_offer(), mic=sending.mid)
+        await alice.set_answer(answer)
+        await alice.wait_connected()
+        pulled = await asyncio.to_thread(backend.pull, subscriber, publisher, "mic")
+        backend.renegotiate(subscriber, await bob.answer(pulled["sessionDescription"]["sdp"]))
+        await bob.wait_connected()
+        receiving = await carol.receive()
+        offer = {"type": "offer", "sdp": await carol.create_offer()}
+        track = {"location": "remote", "sessionId": publisher, "trackName": "mic", "mid": receiving.mid}
+        body = {"sessionDescription": offer, "tracks": [track]}
+        said = await asyncio.to_thread(backend.call, "POST", f"sessions/{asking}/tracks/new", body)
+        await carol.set_answer(said.json()["sessionDescription"]["sdp"])
+        await bob.assert_tone(523, mid=pulled["tracks"][0]["mid"])
+        await carol.assert_tone(523, mid=receiving.mid)
+        await alice.vanish()
+        await bob.assert_silence()
+        await carol.assert_silence()
+        assert backend.call("GET", f"sessions/{publisher}").json()["tracks"][0]["status"] == "active"
 
 
 def test_under_trio(realtime: Realtime) -> None:
@@ -180,7 +220,7 @@ def test_what_was_heard_instead(realtime: Realtime, backend: Backend) -> None:
     with realtime.peer() as alice, realtime.peer() as bob, realtime.peer() as carol:
         text = failure(lambda: carol.assert_tone(440, within=0.1))
         assert text.startswith("No tone of 440 Hz within 0.1 s:\n  nothing is received: call receive()")
-        assert "not connected: there was no complete exchange" in text
+        assert "not connected: ICE has not begun: there was no complete exchange" in text
         assert text.endswith("Realtime API calls:\nThe API was not called.")
         session_id = realtime.publish(alice, "mic", tone_hz=700)
         mid = realtime.subscribe(bob, session_id, "mic")
@@ -191,6 +231,10 @@ def test_what_was_heard_instead(realtime: Realtime, backend: Backend) -> None:
         assert f"mid {mid}: a tone of 700.0 Hz" in failure(lambda: bob.assert_silence(within=0.4))
         text = failure(lambda: bob.assert_tone(700, mid="7", within=0.1))
         assert f"there is no mid 7 to receive, but {mid}" in text
+        forgetful = backend.new_session()
+        pulled = backend.pull(forgetful, session_id, "mic")
+        assert pulled["requiresImmediateRenegotiation"]
+        assert f"session {forgetful}: its offer was never answered" in failure(lambda: bob.assert_tone(1, within=0.1))
         backend.pull(backend.new_session(), session_id, "mike")
         with realtime.faults("loss=100%,direction=down"):
             bob.assert_silence()
@@ -221,6 +265,42 @@ def test_a_connection_that_cannot_be_made(realtime: Realtime, backend: Backend) 
         assert "not connected: ICE found no path: none of 127.0.0.1" in failure(
             lambda: alice.assert_tone(440, within=0.1)
         )
+
+
+def test_a_connection_that_was_not_begun(realtime: Realtime) -> None:
+    """Nobody's network is to blame while there has been no exchange."""
+    with realtime.peer() as alice:
+        for step in (alice.receive, alice.create_offer, alice.close):
+            with pytest.raises(NetworkError, match="no complete exchange of offer and answer"):
+                alice.wait_connected(0.1)
+            step()
+
+
+def test_what_a_peer_does_not_take(realtime: Realtime) -> None:
+    """What came from the test or its backend is named, with a hint that is part of the error."""
+    with realtime.peer() as alice:
+        for mistake, said in (
+            (lambda: alice.receive("text"), "A peer receives no 'text'."),
+            (lambda: alice.set_answer(None), "An answer is SDP, a str, not NoneType."),  # type: ignore[arg-type]
+            (lambda: alice.answer({}), "An offer is SDP, a str, not dict."),  # type: ignore[arg-type]
+            (lambda: alice.publish_tone(30_000), "30000"),
+        ):
+            with pytest.raises(UsageError) as caught:
+                mistake()
+            assert said in str(caught.value)
+            assert caught.value.__notes__ == [f"hint: {caught.value.hint}"]
+        alice.publish_tone()
+        alice.create_offer()
+        with pytest.raises(ApiError, match="The given answer cannot be used"):
+            alice.set_answer("hello")
+
+
+def test_a_mid_may_be_a_number(realtime: Realtime) -> None:
+    """Backends have it as one."""
+    with realtime.peer() as alice, realtime.peer() as bob:
+        mid: Any = int(realtime.subscribe(bob, realtime.publish(alice, "mic"), "mic"))
+        bob.assert_tone(440, mid)
+        assert bob.statistics(mid).packets_received
 
 
 def test_a_lossy_path_still_has_its_tone(realtime: Realtime) -> None:
@@ -353,7 +433,9 @@ def test_expire(realtime: Realtime, backend: Backend) -> None:
         realtime.expire(publisher)
         assert backend.call("GET", f"sessions/{publisher}").status_code == 410
         bob.assert_silence()
-        realtime.expire("no session")
+        for gone in (publisher, "no session"):
+            with pytest.raises(ValueError, match=f"there is no session '{gone}'"):
+                realtime.expire(gone)
 
 
 def test_who_lives_goes_on(realtime: Realtime, backend: Backend) -> None:
@@ -436,6 +518,29 @@ def test_it_leaves_nothing() -> None:
     with pytest.raises(RuntimeError, match="has been closed"):
         forgotten.create_offer()
     assert [request.status for request in realtime.requests] == [500]
+
+
+@pytest.mark.usefixtures("server")
+def test_what_is_closed_begins_nothing() -> None:
+    """Neither a peer, nor one of a server or an app that has ended: nobody would end what they begin."""
+    before = threads()
+    with realtime_server() as realtime:
+        peer, other = realtime.peer(), realtime.app()
+        peer.close()
+        for again in (peer.publish_tone, peer.receive, peer.create_offer, lambda: realtime.publish(peer, "mic")):
+            with pytest.raises(RuntimeError, match="This peer has been closed"):
+                again()
+        other.close()
+        with pytest.raises(RuntimeError, match="has been closed"):
+            other.peer()
+        forgotten = realtime.app()
+        assert realtime.requests == []
+    with realtime_server() as never_had_peers:
+        late = never_had_peers.app()
+    for closed in (realtime, forgotten, never_had_peers, late):
+        with pytest.raises(RuntimeError, match="has been closed"):
+            closed.async_peer()
+    assert threads() == before
 
 
 def test_what_cannot_be_started() -> None:

@@ -175,11 +175,12 @@ async def test_latency_equals_the_hold(tmp_path: Path, direction: str):
     assert statistics.packets_lost == 0
 
 
-async def test_jitter_equals_the_ledger(tmp_path: Path):
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_jitter_equals_the_ledger(tmp_path: Path, direction: str):
     """Interarrival jitter is that of RFC 3550 over the times at which packets really left."""
-    async with listening(tmp_path, "delay=30ms,jitter=15ms,direction=down,seed=7") as at:
-        await asyncio.sleep(3)
-        statistics, ledger = await at.cut("down")
+    async with listening(tmp_path, f"delay=30ms,jitter=15ms,direction={direction},seed=7") as at:
+        await asyncio.sleep(2)
+        statistics, ledger = await at.cut(direction)
     jitter_s = 0.0
     for one, other in itertools.pairwise(row for row in ledger if row.fate == "sent"):
         assert one.held_s is not None
@@ -192,12 +193,15 @@ async def test_jitter_equals_the_ledger(tmp_path: Path):
     assert statistics.packets_reordered == 0
 
 
-async def test_reordering_and_duplicates_equal_the_ledger(tmp_path: Path):
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_reordering_and_duplicates_equal_the_ledger(tmp_path: Path, direction: str):
     """A packet counts as reordered when one after it left before it. A second copy is dropped by SRTP as a replay
     (RFC 3711 §3.3.2): it was sent, and no receiver can count it."""
-    async with listening(tmp_path, "reorder=10%,dup=10%,direction=down,seed=7") as at:
-        await asyncio.sleep(2.5)
-        statistics, ledger = await at.cut("down")
+    async with listening(tmp_path) as at:
+        at.receiver.start_measuring(at.env.clock())
+        at.server.faults.set(f"reorder=10%,dup=10%,direction={direction},seed=7")
+        await asyncio.sleep(2)
+        statistics, ledger = await at.cut(direction)
     left = sorted((row for row in ledger if row.fate == "sent"), key=lambda row: row.at + (row.held_s or 0))
     unwrap = SequenceUnwrapper().unwrap
     numbers = [unwrap(row.sequence_number) for row in left if row.sequence_number is not None]
@@ -207,7 +211,8 @@ async def test_reordering_and_duplicates_equal_the_ledger(tmp_path: Path):
     assert statistics.packets_reordered == late > 0
     assert sum(row.reason == "dup" for row in left) > 0
     assert statistics.packets_duplicated == 0
-    assert statistics.packets_received == len(left)
+    # One may have been on its way when the measurement began.
+    assert statistics.packets_received - len(left) in (0, 1)
     assert statistics.packets_lost == 0
 
 

@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from rtcctl.server.dtls_transport import ConnectionState
-from rtcctl.server.faults.grammar import MediaFault, parse
+from rtcctl.server.faults.faults import ActiveFault
+from rtcctl.server.faults.grammar import parse
 from rtcctl.server.faults.ledger import Ledger, PacketRow
 from rtcctl.server.faults.path import ImpairedPath
 
@@ -107,10 +108,11 @@ class Impaired:
         self.endpoint = FakeEndpoint()
         self.connection = FakeConnection()
         self.ledger = Ledger()
+        self.faults = media_faults(*faults)
         self.path = ImpairedPath(
             self.endpoint,  # type: ignore[arg-type]
             self.connection,  # type: ignore[arg-type]
-            media_faults(*faults),
+            self.faults,
             self.ledger,
             app_id="app",
             session_id="session",
@@ -134,9 +136,8 @@ class Impaired:
         return [data for _, _, data in self.endpoint.passed]
 
 
-def media_faults(*texts: str) -> list[MediaFault]:
-    faults = [parse(text) for text in texts]
-    return [fault for fault in faults if isinstance(fault, MediaFault)]
+def media_faults(*texts: str) -> list[ActiveFault]:
+    return [ActiveFault(number, text, parse(text)) for number, text in enumerate(texts)]
 
 
 def rtp(number: int, ssrc: int = 7, payload_type: int = 111) -> bytes:
@@ -151,3 +152,4 @@ def rtcp(ssrc: int = 9) -> bytes:
 
 STUN = b"\x00\x01" + bytes(18)
 DTLS = b"\x16\xfe\xfd" + bytes(20)
+DATA = b"\x17\xfe\xfd" + bytes(20)

@@ -90,6 +90,25 @@ def test_what_a_fault_refuses_has_no_reason() -> None:
     assert told([hanging], APP) == "POST …/sessions/new  no answer (fault: sessions/new=hang)"
 
 
+def test_an_offer_that_was_never_answered() -> None:
+    """The commonest mistake of a backend is one that no single call shows; a refused answer is none."""
+    path = f"sessions/{SESSION}"
+    offer = {"sessionDescription": {"type": "offer", "sdp": "v=0"}, "requiresImmediateRenegotiation": True}
+    pull = ApiRequest.of(
+        row(f"{path}/tracks/new", status=200, answer=offer, session_id=SESSION, operation="tracks/new"), APP
+    )
+
+    def renegotiated(status: int) -> ApiRequest:
+        path_ = f"{path}/renegotiate"
+        return ApiRequest.of(row(path_, method="PUT", status=status, session_id=SESSION, operation="renegotiate"), APP)
+
+    said = f"session {SESSION}: its offer was never answered (PUT …/sessions/{SESSION}/renegotiate)"
+    for requests in ([pull], [pull, renegotiated(406)], [pull, renegotiated(200), pull]):
+        assert told(requests, APP).splitlines()[-1] == said
+    for requests in ([pull, renegotiated(200)], [renegotiated(200)]):
+        assert "never answered" not in told(requests, APP)
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[1]", b"null"])
 def test_any_body(body: bytes) -> None:
     """What is no JSON is None, and said to be none."""

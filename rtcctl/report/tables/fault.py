@@ -35,13 +35,13 @@ def _faults(faults: tuple[Fault, ...]) -> list[Line]:
     if not faults:
         return []
     rows = [(str(fault.id), fault.fault, _met(fault)) for fault in faults]
-    return grid(("id", "fault", "requests met"), rows, right=(0,))
+    return grid(("id", "fault", "met"), rows, right=(0,))
 
 
 def _met(fault: Fault) -> str:
-    if fault.met is None:
-        return UNKNOWN
-    return str(fault.met) if fault.times is None else f"{fault.met} of {fault.times}"
+    if fault.times is not None:
+        return f"{fault.met:,} of {figures.amount(fault.times, 'request')}"
+    return figures.amount(fault.met, "packet" if fault.is_media else "request")
 
 
 @body.register

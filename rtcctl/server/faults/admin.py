@@ -28,6 +28,7 @@ from rtcctl.web.refusal import Refusal
 _BODY_BYTES = 1 << 16
 _PROXY_HEADERS = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"cf-connecting-ip", b"via")
 "Beginnings of names."
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ID = re.compile(r"[0-9]{1,15}")
 
 
@@ -40,7 +41,10 @@ class Admin:
         scheme, _, rest = base_url.partition("://")
         own = rest.partition("/")[0]
         port = own.rpartition(":")[2]
-        self._hosts = frozenset((own, *(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))))
+        hosts = (own, *(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")))
+        # Clients leave the port out where it is that of the scheme (RFC 9110 §4.2.3).
+        bare = [host.removesuffix(f":{port}") for host in hosts if port == _DEFAULT_PORTS[scheme]]
+        self._hosts = frozenset((*hosts, *bare))
         self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts)
         routes = [
             Route(f"{PREFIX}/faults", self._list, methods=["GET"]),

@@ -28,21 +28,24 @@ class ActiveFault:
     fault: ApiFault | MediaFault
     requests: int = 0
     "How many requests it concerned, those it let through included."
+    packets: int = 0
+    "How many packets it has been applied to."
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def met(self) -> int | None:
-        """How many requests it has met; None for a fault of media, whose packets are in the ledger."""
+    def met(self) -> int:
+        """How many requests it has met, or packets, dropped or not."""
         fault = self.fault
         if isinstance(fault, MediaFault):
-            return None
+            return self.packets
         met = max(0, self.requests - fault.skip)
         return met if fault.times is None else min(met, fault.times)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
+        is_media = isinstance(self.fault, MediaFault)
         times = self.fault.times if isinstance(self.fault, ApiFault) else None
-        return {"id": self.fault_id, "fault": self.text, "met": self.met, "times": times}
+        return {"id": self.fault_id, "fault": self.text, "is_media": is_media, "met": self.met, "times": times}
 
 
 class Faults:
@@ -84,7 +87,7 @@ class Faults:
     def attach(self, connection: Connection, app_id: str, session_id: str) -> None:
         """Put what concerns a session on its path; nothing, when nothing does."""
         faults = [
-            active.fault
+            active
             for active in self.active
             if isinstance(active.fault, MediaFault) and active.fault.concerned.includes(app_id, session_id)
         ]
@@ -115,6 +118,8 @@ class Faults:
             fault = active.fault
             if not isinstance(fault, ApiFault) or fault.operation not in (operation, grammar.ANY):
                 continue
+            if fault.action == "expire" and operation.startswith("turn/"):
+                continue  # under `*`: there is no session to end
             if not fault.concerned.includes(app_id, session_id):
                 continue
             if fault.concerned.track and not any(fault.concerned.includes_track(*track) for track in tracks):

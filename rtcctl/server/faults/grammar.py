@@ -73,6 +73,8 @@ _OPTIONS = {
 }
 "Options of the actions, besides those that all have."
 _COMMON = ("times", "skip", "app", "session", "track")
+_MEDIA = (*KEYS, "direction", "app", "session", "track")
+"Keys of a fault of media."
 _NAMING = frozenset({"tracks/new", "tracks/update", "datachannels/new", "datachannels/update", ANY})
 "Operations whose requests name tracks, or data channels."
 
@@ -142,8 +144,11 @@ def parse(text: str) -> ApiFault | MediaFault:
     first = pairs[0][0]
     if first in OPERATIONS or first == ANY:
         return _api_fault(first, options)
-    if "/" in first:
-        raise SpellingError(f"{first!r} is no operation; there are {', '.join(OPERATIONS)} and {ANY}")
+    if first not in _MEDIA:
+        raise SpellingError(
+            f"{first!r} is neither an operation of the API ({', '.join((*OPERATIONS, ANY))}), "
+            f"nor anything that can be done to media ({', '.join(_MEDIA)})"
+        )
     return _media_fault(options)
 
 
@@ -151,10 +156,9 @@ _EXAMPLES = "write for example tracks/new=425,times=3 or loss=5%,delay=40ms,dire
 
 
 def _media_fault(options: dict[str, str]) -> MediaFault:
-    known = (*KEYS, "direction", "app", "session", "track")
     for key in options:
-        if key not in known:
-            raise SpellingError(f"{key!r} is nothing that can be done to media; there are {', '.join(known)}")
+        if key not in _MEDIA:
+            raise SpellingError(f"{key!r} is nothing that can be done to media; there are {', '.join(_MEDIA)}")
     if not any(key in options for key in KEYS if key != "seed"):
         raise SpellingError(f"nothing is done to media; {_EXAMPLES}")
     impairment = Impairment.take(options)

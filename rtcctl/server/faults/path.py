@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from rtcctl.media.impair import DelayLine, Impairer
+from rtcctl.media.impair import DelayLine, Impairer, Impairment
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.grammar import MediaFault
 from rtcctl.server.faults.ledger import Ledger, PacketRow
@@ -29,6 +29,7 @@ from rtcctl.transport.tap import Tap
 if TYPE_CHECKING:
     from rtcctl.server.connection import Connection
     from rtcctl.server.endpoint import Endpoint
+    from rtcctl.server.faults.faults import ActiveFault
     from rtcctl.transport.udp import Address, UdpSocket
 
 _REMEMBERED = 4096
@@ -76,7 +77,7 @@ class ImpairedPath:
         self,
         endpoint: Endpoint,
         connection: Connection,
-        faults: Sequence[MediaFault],
+        faults: Sequence[ActiveFault],
         ledger: Ledger,
         *,
         app_id: str,
@@ -89,7 +90,7 @@ class ImpairedPath:
         self._app_id = app_id
         self._session_id = session_id
         self._random = random
-        self._impairers: dict[str, list[tuple[MediaFault, Impairer]]] = {}
+        self._impairers: dict[str, list[tuple[ActiveFault, Impairer]]] = {}
         self._lines = {"up": DelayLine[_Held](), "down": DelayLine[_Held]()}
         self._seen: dict[tuple[str, int], _Seen] = {}
         self._taps: dict[int, Tap] = {}
@@ -98,21 +99,28 @@ class ImpairedPath:
         self._timer: asyncio.TimerHandle | None = None
         self.set(faults)
 
-    def set(self, faults: Sequence[MediaFault]) -> None:
+    def set(self, faults: Sequence[ActiveFault]) -> None:
         """These from now on. Those that were there go on where they are; what is held keeps its time."""
-        known = {(id(fault), way): impairer for way, pairs in self._impairers.items() for fault, impairer in pairs}
+        known = {(active, way): impairer for way, pairs in self._impairers.items() for active, impairer in pairs}
         self._impairers = {
             way: [
-                (fault, known.get((id(fault), way)) or self._impairer(fault))
-                for fault in faults
-                if way in fault.directions
+                (active, known.get((active, way)) or self._impairer(fault.impairment))
+                for active in faults
+                if isinstance(fault := active.fault, MediaFault) and way in fault.directions
             ]
             for way in ("up", "down")
         }
 
-    def _impairer(self, fault: MediaFault) -> Impairer:
-        seed = fault.impairment.seed
-        return Impairer(fault.impairment, Random(self._random.getrandbits(64) if seed is None else seed).random)
+    def _impairer(self, impairment: Impairment) -> Impairer:
+        seed = self._random.getrandbits(64) if impairment.seed is None else impairment.seed
+        streams: dict[str, Random] = {}
+
+        def draw(stream: str) -> float:
+            if stream not in streams:
+                streams[stream] = Random(f"{seed} {stream}")
+            return streams[stream].random()
+
+        return Impairer(impairment, draw)
 
     # What the connection uses
 
@@ -157,23 +165,26 @@ class ImpairedPath:
         kind = _kind(data)
         row = self._row(data, kind, way)
         faults = self._impairers[way]
-        if any(fault.concerned.track for fault, _ in faults):
+        if any(active.fault.concerned.track for active, _ in faults):
             publisher, name = (None, None) if kind != "rtp" else self._track(data, way)
             faults = [
                 pair
                 for pair in faults
-                if not pair[0].concerned.track
-                or (name is not None and publisher is not None and pair[0].concerned.includes_track(publisher, name))
+                if not (concerned := pair[0].fault.concerned).track
+                or (name is not None and publisher is not None and concerned.includes_track(publisher, name))
             ]
         if not faults:
             self._pass_on(_Held(data, path, row, now, is_up))
             return
+        # When RTCP, messages and retransmissions come is chance: what else is lost must not depend on it.
+        stream = f"{row.kind} {row.track}" if kind in _DROPPED else None
         copies = [(now, 0.0)]
         reasons = []
-        for _, impairer in faults:
+        for active, impairer in faults:
+            active.packets += bool(copies)
             after = []
             for at, late_s in copies:
-                fate = impairer.decide(len(data), at, may_drop=kind in _DROPPED)
+                fate = impairer.decide(len(data), at, stream)
                 after += [(release, late_s + fate.late_s) for release in fate.releases]
                 if fate.reason:
                     reasons.append(fate.reason)

@@ -58,7 +58,7 @@ class RequestLog:
         finally:
             row.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             parameters = scope.get("path_params", {})  # of a wrong method, too
-            row.app_id = parameters.get("app_id", "")
+            row.app_id = parameters.get("app_id", row.app_id)
             row.session_id = parameters.get("session_id", row.session_id)
             _note_answer(row, bytes(answer))
             if self._keep_bodies:
@@ -95,11 +95,17 @@ def named_tracks(body: bytes, session_id: str) -> list[tuple[str, str]]:
 
 
 async def meet(
-    active: ActiveFault, request: Request, body: bytes, handler: Handler, end_session: Callable[[str], None]
+    active: ActiveFault,
+    request: Request,
+    body: bytes,
+    handler: Handler,
+    check: Callable[[], None],
+    end_session: Callable[[str], object],
 ) -> Response:
     """The answer to a request that meets a fault; `body` has been read, `handler` would do the work.
 
-    `end_session` ends a session by its id.
+    `check` raises the `Refusal` of a request before any of its items is looked at; `end_session` ends a session by its
+    id.
     """
     fault = active.fault
     assert isinstance(fault, ApiFault)
@@ -116,7 +122,7 @@ async def meet(
         case "status":
             return _refused(active, fault)
         case "code":
-            return await _with_item_errors(fault, active, row, body, work)
+            return await _with_item_errors(fault, active, row, body, check, work)
         case "hang":
             await _until_let_go(request, active)
             return await _broken(request)
@@ -133,7 +139,7 @@ async def meet(
         case "empty-mid":
             return _without_mids(await work())
         case "expire":
-            return await _expiring(fault, request, work, end_session)
+            return await _expiring(active, fault.seconds, request, work, end_session)
         case _:
             request.state.turn_ttl_limit_s = fault.seconds
             return await work()
@@ -151,7 +157,12 @@ def _description(active: ActiveFault) -> str:
 
 
 async def _with_item_errors(
-    fault: ApiFault, active: ActiveFault, row: RequestRow, body: bytes, work: Callable[[bytes], Awaitable[Response]]
+    fault: ApiFault,
+    active: ActiveFault,
+    row: RequestRow,
+    body: bytes,
+    check: Callable[[], None],
+    work: Callable[[bytes], Awaitable[Response]],
 ) -> Response:
     """Items fail inside a 200, and the others are done; where there are no items, the whole is a 200 that failed."""
     failure = {"errorCode": fault.code, "errorDescription": _description(active)}
@@ -159,6 +170,7 @@ async def _with_item_errors(
     asked = _decoded(body)
     name = next((name for name in _ITEMS if isinstance(asked.get(name), list)), None)
     if name is None or not has_items(row.operation):
+        check()
         return json_answer(failure)
     failed = {}
     rest = []
@@ -174,6 +186,7 @@ async def _with_item_errors(
         if response.status_code >= 400 or name not in document:
             return response
     else:
+        check()
         document = {"requiresImmediateRenegotiation": False, name: []} if name == "tracks" else {name: []}
     for index, item in failed.items():
         document[name].insert(index, item)
@@ -188,18 +201,27 @@ def _echo(item: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _expiring(
-    fault: ApiFault, request: Request, work: Callable[[], Awaitable[Response]], end_session: Callable[[str], None]
+    active: ActiveFault,
+    after_s: float,
+    request: Request,
+    work: Callable[[], Awaitable[Response]],
+    end_session: Callable[[str], object],
 ) -> Response:
     session_id = request.path_params.get("session_id")
-    if session_id is not None and not fault.seconds:
+    if session_id is not None and not after_s:
         end_session(session_id)
         return await work()
+
+    def expire(session_id: str) -> None:
+        if not active.cleared.is_set():
+            end_session(session_id)
+
     try:
         response = await work()
         session_id = session_id or _made_session(response)
     finally:
         if session_id:
-            asyncio.get_running_loop().call_later(fault.seconds, end_session, session_id)
+            asyncio.get_running_loop().call_later(after_s, expire, session_id)
     return response
 
 

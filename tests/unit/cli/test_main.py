@@ -101,6 +101,7 @@ def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
         (["session", "create", "--for", "5s"], "--for is how long a connection is held.", "Add --connect."),
         (["track", "close", "a", "b", "--all"], "--all takes one session.", "rtcctl track close SESSION --all"),
         (["turn", "creds", "--as", "js", "--output", "csv"], "--as and --output csv exclude each other.", ""),
+        (["config", "env", "--as", "json", "--output", "csv"], "--as and --output csv exclude each other.", ""),
         (["api", "DELETE", "x"], "METHOD: 'DELETE' is not one of", "rtcctl api --help"),
         (["api", "GET", "https://example.com/x"], "'https://example.com/x' is not a path.", "For example:"),
         (["api", "POST", "x", "--input", "absent.json"], "--input absent.json cannot be read", ""),

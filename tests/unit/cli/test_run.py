@@ -177,9 +177,9 @@ def test_what_was_measured_before_an_error_is_kept(capsys: pytest.CaptureFixture
     assert json.loads(err)["error"] == "The connection was lost."
 
 
-@pytest.mark.parametrize(("signum", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "expected"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_in_a_summary(signum: int, expected: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """SIGINT and SIGTERM cancel the operation, which cleans up; the summary says that it was interrupted."""
+    """SIGHUP, SIGINT and SIGTERM cancel the operation, which cleans up; the summary says that it was interrupted."""
     steps: list[str] = []
 
     async def operation(_: None, env: Env) -> Thing:
@@ -192,7 +192,11 @@ def test_a_signal_ends_in_a_summary(signum: int, expected: int, capsys: pytest.C
             steps.append("cleaned up")
         return Thing()
 
-    assert _run(operation, output=OutputFormat.JSON) == expected
+    before = signal.getsignal(signum)
+    try:
+        assert _run(operation, output=OutputFormat.JSON) == expected
+    finally:
+        signal.signal(signum, before)
     document = json.loads(capsys.readouterr().out)
     assert document["interrupted"] is True
     assert document["value"] == "half"

@@ -104,7 +104,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     binary = file(tmp_path, "")
     binary.write_bytes(b"\xff\xfe")
-    for path, said in ((folder, "cannot be read"), (tmp_path / "none", "cannot be read"), (binary, "not UTF-8")):
+    for path, said in ((folder, "is a folder"), (tmp_path / "none", "cannot be read"), (binary, "not UTF-8")):
         with pytest.raises(UsageError, match=said):
             AppsFile.load(path)
 

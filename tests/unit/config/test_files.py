@@ -76,6 +76,18 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_loop_of_links_cannot_be_written(tmp_path: Path):
+    """An error of the system as any other, in every version of Python."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="symbolic links"):
+        folders.write_private(loop, "x")
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "file")
+    folders.write_private(dangling, "x")
+    assert (tmp_path / "file").read_text() == "x"
+
+
 # --- reading
 
 

@@ -46,6 +46,13 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path):
         kept_certificate(tmp_path, [], NOW)
 
 
+def test_a_folder_in_place_of_the_key_is_named(tmp_path: Path):
+    """It is not made private, which would be of no use."""
+    (tmp_path / "dev" / "tls" / "localhost" / "server.pem").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"server\.pem is a folder, not a file"):
+        kept_certificate(tmp_path, [], NOW)
+
+
 def test_what_cannot_be_kept_is_an_error(tmp_path: Path):
     """A file stands where the folder is to be."""
     (tmp_path / "dev").write_text("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from random import Random
 
@@ -28,11 +29,17 @@ packets = st.lists(st.tuples(st.floats(0, 0.1), st.integers(1, 1500)), max_size=
 
 def fates(impairment: Impairment, packets: list[tuple[float, int]], seed: int = 7) -> list[Fate]:
     """Of packets that come one after the other."""
-    impairer, now, found = Impairer(impairment, Random(seed).random), 100.0, []
+    impairer, now, found = Impairer(impairment, drawing(seed)), 100.0, []
     for gap, size in packets:
         now += gap
-        found.append(impairer.decide(size, now))
+        found.append(impairer.decide(size, now, "one"))
     return found
+
+
+def drawing(seed: int) -> Callable[[str], float]:
+    """Random numbers of two streams."""
+    streams = {"one": Random(seed), "other": Random(seed + 1)}
+    return lambda stream: streams[stream].random()
 
 
 def taken(text: str) -> Impairment:
@@ -102,17 +109,19 @@ def test_nothing_happens_to_packets_of_no_impairment(packets: list[tuple[float, 
 def test_the_fate_of_a_packet_depends_on_its_number(
     impairment: Impairment, packets: list[tuple[float, int]], seed: int, data: st.DataObject
 ) -> None:
-    """The n-th is lost, doubled and overtaken by the seed and n alone, whatever size and time packets have."""
+    """A stream's n-th is lost, doubled and overtaken by the seed and n alone, whatever size and time packets have, and
+    whatever comes between."""
     unlimited = Impairment(impairment.loss, 0.0, 0.0, impairment.reorder, impairment.duplicate)
     others = [(data.draw(st.floats(0, 1)), data.draw(st.integers(1, 1500))) for _ in packets]
     expected = [(len(fate.releases), fate.reason) for fate in fates(unlimited, packets, seed)]
     assert [(len(fate.releases), fate.reason) for fate in fates(unlimited, others, seed)] == expected
-    # What is never dropped draws nothing, wherever it comes.
-    impairer = Impairer(unlimited, Random(seed).random)
+    impairer = Impairer(unlimited, drawing(seed))
     between = []
     for _, size in packets:
-        assert len(impairer.decide(size, 100.0, may_drop=False).releases) == 1
-        fate = impairer.decide(size, 100.0)
+        for stream in data.draw(st.lists(st.sampled_from(["other", None]), max_size=3)):
+            fate = impairer.decide(size, 100.0, stream)
+            assert stream or len(fate.releases) == 1
+        fate = impairer.decide(size, 100.0, "one")
         between.append((len(fate.releases), fate.reason))
     assert between == expected
 
@@ -193,9 +202,9 @@ def test_below_the_rate_only_the_wire_takes_time() -> None:
 
 def test_what_may_not_be_dropped() -> None:
     """It waits behind the others, and takes no part in the draw: never lost, doubled or overtaken."""
-    impairer = Impairer(Impairment(1.0, 0.04, 0.01, 1.0, 1.0, 8000.0), lambda: 0.0)
-    assert impairer.decide(1000, 0.0).reason == "loss"
-    found = [impairer.decide(1000, 0.0, may_drop=False) for _ in range(3)]
+    impairer = Impairer(Impairment(1.0, 0.04, 0.01, 1.0, 1.0, 8000.0), lambda _: 0.0)
+    assert impairer.decide(1000, 0.0, "one").reason == "loss"
+    found = [impairer.decide(1000, 0.0, None) for _ in range(3)]
     assert [fate.releases for fate in found] == [pytest.approx((n + 0.04,)) for n in (1, 2, 3)]
     assert {(fate.reason, fate.late_s) for fate in found} == {("", 0.0)}
 

@@ -57,6 +57,17 @@ async def test_an_app_secret_in_its_place_is_recognised():
     assert APP_SECRET not in caught.value.hint + caught.value.message
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (410, "session_error")])
+async def test_hints_are_not_about_sessions(status: int, code: str):
+    """Credentials are of a key: there is no session to look at, or to send less to."""
+    service = Service(json_reply(status, {"errorCode": code}))
+    async with client(service) as turn:
+        with pytest.raises(ApiError) as caught:
+            await turn.generate_ice_servers(60)
+    assert (caught.value.status, caught.value.code) == (status, code)
+    assert "session" not in caught.value.hint
+
+
 async def test_without_a_key_nothing_is_sent():
     """The hint tells what to set."""
     service = Service(httpx.Response(500))

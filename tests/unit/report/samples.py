@@ -764,9 +764,9 @@ RESULTS: dict[str, Result] = {
     "fault-list": FaultList(
         target=LOCAL,
         faults=(
-            Fault(id=1, fault="tracks/new=425,times=3", met=2, times=3),
-            Fault(id=2, fault="sessions/get=hang", met=0),
-            Fault(id=5, fault="loss=5%,delay=40ms,direction=down,seed=7", met=None),
+            Fault(id=1, fault="tracks/new=425,times=3", is_media=False, met=2, times=3),
+            Fault(id=2, fault="sessions/get=hang", is_media=False, met=0),
+            Fault(id=5, fault="loss=5%,delay=40ms,direction=down,seed=7", is_media=True, met=4711),
         ),
     ),
     "fault-clear": FaultClear(target=LOCAL, faults=()),

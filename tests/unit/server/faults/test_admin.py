@@ -68,9 +68,9 @@ async def test_faults_are_set_listed_and_cleared() -> None:
     """By an id of its own each; what was set is written as it came."""
     async with api() as at:
         answer = await at.set("tracks/new=425,times=3")
-        first = {"id": 1, "fault": "tracks/new=425,times=3", "met": 0, "times": 3}
+        first = {"id": 1, "fault": "tracks/new=425,times=3", "is_media": False, "met": 0, "times": 3}
         assert (answer.status_code, answer.json()) == (201, first)
-        second = {"id": 2, "fault": "loss=5%", "met": None, "times": None}
+        second = {"id": 2, "fault": "loss=5%", "is_media": True, "met": 0, "times": None}
         assert (await at.set("loss=5%")).json() == second
         assert (await at.ask()).json() == {"faults": [first, second]}
         assert (await at.ask(method="HEAD")).status_code == 200
@@ -210,6 +210,18 @@ async def test_a_loopback_address_of_its_own() -> None:
     async with api("http://127.0.0.2:8610/v1") as at:
         assert (await at.ask(host="127.0.0.2:8610")).status_code == 200
         refused(await at.ask(host="127.0.0.3:8610"))
+
+
+@pytest.mark.parametrize(("scheme", "port", "other"), [("http", 80, 443), ("https", 443, 80)])
+async def test_the_port_of_the_scheme(scheme: str, port: int, other: int) -> None:
+    """Clients leave it out of Host and Origin: both spellings are own, foreign names and the other port are not."""
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        async with api(f"{scheme}://127.0.0.1:{port}/v1") as at:
+            for host in (name, f"{name}:{port}"):
+                assert (await at.set("loss=5%", host=host, headers=(("origin", f"{scheme}://{host}"),))).is_success
+                assert "Origin" in refused(await at.ask(host=host, headers=(("origin", f"{scheme}://{name}:{other}"),)))
+            for host in (f"{name}:{other}", "attacker.example", f"attacker.example:{port}", f"{name}:"):
+                assert "Host" in refused(await at.ask(host=host))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults import path as path_module
 from rtcctl.transport.udp import UdpSocket
-from tests.support.impaired import DTLS, PEER, STUN, Impaired, Track, media_faults, rtcp, rtp
+from tests.support.impaired import DATA, DTLS, PEER, STUN, Impaired, Track, media_faults, rtcp, rtp
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
@@ -92,6 +92,7 @@ def test_losses_of_two_faults() -> None:
     impaired = Impaired("loss=50%,seed=1", "loss=50%,seed=1")
     impaired.up(*(rtp(number) for number in range(1000)))
     assert len(impaired.passed) == pytest.approx(250, abs=50)
+    assert [active.met for active in impaired.faults] == [1000, pytest.approx(500, abs=50)]
     doubled = Impaired("dup=100%", "loss=50%,seed=1")
     doubled.up(*(rtp(number) for number in range(1000)))
     assert len(doubled.passed) == pytest.approx(1000, abs=60)
@@ -140,6 +141,7 @@ def test_a_fault_of_one_track(way: str, selector: str) -> None:
     send(rtp(1), *others)
     assert impaired.passed == others
     assert [(row.track, row.fate) for row in impaired.rows] == [("mic", "dropped")]
+    assert [active.met for active in impaired.faults] == [1]
 
 
 def test_kinds_of_packets() -> None:
@@ -226,6 +228,22 @@ def test_seeds() -> None:
     assert lost("loss=50%", 1) == lost("loss=50%", 1)
 
 
+@given(st.lists(st.sampled_from([rtcp(), DATA, STUN, rtp(3, 8), rtp(3, 9)]), max_size=40), st.integers(0, 40))
+def test_what_comes_between_does_not_matter(others: list[bytes], at: int) -> None:
+    """With a seed a track loses the same packets, whenever RTCP, messages, retransmissions and other tracks come."""
+
+    def lost(between: list[bytes]) -> list[str]:
+        impaired = Impaired("loss=50%,seed=7")
+        impaired.connection.tracks = {("up", 7): Track("publisher", "mic"), ("up", 8): Track("publisher", "camera")}
+        for number in range(40):
+            impaired.up(rtp(number))
+            if number >= at:
+                impaired.up(*between[number - at :: 7], *([rtp(number)] if between else []))
+        return [row.fate for row in impaired.rows if (row.kind, row.track) == ("original", "mic")]
+
+    assert lost(others) == lost([])
+
+
 def test_release_all() -> None:
     """When no fault is left, what is held goes on at once, in order, and no timer stays."""
     impaired = Impaired("delay=40ms")
@@ -259,7 +277,7 @@ def test_a_held_packet_that_ends_the_connection(by: str) -> None:
 
 def test_close() -> None:
     """What is held when the connection ends is discarded; what went stays what it was; nothing fires any more."""
-    impaired = Impaired("dup=100%", "delay=40ms,jitter=40ms,seed=2")
+    impaired = Impaired("dup=100%", "delay=40ms,jitter=40ms,seed=4")
     impaired.up(rtp(1), STUN)
     (first, second), timers = impaired.rows, impaired.endpoint.pending
     impaired.endpoint.pass_by(timers[0].at - impaired.endpoint.time)

@@ -17,7 +17,7 @@ from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.faults import Faults
-from rtcctl.server.faults.grammar import OPERATIONS
+from rtcctl.server.faults.grammar import OPERATIONS, has_items
 from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
@@ -98,7 +98,7 @@ async def api(*faults: str, keep_bodies: bool = False) -> AsyncIterator[Api]:
         candidates=endpoint.candidates,
         turn=turn,
         apps=[App("app", "secret"), App("other", "other-secret")],
-        turn_keys=[TurnKey("key", "token")],
+        turn_keys=[TurnKey("key", "token", "app")],
         limits=Limits(),
         clock=clock,
     )
@@ -209,6 +209,7 @@ async def test_times_and_skip() -> None:
         assert at.faults.active[0].document() == {
             "id": 1,
             "fault": "sessions/new=503,skip=2,times=3",
+            "is_media": False,
             "met": 3,
             "times": 3,
         }
@@ -279,10 +280,10 @@ async def test_bodies_that_cannot_be_read(fault: str, content: str | bytes) -> N
     async with api(fault) as at:
         session = await at.session()
         answer = await at.call("tracks/new", session, content=content)
-        if "track=" in fault or "slow" in fault:
+        if "503" not in fault or "track=" in fault:
             assert (answer.status_code, answer.json()["errorDescription"]) == (400, "Failed to decode body as JSON")
         else:
-            assert (answer.status_code, at.row.fault) == (200 if "track_error" in fault else 503, fault)
+            assert (answer.status_code, at.row.fault) == (503, fault)
 
 
 async def test_a_body_that_is_too_large() -> None:
@@ -341,7 +342,7 @@ async def test_all_tracks_fail(operation: str) -> None:
     """Then nothing is done, and there is nothing to negotiate."""
     async with api(f"{operation}=200,code=brand_new_error,subcode=more") as at:
         item = {"location": "remote", "sessionId": "a", "trackName": "b", "mid": "0"}
-        answer = await at.call(operation, json={"tracks": [item, item]})
+        answer = await at.call(operation, await at.session(), json={"tracks": [item, item], "force": True})
         assert answer.status_code == 200
         failure = {
             "mid": "",
@@ -360,12 +361,32 @@ async def test_all_channels_fail(operation: str) -> None:
     """The same of data channels; what names them is repeated."""
     async with api(f"{operation}=repeated_local_track_error") as at:
         items = [{"location": "local", "dataChannelName": "chat"}, {"id": 7}]
-        document = (await at.call(operation, json={"dataChannels": items})).json()
+        document = (await at.call(operation, await at.session(), json={"dataChannels": items})).json()
         failure = {
             "errorCode": "repeated_local_track_error",
             "errorDescription": f"Fault 1: {operation}=repeated_local_track_error",
         }
         assert document == {"dataChannels": [{"dataChannelName": "chat", **failure}, {"id": 7, **failure}]}
+
+
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if has_items(name)])
+@pytest.mark.parametrize("track", ["mic", "\ud800"])
+async def test_what_is_refused_before_items(operation: str, track: str) -> None:
+    """A session that is gone, and a body that cannot be, are answered as without the fault."""
+
+    async def ask() -> list[tuple[int, str]]:
+        name = "trackName" if operation.startswith("tracks/") else "dataChannelName"
+        item = {"location": "remote", "sessionId": "a", name: track, "mid": "0"}
+        content = json.dumps({"tracks": [item], "dataChannels": [item], "dataChannel": item, "force": True})
+        sessions = ["0" * 32] if track == "mic" else ["0" * 32, await at.session()]
+        answers = [await at.call(operation, session, content=content) for session in sessions]
+        return [(answer.status_code, answer.text) for answer in answers]
+
+    async with api() as at:
+        expected = await ask()
+        at.faults.set(f"{operation}=track_error")
+        assert await ask() == expected
+        assert [status for status, _ in expected] == [410, 400][: len(expected)]
 
 
 @pytest.mark.parametrize(
@@ -374,8 +395,11 @@ async def test_all_channels_fail(operation: str) -> None:
 )
 async def test_a_200_that_failed(operation: str) -> None:
     """Where there are no items, the whole answer is an error under a 200."""
-    async with api(f"{operation}=retryable_transient_error") as at:
-        answer = await at.call(operation, json={"tracks": [REMOTE]} if operation == "renegotiate" else None)
+    async with api() as at:
+        session = await at.session()
+        at.faults.set(f"{operation}=retryable_transient_error")
+        asked = {"dataChannel": {"location": "remote", "dataChannelName": "server-events"}}
+        answer = await at.call(operation, session, json={"tracks": [REMOTE]} if operation == "renegotiate" else asked)
         assert answer.status_code == 200
         assert answer.json() == {
             "errorCode": "retryable_transient_error",
@@ -385,7 +409,7 @@ async def test_a_200_that_failed(operation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracks", "status"), [([], 406), ("mic", 200), ([1], 400), ([REMOTE, 1], 400), ([{"location": 1}, "x"], 400)]
+    ("tracks", "status"), [([], 406), ("mic", 400), ([1], 400), ([REMOTE, 1], 400), ([{"location": 1}, "x"], 400)]
 )
 async def test_items_that_are_none(tracks: Any, status: int) -> None:
     """What is no item is refused as without the fault, and so is no item at all."""
@@ -467,6 +491,28 @@ async def test_expire_later(content: str) -> None:
         await gone(at, session)
 
 
+async def test_a_session_that_would_have_expired() -> None:
+    """A fault that is cleared before that time ends nothing any more."""
+    async with api("sessions/new=expire,after=20ms,times=1", "sessions/new=expire,after=20ms") as at:
+        kept, ended = await at.session(), await at.session()
+        at.faults.clear(1)
+        await gone(at, ended)
+        assert (await at.call("sessions/get", kept)).status_code == 200
+
+
+async def test_what_has_no_session_does_not_expire() -> None:
+    """Requests for TURN credentials are none that `*=expire` meets, or counts."""
+    async with api() as at:
+        session = await at.session()
+        at.faults.set("*=expire,times=1")
+        for operation in OPERATIONS:
+            if operation.startswith("turn/"):
+                assert (await at.call(operation)).is_success
+                assert at.row.fault == ""
+        assert at.faults.active[0].met == 0
+        assert (await at.call("sessions/get", session)).status_code == 410
+
+
 async def gone(at: Api, session: str) -> None:
     """Wait for the end of a session, without a request to it that would be counted."""
     await until(lambda: session not in at.registry.app("app", SECRET["Authorization"]).sessions)
@@ -521,7 +567,7 @@ async def test_requests_without_a_fault() -> None:
         assert made.duration_ms is not None
         assert (made.fault, made.body, made.answer) == ("", b"", b"")
         await at.call("turn/generate", json={"ttl": 60})
-        assert (at.row.app_id, at.row.session_id, at.row.turn_ttl_s) == ("", "", 60)
+        assert (at.row.app_id, at.row.session_id, at.row.turn_ttl_s) == ("app", "", 60)  # the key's
         await at.call("sessions/get", session, headers={})
         assert (at.row.session_id, at.row.status, at.row.error_code) == (session, 401, "unauthorized")
         await at.http.delete(f"{SESSIONS}/{session}", headers=SECRET)
@@ -529,7 +575,9 @@ async def test_requests_without_a_fault() -> None:
         await at.http.get("/nowhere", headers={"User-Agent": "x" * 1000})
         assert (at.row.operation, at.row.status, at.row.error_code) == ("", 404, "not_found")
         assert len(at.row.user_agent) == 200
-        assert at.faults.ledger.requests_seen == 5
+        await at.http.post(CREDENTIALS.replace("/key/", "/nobody/") + "/generate", headers=TOKEN)
+        assert (at.row.operation, at.row.app_id, at.row.status) == ("turn/generate", "", 404)
+        assert at.faults.ledger.requests_seen == 6
 
 
 async def test_a_row_is_complete_before_the_answer() -> None:

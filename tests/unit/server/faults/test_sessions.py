@@ -363,5 +363,5 @@ async def test_ids_of_faults() -> None:
         assert at.faults.active == [first, third]
         assert at.faults.clear() == [first, third]
         assert at.faults.set("loss=3%").fault_id == 4
-        assert first.document() == {"id": 1, "fault": "loss=1%", "met": None, "times": None}
-        assert second.document() == {"id": 2, "fault": "renegotiate=406", "met": 0, "times": None}
+        assert first.document() == {"id": 1, "fault": "loss=1%", "is_media": True, "met": 0, "times": None}
+        assert second.document() == {"id": 2, "fault": "renegotiate=406", "is_media": False, "met": 0, "times": None}
