@@ -47,6 +47,7 @@ def test_the_whole_table():
         "NETWORK": 6,
         "DEADLINE": 7,
         "INCONCLUSIVE": 8,
+        "HUNG_UP": 129,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }
