@@ -13,6 +13,7 @@ from rtcctl.errors import ExitStatus
 from tests.support.command import Home
 from tests.support.plugin import WITH_PLUGIN
 from tests.support.readme import missing_lines, python_blocks, run_examples
+from tests.support.requirements import require
 
 pytest_plugins = ["pytester"]
 
@@ -22,6 +23,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_examples(home: Home):
     """Each example is run in order; it exits as written, and each line written below it comes out."""
+    require("turnserver", why="examples of TURN relay")
     problems = []
     ran = 0
     for example, actual_status, printed, ids in run_examples(README, home):
