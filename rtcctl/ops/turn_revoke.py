@@ -215,7 +215,7 @@ def _to_try(request: RevokeRequest, targets: Sequence[RevokedCredential]) -> Map
     """The credentials at hand that are among those to revoke."""
     wanted = {target.username for target in targets}
     tried = {server.username: server for server in request.at_hand if server.username in wanted and server.credential}
-    if wanted and not tried:
+    if not tried:
         raise UsageError(
             "None of the credentials at hand is among those to revoke, so nothing could be verified.",
             hint="--ice-servers takes what `rtcctl turn creds --output json` printed when it made them.",

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rtcctl.journal import Journal
+from rtcctl.ops.env import Env
+from rtcctl.ops.turn import CredsRequest, creds
+from rtcctl.ops.turn_revoke import RevokeRequest, revoke
 from rtcctl.ops.turn_verify import is_taken
 from rtcctl.realtime.profile import Profile
-from rtcctl.results.turn import IceServer
+from rtcctl.results.check import CheckStatus
+from rtcctl.results.turn import IceServer, TurnRevoke
+from rtcctl.testing import Realtime, realtime_server
 from tests.support.command import Home, drain
 from tests.support.requirements import require
 
@@ -102,24 +109,42 @@ def test_verify_says_after_how_many_seconds(home: Home) -> None:
             assert "refused before it was revoked" in again.stdout
 
 
-def test_verify_tells_a_credential_that_is_still_taken(home: Home, tmp_path: Path) -> None:
-    """Revoked at a service that does not reach the TURN server: not a pass, whatever the API answered."""
-    (tmp_path / "other").mkdir()
-    other = Home(tmp_path / "other")
-    with home.dev(), other.dev():
-        creds = tmp_path / "creds.json"
-        creds.write_text(home.run("turn", "creds", "--output", "json").stdout)
-        with other.running(
-            "turn", "revoke", "--yes", "--verify", "--ice-servers", str(creds), "--output", "json"
-        ) as command:
-            # It goes on trying: the deadline is a minute, which a unit test waits for.
-            with pytest.raises(AssertionError, match="no line within"):
-                command.line(timeout_s=4)
-            assert command.stop(signal.SIGINT) == 130
-            document = json.loads("".join(drain(command)))
-        assert document["interrupted"] is True
-        assert document["credentials"][0]["outcome"] == "revoked"
-        assert document["credentials"][0]["refused_after_s"] is None
+async def revoked_elsewhere(folder: Path, realtime: Realtime, at_hand: IceServer) -> TurnRevoke:
+    """Revoke by another key, which does nothing; with a clock that runs ahead, for nobody waits a minute."""
+    ahead = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+
+    with realtime.app() as other, Journal.open(folder) as journal:
+        env = Env(profile=other.profile, journal=journal, clock=lambda: time.monotonic() + ahead)
+        request = RevokeRequest((str(at_hand.username),), verify=True, at_hand=(at_hand,))
+        return await revoke(request, env, sleep=sleep)
+
+
+async def test_verify_fails_for_a_credential_that_is_still_taken(tmp_path: Path) -> None:
+    """Whatever the API has answered, a minute later it is a failed check."""
+    with realtime_server() as realtime, Journal.open(tmp_path) as journal:
+        made = await creds(CredsRequest(600), Env(profile=realtime.profile, journal=journal))
+        result = await revoked_elsewhere(tmp_path / "other", realtime, made.ice_servers[-1])
+    (check,) = result.checks
+    assert (check.name, check.status, check.observed) == ("refused", CheckStatus.FAILED, None)
+    assert result.exit_status == 3
+    assert result.credentials[0].outcome == "revoked"
+
+
+async def test_verify_without_a_server_that_answers_is_inconclusive(tmp_path: Path) -> None:
+    """Nobody there is no refusal; it is revoked nevertheless."""
+    with realtime_server() as realtime, closing(socket.socket()) as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"turn:127.0.0.1:{sock.getsockname()[1]}?transport=tcp"
+        result = await revoked_elsewhere(tmp_path, realtime, IceServer((url,), "u", "password"))
+    (check,) = result.checks
+    assert check.status is CheckStatus.INCONCLUSIVE
+    assert "could not be tried before it was revoked" in check.detail
+    assert result.exit_status == 8
+    assert result.credentials[0].outcome == "revoked"
 
 
 def test_revoking_what_is_foreign_needs_a_yes(home: Home) -> None:

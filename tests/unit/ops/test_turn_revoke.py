@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -163,12 +164,13 @@ async def test_analytics_that_fails_stops_nothing(tmp_path: Path):
 
 
 async def test_nothing_is_revoked_when_nothing_could_be_verified(tmp_path: Path):
-    """The password at hand is another credential's."""
+    """The password at hand is another credential's, or there is nothing to revoke at all."""
     with wired(tmp_path, DONE) as env:
         issued(env, "a")
         at_hand = (IceServer(("turn:127.0.0.1",), "b", "password"),)
-        with pytest.raises(UsageError, match="nothing could be verified"):
-            await revoke(RevokeRequest(("a",), verify=True, at_hand=at_hand), env)
+        for request in (RevokeRequest(("a",)), RevokeRequest(custom_identifier="nobody")):
+            with pytest.raises(UsageError, match="nothing could be verified"):
+                await revoke(replace(request, verify=True, at_hand=at_hand), env)
         assert env.service.requests == []
 
 
