@@ -85,6 +85,9 @@ _rtcctl() {
       ' channel probe'|\
       ' turn'|\
       ' turn creds'|\
+      ' turn list'|\
+      ' turn revoke'|\
+      ' turn refresh'|\
       ' stats'|\
       ' stats session'|\
       ' api'|\
@@ -165,6 +168,8 @@ _rtcctl() {
     *' --ttl') __rtcctl_values none; return ;;
     ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --custom-identifier') __rtcctl_values none; return ;;
+    *' --ice-servers') __rtcctl_values files; return ;;
+    ' turn refresh --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --input') __rtcctl_values files; return ;;
     *' --app-id') __rtcctl_values none; return ;;
     *' --api-base') __rtcctl_values none; return ;;
@@ -345,12 +350,29 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words -h --help
       else
-        __rtcctl_words creds
+        __rtcctl_words creds list revoke refresh
       fi
       ;;
     ' turn creds')
       if [[ $cur == -* ]]; then
         __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn revoke')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --custom-identifier --verify --ice-servers --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn refresh')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      else
+        __rtcctl_values files
       fi
       ;;
     ' stats')

@@ -45,7 +45,7 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' turn' ' turn creds' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' turn' ' turn creds' ' turn list' ' turn revoke' ' turn refresh' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
@@ -177,6 +177,10 @@ function __rtcctl
             set values none ice-servers env coturn js
         case '* --custom-identifier'
             set values none
+        case '* --ice-servers'
+            set values files
+        case ' turn refresh --as'
+            set values none ice-servers env coturn js
         case '* --input'
             set values files
         case '* --app-id'
@@ -346,11 +350,25 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'creds'\t'Make short-lived credentials from the profile\'s TURN key'
+                printf '%s\n' 'creds'\t'Make short-lived credentials from the profile\'s TURN key' 'list'\t'List the live credentials that this machine issued' 'revoke'\t'End credentials before their time: by user name, or all of --custom-identifier' 'refresh'\t'Keep a file of valid credentials, until interrupted'
             end
         case ' turn creds'
             if string match -q -- '-*' $current
-                printf '%s\n' '--ttl'\t'How long they are valid' '--as'\t'A shape to paste, in place of the table' '--custom-identifier'\t'A label for analytics' '--keep-port-53'\t'Keep URLs that browsers block' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+                printf '%s\n' '--ttl'\t'How long they are valid' '--as'\t'A shape to paste, in place of the table' '--custom-identifier'\t'A label of credentials, for analytics and to revoke them by' '--keep-port-53'\t'Keep URLs that browsers block' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn revoke'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--custom-identifier'\t'A label of credentials, for analytics and to revoke them by' '--verify'\t'Allocate until the server refuses; needs --ice-servers' '--ice-servers'\t'The credentials with their passwords, as `turn creds` printed them, or - for stdin' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn refresh'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--ttl'\t'How long they are valid' '--as'\t'What is written' '--custom-identifier'\t'A label of credentials, for analytics and to revoke them by' '--keep-port-53'\t'Keep URLs that browsers block' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values files
             end
         case ' stats'
             if string match -q -- '-*' $current

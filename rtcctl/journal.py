@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     # The figures of probes are many, and most commands have no use for them.
     from rtcctl.results.stats import ProbeInterval
     from rtcctl.results.track import ReceivedStatistics, SentStatistics
+    from rtcctl.results.turn import TurnCredentialRecord
 
 Statistics = TypeVar("Statistics", "SentStatistics", "ReceivedStatistics")
 
@@ -204,7 +205,14 @@ class Journal:
     ) -> None:
         """Note issued TURN credentials, without the password: the username is needed to revoke them."""
         row = (username, key_id, profile, issued_at, expires_at, custom_identifier)
-        self._write(("INSERT OR REPLACE INTO turn_credentials VALUES (?, ?, ?, ?, ?, ?)", row))
+        self._write(
+            ("INSERT OR REPLACE INTO turn_credentials VALUES (?, ?, ?, ?, ?, ?)", row),
+            ("DELETE FROM turn_credentials WHERE expires_at < ?", (issued_at - KEPT_S,)),
+        )
+
+    def turn_revoked(self, username: str, at: float) -> None:
+        """Note that credentials have ended early. They are still known as ours when somebody revokes them again."""
+        self._write(("UPDATE turn_credentials SET expires_at = MIN(expires_at, ?) WHERE username = ?", (at, username)))
 
     # --- reading
 
@@ -262,6 +270,18 @@ class Journal:
             session_id,
         )
         return next((int(row["pid"]) for row in rows if is_running(row["pid"] or 0, row["process"])), None)
+
+    def turn_credentials(self, now: float) -> tuple[TurnCredentialRecord, ...]:
+        """TURN credentials that this machine issued and that live at `now` (wall clock), newest first."""
+        rows = self._read(
+            "SELECT * FROM turn_credentials WHERE expires_at > ? ORDER BY issued_at DESC, rowid DESC", now
+        )
+        return tuple(_turn_credential(row, now) for row in rows)
+
+    def turn_credential(self, username: str, now: float) -> TurnCredentialRecord | None:
+        """One of them, also when it has ended; `None` for one that was not issued here."""
+        rows = self._read("SELECT * FROM turn_credentials WHERE username = ?", username)
+        return _turn_credential(rows[0], now) if rows else None
 
     # --- how
 
@@ -358,6 +378,12 @@ def _session(row: sqlite3.Row, tracks: tuple[str, ...]) -> SessionRecord:
         pid=row["pid"] if is_running(row["pid"] or 0, row["process"]) else None,
         tracks=tracks,
     )
+
+
+def _turn_credential(row: sqlite3.Row, now: float) -> TurnCredentialRecord:
+    from rtcctl.results.turn import TurnCredentialRecord
+
+    return TurnCredentialRecord(**row, remaining_s=max(0.0, row["expires_at"] - now))
 
 
 def _statistics(kind: type[Statistics], text: str | None) -> Statistics | None:

@@ -117,6 +117,13 @@ def report(text: str) -> Report:
     return Report(ReportFormat(name), Path(path))
 
 
+def something(text: str) -> str:
+    """A text that is not empty: a variable of a CI job that is not set must not stand for all that have none."""
+    if not text.strip():
+        raise SpellingError("it is empty")
+    return text
+
+
 def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     """A repeatable option whose values may hold several, separated by commas.
 
@@ -170,6 +177,16 @@ Interval = Annotated[
 ]
 Ttl = Annotated[
     Seconds, _option("--ttl", parser=typed(longer_than_nothing), metavar="DURATION", help="How long they are valid.")
+]
+CustomIdentifier = Annotated[
+    str | None,
+    _option(
+        "--custom-identifier",
+        parser=typed(something),
+        metavar="TEXT",
+        help="A label of credentials, for analytics and to revoke them by.",
+        show_default=False,
+    ),
 ]
 Tone = Annotated[
     Hertz, _option("--tone", parser=typed(Hertz.parse), metavar="HZ", help="Frequency of the tone to publish.")

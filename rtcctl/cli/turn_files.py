@@ -22,25 +22,23 @@ _PROTOCOLS = ("udp", "tcp", "tls")
 
 
 def servers_of(path: Path) -> tuple[IceServer, ...]:
-    """The servers of a file (`-`: stdin): a list as `RTCPeerConnection` takes it, or an object with `iceServers`.
+    """The servers of a file (`-`: stdin) of `--ice-servers`. Their passwords are masked from now on.
 
     Raises `UsageError`.
     """
+    from rtcctl.cli.output import keep_secret
     from rtcctl.realtime.schema import SchemaError
-    from rtcctl.realtime.turn import parse_ice_servers
+    from rtcctl.realtime.turn import parse_pasted
     from rtcctl.results.turn import IceServer
 
-    document = _json(path)
-    if isinstance(document, dict) and "ice_servers" in document:  # what `turn creds --output json` says
-        document = document["ice_servers"]
-    whole = document if isinstance(document, dict) and "iceServers" in document else {"iceServers": document}
     try:
-        parsed = parse_ice_servers(whole)
+        parsed = parse_pasted(_json("--ice-servers", path))
     except SchemaError as error:
         raise UsageError(
-            f"{_name(path)} has no list of servers: {error}.",
+            f"--ice-servers {path} holds no list of servers: {error}.",
             hint='For example [{"urls": ["turn:HOST:3478"], "username": "…", "credential": "…"}]',
         ) from None
+    keep_secret(*(server.credential for server in parsed if server.credential))
     return tuple(
         IceServer(urls=tuple(server.urls), username=server.username, credential=server.credential) for server in parsed
     )
@@ -50,9 +48,9 @@ def earlier(path: Path) -> Mapping[str, Before]:
     """What an earlier `turn check --output json` found, by URL. Raises `UsageError`."""
     from rtcctl.results.turn_check import Before, TurnCheck
 
-    document = _json(path)
+    document = _json("--compare", path)
     if not isinstance(document, dict) or document.get("schema") != TurnCheck.schema:
-        raise UsageError(f"{_name(path)} is not what `rtcctl turn check --output json` writes.")
+        raise UsageError(f"--compare {path} is not what `rtcctl turn check --output json` writes.")
     found = {}
     for report in document.get("urls") or ():
         traffic = report.get("traffic") or {}
@@ -85,17 +83,13 @@ def requirements(values: list[str] | None) -> tuple[Requirement, ...]:
     return tuple(dict.fromkeys(made))
 
 
-def _json(path: Path) -> Any:
+def _json(option: str, path: Path) -> Any:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise UsageError(f"{_name(path)} cannot be read: {reason}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{option} {path} cannot be read: {reason}.") from None
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{_name(path)} is not JSON: {error}.") from None
-
-
-def _name(path: Path) -> str:
-    return "stdin" if str(path) == "-" else str(path)
+        raise UsageError(f"{option} {path} is not JSON: {error}.") from None

@@ -19,7 +19,9 @@ from rtcctl.results.target import Target
 
 if TYPE_CHECKING:
     from rtcctl.journal import Journal
+    from rtcctl.realtime.analytics import AnalyticsClient
     from rtcctl.realtime.client import RealtimeClient
+    from rtcctl.realtime.turn import TurnClient
 
 
 def discard(event: Event) -> None:
@@ -65,6 +67,18 @@ class Env:
         from rtcctl.realtime.client import RealtimeClient
 
         return RealtimeClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+
+    def turn_client(self, *, deadline_s: float | None = None) -> TurnClient:
+        """A client of the profile's TURN key."""
+        from rtcctl.realtime.turn import TurnClient
+
+        return TurnClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+
+    def analytics_client(self, *, deadline_s: float | None = None) -> AnalyticsClient:
+        """A client of the analytics of the profile's account."""
+        from rtcctl.realtime.analytics import AnalyticsClient
+
+        return AnalyticsClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
 
     def with_profile(self, profile: Profile) -> Env:
         """The same surroundings, pointed elsewhere."""

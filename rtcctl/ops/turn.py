@@ -1,4 +1,4 @@
-"""TURN: short-lived credentials."""
+"""TURN: short-lived credentials. What ends them is in `turn_revoke`, what renews them in `turn_refresh`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,32 @@ from rtcctl.results.turn import IceServer, TurnCreds
 MAX_TTL_S = 172_800
 "48 hours (Realtime docs: Limits)."
 
+TURN_SECRET = "RTCCTL_TURN_KEY_TOKEN"
+
 
 @dataclass(frozen=True, slots=True)
 class CredsRequest:
-    ttl_s: int = 3600
+    """Raises `UsageError` for a lifetime that the service does not grant; it counts whole seconds."""
+
+    ttl_s: float = 3600
     custom_identifier: str | None = None
     keep_port_53: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.ttl_s <= MAX_TTL_S or self.ttl_s % 1:
+            raise UsageError(
+                f"A TURN credential lives whole seconds, from 1 s to 48 h, not {self.ttl_s:g} s.",
+                hint="For example --ttl 1h.",
+            )
 
 
 def creds_calls(request: CredsRequest, key_id: str) -> tuple[ApiCall, ...]:
     """The API calls that `creds` makes; the path is below the API base, not below the app."""
-    body: dict[str, object] = {"ttl": request.ttl_s}
+    body: dict[str, object] = {"ttl": round(request.ttl_s)}
     if request.custom_identifier is not None:
         body["customIdentifier"] = request.custom_identifier
     path = f"/turn/keys/{key_id}/credentials/generate-ice-servers"
-    return (ApiCall("POST", path, body, secret="RTCCTL_TURN_KEY_TOKEN"),)
+    return (ApiCall("POST", path, body, secret=TURN_SECRET),)
 
 
 async def creds(request: CredsRequest, env: Env) -> TurnCreds:
@@ -35,20 +46,12 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
 
     Port-53 URLs are dropped unless asked for: browsers block them, and they cost a gathering time-out.
     """
-    from rtcctl.realtime.turn import TurnClient, without_port_53
+    from rtcctl.realtime.turn import require_key, without_port_53
 
-    if not 1 <= request.ttl_s <= MAX_TTL_S:
-        raise UsageError(
-            f"A TURN credential can live from 1 s to 48 h, not {request.ttl_s} s.", hint="For example --ttl 1h."
-        )
-    if not (env.profile.turn_key_id and env.profile.turn_key_token):
-        raise UsageError(
-            f"Profile {env.profile.name} has no TURN key.",
-            hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or: rtcctl config secret set turn --stdin",
-        )
-    issued_at = env.wallclock()
-    async with TurnClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S) as client:
-        generated = await client.generate_ice_servers(request.ttl_s, request.custom_identifier)
+    require_key(env.profile)
+    issued_at, ttl_s = env.wallclock(), round(request.ttl_s)
+    async with env.turn_client(deadline_s=COMMAND_DEADLINE_S) as client:
+        generated = await client.generate_ice_servers(ttl_s, request.custom_identifier)
     servers = tuple(
         IceServer(urls=tuple(server.urls), username=server.username, credential=server.credential)
         for server in (generated if request.keep_port_53 else without_port_53(generated))
@@ -60,14 +63,14 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
             key_id=env.profile.turn_key_id,
             profile=env.profile.name,
             issued_at=issued_at,
-            expires_at=issued_at + request.ttl_s,
+            expires_at=issued_at + ttl_s,
             custom_identifier=request.custom_identifier,
         )
     return TurnCreds(
         target=env.target,
         ice_servers=servers,
-        ttl_s=request.ttl_s,
-        expires_at=issued_at + request.ttl_s,
+        ttl_s=ttl_s,
+        expires_at=issued_at + ttl_s,
         relays=any(url.startswith(("turn:", "turns:")) for server in servers for url in server.urls),
         custom_identifier=request.custom_identifier,
     )

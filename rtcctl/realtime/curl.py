@@ -13,8 +13,19 @@ from rtcctl.errors import UsageError
 from rtcctl.realtime.development import ADMIN_PREFIX
 from rtcctl.realtime.profile import Profile
 
-PLACEHOLDERS = ("$SESSION_ID", "$PUBLISHER_SESSION_ID", "$MID", "$OFFER_SDP", "$ANSWER_SDP")
-"What is known only once earlier calls have been answered. The shell expands them, so an SDP must be JSON-escaped."
+PLACEHOLDERS = (
+    "$SESSION_ID",
+    "$PUBLISHER_SESSION_ID",
+    "$MID",
+    "$OFFER_SDP",
+    "$ANSWER_SDP",
+    "$RTCCTL_TURN_KEY_ID",
+    "$USERNAME",
+    "$FROM",
+    "$TO",
+)
+"""What is known only once earlier calls have been answered, or at the moment of the call. The shell expands them, so an
+SDP must be JSON-escaped."""
 
 _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDERS) + r")(?![A-Z_])")
 
@@ -23,14 +34,16 @@ _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDER
 class ApiCall:
     """`path` is below the app (`sessions/new`), or below the API base when it starts with `/`.
 
-    What is below `ADMIN_PREFIX` is beside the API base. `body`: decoded JSON, `None` for no body at all. `secret`: the
-    variable that holds the secret the call needs; empty for none.
+    What is below `ADMIN_PREFIX` is beside the API base; with `is_account`, it is below the base of the account API.
+    `body`: decoded JSON, `None` for no body at all. `secret`: the variable that holds the secret the call needs; empty
+    for none.
     """
 
     method: str
     path: str
     body: Any = None
     secret: str = "RTCCTL_APP_SECRET"
+    is_account: bool = False
 
     def url(self, profile: Profile) -> str:
         """The whole URL. Raises `UsageError` for a path that would lead to another host."""
@@ -40,6 +53,8 @@ class ApiCall:
                 hint="Paths are below the app (sessions/new), or below the API base with a leading / (/turn/keys/…).",
             )
         path = quote(self.path, safe="/?&=%$:@+,;~!*'()")
+        if self.is_account:
+            return profile.account_api_base + path
         if path.startswith(f"{ADMIN_PREFIX}/"):
             return admin_base(profile.api_base) + path.removeprefix(ADMIN_PREFIX)
         if path.startswith("/"):
@@ -59,7 +74,7 @@ def curl_command(call: ApiCall, profile: Profile) -> str:
         f"curl --silent --show-error --request {call.method} {_quoted(call.url(profile))}",
         *([f'--header "Authorization: Bearer ${call.secret}"'] if call.secret else []),
     ]
-    if profile.ca_file and profile.api_base.startswith("https:"):
+    if profile.ca_file and not call.is_account and profile.api_base.startswith("https:"):
         words.append(f"--cacert {shlex.quote(profile.ca_file)}")
     if call.body is not None:
         words.append("--header 'Content-Type: application/json'")

@@ -48,12 +48,19 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 _MAYBE_DONE = "It may have been done nevertheless: look with `rtcctl session get SESSION` before repeating it."
 _MAYBE_CREATED = "A session may have been made nevertheless; it expires by itself, so it can be asked for again."
+_MAYBE_ISSUED = "A credential may have been issued nevertheless; it ends by itself, so another can be asked for."
+_MAYBE_REVOKED = "It may have been revoked nevertheless; revoking it again does no harm."
 _UNKNOWN_SESSION = "Is the session id right? Cloudflare may leave a question about an unknown session unanswered."
 
 
 def _unanswered(request: str) -> str:
     """What to do about a change whose answer was lost."""
-    return _MAYBE_CREATED if request.partition("?")[0].endswith("sessions/new") else _MAYBE_DONE
+    path = request.partition("?")[0]
+    if path.endswith("/graphql"):
+        return "Try again."
+    if "/credentials/" in path:
+        return _MAYBE_REVOKED if path.endswith("/revoke") else _MAYBE_ISSUED
+    return _MAYBE_CREATED if path.endswith("sessions/new") else _MAYBE_DONE
 
 
 class SecretKind(Enum):

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from rtcctl.errors import ApiError, UsageError
 from rtcctl.realtime.explain.ice_servers import is_port_53
 from rtcctl.realtime.http import Client, SecretKind
+from rtcctl.realtime.profile import Profile
 from rtcctl.realtime.schema import IceServerObject, SchemaError, TurnCredentialsRequest
 
 
@@ -37,12 +38,17 @@ class TurnClient(Client):
         await self._api.call("POST", self._url(f"{quote(username, safe='')}/revoke"), secret=SecretKind.TURN)
 
     def _url(self, operation: str) -> str:
-        if not self.profile.turn_key_id:
-            raise UsageError(
-                f"Profile {self.profile.name} has no TURN key.",
-                hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or: rtcctl config secret set turn --stdin",
-            )
+        require_key(self.profile)
         return f"{self.profile.api_base}/turn/keys/{quote(self.profile.turn_key_id, safe='')}/credentials/{operation}"
+
+
+def require_key(profile: Profile) -> None:
+    """Raises `UsageError` for a profile without a TURN key."""
+    if not (profile.turn_key_id and profile.turn_key_token):
+        raise UsageError(
+            f"Profile {profile.name} has no TURN key.",
+            hint="Set RTCCTL_TURN_KEY_ID and RTCCTL_TURN_KEY_TOKEN, or: rtcctl config secret set turn --stdin",
+        )
 
 
 def parse_ice_servers(body: Any) -> tuple[IceServerObject, ...]:
@@ -56,6 +62,17 @@ def parse_ice_servers(body: Any) -> tuple[IceServerObject, ...]:
     if not isinstance(servers, list):
         raise SchemaError("a list or an object", field="iceServers")
     return tuple(IceServerObject.read(_with_url_list(server)) for server in servers)
+
+
+def parse_pasted(body: Any) -> tuple[IceServerObject, ...]:
+    """Servers as people have them at hand, of any vendor: an answer of an API, `RTCConfiguration`, the bare list or one
+    server of it, and the document of `turn creds --output json`. Raises `SchemaError`.
+    """
+    if isinstance(body, dict) and "ice_servers" in body:
+        body = {"iceServers": body["ice_servers"]}
+    elif isinstance(body, list) or (isinstance(body, dict) and "urls" in body):
+        body = {"iceServers": body}
+    return parse_ice_servers(body)
 
 
 def _with_url_list(server: Any) -> Any:

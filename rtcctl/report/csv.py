@@ -31,6 +31,8 @@ _ITEMS = {
     "rtcctl.stats.session/1": "tracks",
     "rtcctl.turn.creds/1": "ice_servers",
     "rtcctl.turn.check/1": "urls",
+    "rtcctl.turn.list/1": "credentials",
+    "rtcctl.turn.revoke/1": "credentials",
     "rtcctl.config.check/1": "secrets",
     "rtcctl.config.show/1": "settings",
     "rtcctl.config.list/1": "profiles",

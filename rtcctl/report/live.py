@@ -17,6 +17,7 @@ from rtcctl.report.tables.pieces import known, known_size, row_names
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.event import CheckDone, Event, Interval, Progress
 from rtcctl.results.track import SentStatistics
+from rtcctl.results.turn import CredentialsFile
 
 SHOWN_INTERVALS = 5
 "Of a single track, a row each."
@@ -73,6 +74,9 @@ class State:
         """Take an event in; false when it changes nothing that is drawn."""
         if isinstance(event, Progress):
             self.step = event.text
+        elif isinstance(event, CredentialsFile):
+            valid, renewal = figures.moment(event.expires_at), figures.moment(event.renewal_at)
+            self.step = f"{event.path} is valid until {valid}, and renewed at {renewal}"
         elif isinstance(event, CheckDone):
             self.checks[event.name] = event
         elif isinstance(event, Interval):

@@ -37,6 +37,7 @@ _OPENINGS = {
     "channel_published": "channel",
     "message": "channel",
     "server_ready": "dev",
+    "credentials_written": "turn",
 }
 "Events that a command can begin with, and the noun that draws them."
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rtcctl.results.turn import IceServer, TurnCreds
-
-_URL = re.compile(r"(stuns?|turns?):(\[[^\]]+\]|[^:?]+)(?::(\d+))?(?:\?transport=(udp|tcp))?", re.IGNORECASE)
-"RFC 7064, RFC 7065."
 
 
 class Shape(StrEnum):
@@ -56,7 +52,7 @@ def _with_credentials(creds: TurnCreds) -> IceServer | None:
 def _env(creds: TurnCreds) -> str:
     """Shell assignments, to `eval` or to put into an `.env`."""
     server = _with_credentials(creds)
-    urls = [url for entry in creds.ice_servers for url in entry.urls]
+    urls = _urls(creds)
     lines = {
         "TURN_URLS": ",".join(url for url in urls if url.startswith("turn")),
         "STUN_URLS": ",".join(url for url in urls if url.startswith("stun")),
@@ -68,23 +64,23 @@ def _env(creds: TurnCreds) -> str:
 
 
 def _coturn(creds: TurnCreds) -> str:
-    """Commands of coturn's own clients that try each URL."""
-    lines = []
-    for server in creds.ice_servers:
-        for url in server.urls:
-            match = _URL.fullmatch(url)
-            if match is None:
-                lines.append(f"# not understood: {url}")
-                continue
-            scheme, host, port, transport = match[1].lower(), match[2].strip("[]"), match[3], (match[4] or "").lower()
-            is_secure = scheme.endswith("s")
-            port = port or ("5349" if is_secure else "3478")
-            if scheme.startswith("stun"):
-                lines.append(shlex.join(["turnutils_stunclient", "-p", port, host]))
-                continue
-            flags = (["-t"] if transport == "tcp" or (is_secure and not transport) else []) + (
-                ["-S"] if is_secure else []
-            )
-            user = ["-u", server.username or "", "-w", server.credential or ""]
-            lines.append(shlex.join(["turnutils_uclient", *flags, *user, "-p", port, "-y", host]))
-    return "\n".join(lines)
+    """The answer of the REST convention that coturn goes with (draft-uberti-behave-turn-rest-00 §2.2): TURN URLs alone.
+
+    The draft calls the password `password`, later readers `credential` as WebRTC does: each finds its own.
+    """
+    server = _with_credentials(creds)
+    password = server.credential if server else None
+    return json.dumps(
+        {
+            "username": server.username if server else None,
+            "credential": password,
+            "password": password,
+            "ttl": creds.ttl_s,
+            "uris": [url for url in _urls(creds) if url.startswith("turn")],
+        },
+        indent=2,
+    )
+
+
+def _urls(creds: TurnCreds) -> list[str]:
+    return [url for server in creds.ice_servers for url in server.urls]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -200,16 +201,25 @@ def test_closing_a_foreign_session_needs_yes(home: Home, tmp_path: Path):
 
 
 def test_turn_creds_in_every_shape(home: Home):
-    """The embedded server names its own STUN address; each shape is what its consumer pastes."""
+    """Each shape is what its consumer pastes; without coturn the embedded server names its own STUN address alone."""
+    has_coturn = shutil.which("turnserver") is not None
     with home.dev():
         servers = json.loads(home.run("turn", "creds", "--as", "ice-servers").stdout)["iceServers"]
         assert servers[0]["urls"][0].startswith("stun:127.0.0.1:")
-        assert home.run("turn", "creds", "--as", "js").status == 0
-        assert home.run("turn", "creds", "--as", "env").status == 0
-        assert home.run("turn", "creds", "--ttl", "49h").status == 2
+        assert len(servers) == 1 + has_coturn
+        assert home.run("turn", "creds", "--as", "js").stdout.startswith("const pc = new RTCPeerConnection({")
+        assert home.run("turn", "creds", "--as", "env").stdout.startswith("TURN_URLS=")
+        rest = json.loads(home.run("turn", "creds", "--as", "coturn", "--ttl", "2m").stdout)
+        assert rest["ttl"] == 120
+        assert rest["credential"] == rest["password"]
+        assert all(url.startswith("turn") for url in rest["uris"])
+        assert bool(rest["username"]) == bool(rest["credential"]) == bool(rest["uris"]) == has_coturn
+        for ttl in ("49h", "500ms", "1500ms", "0s"):
+            assert home.run("turn", "creds", "--ttl", ttl).status == 2
         document = home.run("turn", "creds", "--ttl", "10m", "--output", "json").document
         assert document["ttl_s"] == 600
-        assert document["relays"] is False
+        assert document["relays"] is has_coturn
+        assert 590 < document["expires_at"] - time.time() <= 600
 
 
 def test_api_any_call(home: Home):

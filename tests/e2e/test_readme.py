@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_examples(home: Home):
     """Each example is run in order; it exits as written, and each line written below it comes out."""
-    require("turnserver", why="the README shows what there is with coturn")
+    require("turnserver", why="examples of TURN relay")
     problems = []
     ran = 0
     for example, actual_status, printed, ids in run_examples(README, home):

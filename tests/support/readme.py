@@ -1,7 +1,7 @@
 """Runs the `console` blocks of a Markdown file and compares what comes out with what is written.
 
-Numbers differ from run to run, and so do ids: a number matches any number, an id of 32 hex digits matches any id,
-and the id that came out is used wherever the text names its id later.
+Numbers differ from run to run, and so do ids: a number matches any number, an id of 32 hex digits matches any id, as
+does the user name of a TURN credential, and the one that came out is used wherever the text names its id later.
 
 `python -m tests.support.readme README.md` writes what the commands print now.
 """
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tests.support.command import Home, Running
 
-_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_TOKEN = re.compile(r"\b[0-9a-f]{32}\b|\d+(?:\.\d+)?")
+_ID = re.compile(r"\b(?:[0-9a-f]{96}|[0-9a-f]{32}|[0-9a-f]{12}(?=…))")
+"Of a session, or of a TURN credential: whole, or as tables shorten it."
+_TOKEN = re.compile(rf"{_ID.pattern}|\d+(?:\.\d+)?")
 
 
 @dataclass
@@ -105,9 +106,10 @@ def run_examples(markdown: str, home: Home) -> Iterator[tuple[Example, int, str,
             for example in block:
                 arguments = shlex.split(ids.in_command(example.command))
                 assert arguments[0] == "rtcctl", f"the examples are rtcctl's: {example.command}"
-                if arguments[1:] == ["dev"]:
-                    with home.running("dev", "--port", "0") as server:
-                        text, status = "".join(lines_until(example.output[-1], server)), 0
+                if arguments[1:] == ["dev"] or arguments[1:3] == ["turn", "refresh"]:
+                    options = ["--port", "0"] if arguments[1:] == ["dev"] else []
+                    with home.running(*arguments[1:], *options) as command:
+                        text, status = "".join(lines_until(example.output[-1], command)), 0
                 else:
                     done = home.run(*arguments[1:])
                     text, status = done.stdout + done.stderr, done.status

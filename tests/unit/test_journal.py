@@ -220,6 +220,47 @@ def test_turn_usernames_are_kept_without_passwords(journal: Journal, tmp_path: P
     database.close()
 
 
+def test_turn_credentials_that_live(journal: Journal):
+    """Newest first; those that have ended, by themselves or by being revoked, are known by name alone."""
+    for number, username in enumerate(("ended", "old", "revoked", "new")):
+        journal.turn_issued(
+            username,
+            key_id="k",
+            profile="prod",
+            issued_at=1000.0 + number,
+            expires_at=1001.0 if username == "ended" else 1100.0,
+            custom_identifier="alice" if username == "old" else None,
+        )
+    journal.turn_revoked("revoked", 1010.0)
+    journal.turn_revoked("ended", 1010.0)
+    journal.turn_revoked("of nobody", 1010.0)
+    live = journal.turn_credentials(1010.0)
+    assert [(record.username, record.remaining_s, record.custom_identifier) for record in live] == [
+        ("new", 90.0, None),
+        ("old", 90.0, "alice"),
+    ]
+    ended = journal.turn_credential("revoked", 1020.0)
+    assert ended is not None
+    assert (ended.expires_at, ended.remaining_s, ended.issued_at) == (1010.0, 0.0, 1002.0)
+    first = journal.turn_credential("ended", 1020.0)
+    assert first is not None
+    assert first.expires_at == 1001.0, "it had ended before it was revoked"
+    assert journal.turn_credential("of nobody", 1020.0) is None
+
+
+def test_turn_credentials_that_ended_long_ago_are_forgotten(journal: Journal):
+    """Whoever issues one every second for a year has no file that grows."""
+    for at in (0.0, KEPT_S + 1, KEPT_S + 2):
+        journal.turn_issued(
+            f"at {at}", key_id="k", profile="p", issued_at=at, expires_at=at + 1, custom_identifier=None
+        )
+    journal.turn_issued(
+        "now", key_id="k", profile="p", issued_at=KEPT_S + 1.5, expires_at=2 * KEPT_S, custom_identifier=None
+    )
+    assert journal.turn_credential("at 0.0", 0.0) is None
+    assert journal.turn_credential(f"at {KEPT_S + 1}", 0.0) is not None
+
+
 # --- completion
 
 
@@ -292,6 +333,9 @@ def unusable(journal: Journal) -> str:
     assert journal.sessions(include_closed=True) == journal.intervals("a") == ()
     assert journal.session("a") is None
     assert journal.holder("a") is None
+    journal.turn_revoked("u", 1.0)
+    assert journal.turn_credentials(0.0) == ()
+    assert journal.turn_credential("u", 0.0) is None
     journal.close()
     journal.close()
     assert journal.unavailable is not None

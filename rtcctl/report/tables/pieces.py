@@ -249,7 +249,9 @@ def _tone(received: Received) -> str | None:
 
 
 def status(status: str) -> Styled:
-    return Styled(status, {"active": "green", "closed": "green", "failed": "bold red"}.get(status, "dim"))
+    return Styled(
+        status, {"active": "green", "closed": "green", "revoked": "green", "failed": "bold red"}.get(status, "dim")
+    )
 
 
 def tracks(tracks: Sequence[TrackState]) -> list[Line]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtcctl.errors import ApiError, AuthError, UsageError
 from rtcctl.realtime.profile import Profile
 from rtcctl.realtime.schema import IceServerObject, SchemaError
-from rtcctl.realtime.turn import TurnClient, parse_ice_servers, without_port_53
+from rtcctl.realtime.turn import TurnClient, parse_ice_servers, parse_pasted, without_port_53
 from tests.unit.realtime.wire import APP_SECRET, PROFILE, TURN_TOKEN, Service, json_reply
 
 TURN = {"urls": ["turn:t:3478?transport=udp"], "username": "u", "credential": "c"}
@@ -96,6 +96,29 @@ async def test_an_answer_of_another_shape_is_an_api_error():
 def test_both_shapes_become_the_same_list(body: object):
     """`generate` answers with one object; `urls` may be one string."""
     assert parse_ice_servers(body) == (IceServerObject(**TURN),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"iceServers": [TURN], "iceTransportPolicy": "relay"},
+        {"iceServers": TURN},
+        [TURN],
+        TURN,
+        {**TURN, "urls": TURN["urls"][0]},
+        {"schema": "rtcctl.turn.creds/1", "ice_servers": [TURN], "ttl_s": 60},
+    ],
+)
+def test_servers_as_people_have_them(body: object):
+    """What an API answers, what a page is configured with, and what `turn creds` prints."""
+    assert parse_pasted(body) == (IceServerObject(**TURN),)
+
+
+@pytest.mark.parametrize("body", [None, 1, "turn:t", {}, {"username": "u"}, [1]])
+def test_what_is_no_list_of_servers(body: object):
+    """A schema error, as elsewhere."""
+    with pytest.raises(SchemaError):
+        parse_pasted(body)
 
 
 @given(

@@ -46,7 +46,16 @@ from rtcctl.results.track import (
     TrackUpdate,
     TrackWait,
 )
-from rtcctl.results.turn import IceServer, TurnCreds
+from rtcctl.results.turn import (
+    CredentialsWritten,
+    IceServer,
+    RevokedCredential,
+    TurnCredentialRecord,
+    TurnCreds,
+    TurnList,
+    TurnRefresh,
+    TurnRevoke,
+)
 from rtcctl.results.turn_check import (
     Before,
     NatReport,
@@ -761,6 +770,64 @@ RESULTS: dict[str, Result] = {
         verdict="Not good: turn-tls-443: certificate is for another name: a.example.",
         source="TURN key 0123",
     ),
+    "turn-list": TurnList(
+        credentials=(
+            TurnCredentialRecord(
+                username="0123456789ab" + "c" * 84,
+                key_id="k" * 32,
+                profile="prod",
+                issued_at=EPOCH,
+                expires_at=EPOCH + 3600,
+                remaining_s=3599.5,
+                custom_identifier="alice",
+            ),
+            TurnCredentialRecord(
+                username="0123456789ab" + "d" * 84,
+                key_id="k" * 32,
+                profile="prod",
+                issued_at=EPOCH - 10,
+                expires_at=EPOCH + 20,
+                remaining_s=20.0,
+            ),
+        )
+    ),
+    "turn-list-empty": TurnList(),
+    "turn-revoke": TurnRevoke(
+        target=TARGET,
+        custom_identifier="alice",
+        analytics="asked",
+        credentials=(
+            RevokedCredential(
+                username="a" * 96,
+                source="journal",
+                outcome="revoked",
+                custom_identifier="alice",
+                refused_after_s=1.25,
+            ),
+            RevokedCredential(
+                username="b" * 96,
+                source="analytics",
+                outcome="failed",
+                custom_identifier="alice",
+                description="POST …/revoke: 500",
+            ),
+        ),
+        checks=(
+            Check(
+                "refused",
+                CheckStatus.PASSED,
+                observed=1.25,
+                limit=60.0,
+                unit="s",
+                detail="the TURN server refused it 1.25 s after it was revoked",
+            ),
+        ),
+        failure=Failure(exit_status=5, message="POST …/revoke: 500"),
+    ),
+    "turn-revoke-nothing": TurnRevoke(target=TARGET, custom_identifier="alice", analytics="not-configured"),
+    "turn-refresh": TurnRefresh(
+        target=TARGET, path="turn.json", username="a" * 96, expires_at=EPOCH + 3600, renewals=3, interrupted=True
+    ),
     "fault-list": FaultList(
         target=LOCAL,
         faults=(
@@ -869,3 +936,5 @@ READY_WITH_APPS = ServerReady(
     time_scale=0.1,
 )
 "Several apps of the user's own, media on several addresses, quick timers."
+
+WRITTEN = CredentialsWritten(path="turn.json", username="a" * 96, expires_at=EPOCH + 3600, renewal_at=EPOCH + 2880)

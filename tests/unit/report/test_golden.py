@@ -6,7 +6,7 @@ import pytest
 
 from rtcctl.report import csv, github, json, junit, markdown, prometheus, table, turn
 from rtcctl.results.turn import TurnCreds
-from tests.unit.report.samples import LOCAL, READY, READY_WITH_APPS, RESULTS, TARGET
+from tests.unit.report.samples import LOCAL, READY, READY_WITH_APPS, RESULTS, TARGET, WRITTEN
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "report"
 
@@ -54,6 +54,12 @@ def test_the_opening_of_dev() -> None:
     expect("dev.table.txt", table.render_event(READY, None, width=100, colour=False))
     expect("dev-apps.table.txt", table.render_event(READY_WITH_APPS, None, width=100, colour=False))
     expect("dev-apps.json", json.render_event(READY_WITH_APPS))
+
+
+def test_the_opening_of_turn_refresh() -> None:
+    """What `rtcctl turn refresh` prints when its file is there."""
+    expect("turn-refresh-written.table.txt", table.render_event(WRITTEN, TARGET, width=100, colour=False))
+    expect("turn-refresh-written.json", json.render_event(WRITTEN))
 
 
 @pytest.mark.parametrize("name", RESULTS)

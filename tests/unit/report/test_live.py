@@ -9,7 +9,7 @@ import pytest
 from rtcctl.report.layout import display_width, draw
 from rtcctl.report.live import Live, State, lines
 from rtcctl.results.event import CheckDone, Interval, Progress, SessionCreated
-from tests.unit.report.samples import RECEIVED, RECEIVED_VIDEO, SENT, SENT_SIMULCAST
+from tests.unit.report.samples import RECEIVED, RECEIVED_VIDEO, SENT, SENT_SIMULCAST, WRITTEN
 
 
 def _drawn(state: State) -> str:
@@ -22,6 +22,14 @@ def test_the_step_that_runs_is_shown() -> None:
     assert state.add(Progress(text="subscribe"))
     assert state.add(CheckDone(name="api", status="passed", detail="secret accepted"))
     assert _drawn(state) == "check  verdict\napi    passed   secret accepted\n… subscribe"
+
+
+def test_a_file_of_credentials_is_a_line() -> None:
+    """Until when it is valid, and when it is renewed."""
+    state = State()
+    assert state.add(WRITTEN)
+    text = "… turn.json is valid until 2026-11-18 12:06:40Z, and renewed at 2026-11-18 11:54:40Z"
+    assert _drawn(state) == text
 
 
 def received(state: State, second: int, track_name: str = "t", **figures: object) -> bool:
