@@ -83,7 +83,19 @@ _rtcctl() {
       ' channel update'|\
       ' channel close'|\
       ' channel probe'|\
+      ' app'|\
+      ' app list'|\
+      ' app create'|\
+      ' app get'|\
+      ' app update'|\
+      ' app delete'|\
       ' turn'|\
+      ' turn key'|\
+      ' turn key list'|\
+      ' turn key create'|\
+      ' turn key get'|\
+      ' turn key update'|\
+      ' turn key delete'|\
       ' turn creds'|\
       ' stats'|\
       ' stats session'|\
@@ -161,6 +173,7 @@ _rtcctl() {
     *' --id') __rtcctl_values none; return ;;
     *' --policy') __rtcctl_values none chat game unordered lifetime; return ;;
     *' --rate') __rtcctl_values none; return ;;
+    *' --secret-to') __rtcctl_values files; return ;;
     *' --ttl') __rtcctl_values none; return ;;
     ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --custom-identifier') __rtcctl_values none; return ;;
@@ -177,7 +190,7 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev fault session track channel turn stats api config completion
+        __rtcctl_words smoke dev fault session track channel app turn stats api config completion
       fi
       ;;
     ' smoke')
@@ -340,11 +353,75 @@ _rtcctl() {
         __rtcctl_words --policy --rate --size --for --max-loss --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
+    ' app')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words list create get update delete
+      fi
+      ;;
+    ' app list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app create')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app get')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app delete')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
     ' turn')
       if [[ $cur == -* ]]; then
         __rtcctl_words -h --help
       else
-        __rtcctl_words creds
+        __rtcctl_words key creds
+      fi
+      ;;
+    ' turn key')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words list create get update delete
+      fi
+      ;;
+    ' turn key list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key create')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key get')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key delete')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' turn creds')

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtcctl.cli.noun import noun
+from rtcctl.cli.main import NESTED, never_run
+from rtcctl.cli.noun import CONTEXT, noun
 from rtcctl.cli.options import Common, OutputFormat, Ttl, command
 from rtcctl.cli.run import Face, run
 from rtcctl.errors import UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rtcctl.results.turn import TurnCreds
 
 app = noun("Short-lived TURN credentials.")
+app.command("key", help=NESTED["turn", "key"], context_settings=CONTEXT)(never_run)
 
 
 @command(app)

@@ -30,6 +30,8 @@ _ITEMS = {
     "rtcctl.channel.probe/1": "policies",
     "rtcctl.stats.session/1": "tracks",
     "rtcctl.turn.creds/1": "ice_servers",
+    "rtcctl.turn.key.list/1": "turn_keys",
+    "rtcctl.app.list/1": "apps",
     "rtcctl.config.check/1": "secrets",
     "rtcctl.config.show/1": "settings",
     "rtcctl.config.list/1": "profiles",

@@ -35,6 +35,8 @@ class OwnCredentials:
     app_secret: str = "a secret of my own"
     turn_key_id: str = "own-key"
     turn_key_token: str = "a token of my own"
+    account_id: str = "own-account"
+    account_token: str = "an account token of my own"
 
 
 def client(server: RealtimeServer) -> httpx.AsyncClient:

@@ -128,8 +128,8 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
 def test_an_entry_is_added_to_what_is_there(tmp_path: Path, before: str) -> None:
     """Comments stay where the file can be appended to; where it cannot, what it says stays."""
     path = file(tmp_path, before)
-    AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}2"))
-    AppsFile.add(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
+    AppsFile.put(path, ServedApp(id="two", secret=f"{SECRET}2"))
+    AppsFile.put(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
     loaded = AppsFile.load(path)
     assert [app.id for app in loaded.apps] == ["one", "two"]
     assert [key.id for key in loaded.turn_keys] == ["key"]
@@ -141,7 +141,7 @@ def test_what_cannot_be_added_to_stays_as_it_is(tmp_path: Path, text: str) -> No
     """A file that was broken meanwhile, or has the id already, is the user's to mend."""
     path = file(tmp_path, text)
     with pytest.raises(UsageError):
-        AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}9"))
+        AppsFile.put(path, ServedApp(id="two", secret=f"{SECRET}9"))
     assert path.read_text() == text
     assert [each.name for each in tmp_path.iterdir()] == ["apps.toml"]
 

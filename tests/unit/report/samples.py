@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+from rtcctl.results.account import AccountItem, AppCreate, AppDelete, AppList, TurnKeyCreate, TurnKeyList
 from rtcctl.results.channel import (
     ChannelClose,
     ChannelClosed,
@@ -50,6 +51,7 @@ from rtcctl.results.turn import IceServer, TurnCreds
 
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
+ACCOUNT = Target(profile="staging", api_base="https://api.cloudflare.com/client/v4", app_id="", embedded=False)
 EPOCH = 1_795_000_000.0
 
 _HEARD = (
@@ -657,6 +659,28 @@ RESULTS: dict[str, Result] = {
         expires_at=EPOCH,
         relays=False,
     ),
+    "app-list": AppList(
+        target=ACCOUNT,
+        apps=(
+            AccountItem(id="0123abcd", name="Staging ⚗", created_at=EPOCH, modified_at=EPOCH + 60),
+            AccountItem(id="dev0", name="", created_at=EPOCH, modified_at=None),
+        ),
+    ),
+    "app-create": AppCreate(
+        target=ACCOUNT, id="0123abcd", name="Staging", created_at=EPOCH, modified_at=EPOCH, secret="secret-of-the-app"
+    ),
+    "app-delete": AppDelete(target=ACCOUNT, id="0123abcd", name="", created_at=EPOCH, modified_at=EPOCH + 60),
+    "turn-key-list": TurnKeyList(target=ACCOUNT, turn_keys=()),
+    "turn-key-create-stored": TurnKeyCreate(
+        target=ACCOUNT,
+        id="0123abcd",
+        name="relay",
+        created_at=EPOCH,
+        modified_at=EPOCH,
+        secret=None,
+        stored_in="turn.token",
+        usage=("export RTCCTL_TURN_KEY_ID=0123abcd", 'export RTCCTL_TURN_KEY_TOKEN="$(cat turn.token)"'),
+    ),
     "fault-list": FaultList(
         target=LOCAL,
         faults=(
@@ -743,6 +767,9 @@ READY = ServerReady(
     app_secret="dev-secret",
     turn_key_id="devturn0",
     turn_key_token="dev-turn-token",
+    account_id="account",
+    account_token="account-token",
+    account_api_base="http://127.0.0.1:8610/client/v4",
     pid=4711,
     media_addresses=("127.0.0.1:8610",),
     development_credentials=True,
@@ -756,6 +783,9 @@ READY_WITH_APPS = ServerReady(
     app_secret=None,
     turn_key_id="key",
     turn_key_token=None,
+    account_id="account",
+    account_token="account-token",
+    account_api_base="http://127.0.0.1:8610/client/v4",
     pid=4711,
     media_addresses=("198.51.100.7:8610", "127.0.0.1:8610", "[::1]:8610"),
     development_credentials=False,
