@@ -16,7 +16,11 @@ import pytest
 from rtcctl.errors import UsageError
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
-from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.realtime.development import (
+    DEVELOPMENT_ACCOUNT_TOKEN,
+    DEVELOPMENT_APP_SECRET,
+    DEVELOPMENT_TURN_KEY_TOKEN,
+)
 from rtcctl.server.addresses import default_route
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, TurnKey
@@ -106,6 +110,11 @@ async def test_the_development_secret_stays_on_loopback() -> None:
         async with RealtimeServer.run("0.0.0.0", 0):
             pass
     assert "RTCCTL_DEV_SECRET" in caught.value.hint
+    with pytest.raises(UsageError, match="public"):
+        async with RealtimeServer.run(
+            "0.0.0.0", 0, credentials=OwnCredentials(account_token=DEVELOPMENT_ACCOUNT_TOKEN)
+        ):
+            pass
     async with RealtimeServer.run("0.0.0.0", 0, credentials=OwnCredentials()) as server:
         assert server.base_url.startswith("http://127.0.0.1:")
         assert ("127.0.0.1", server.udp_port) in server.candidates

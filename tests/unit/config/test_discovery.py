@@ -46,6 +46,8 @@ def test_local_is_the_running_server(user: User):
         assert (profile.name, profile.api_base, profile.is_embedded) == ("local", "http://127.0.0.1:4711/v1", True)
         assert (profile.app_id, profile.app_secret) == ("app", "secret-of-the-server")
         assert (profile.turn_key_id, profile.turn_key_token) == ("key", "token-of-the-server")
+        assert (profile.account_id, profile.account_token) == ("account", "secret-of-the-account")
+        assert profile.account_api_base == "http://127.0.0.1:9999/client/v4"
         assert resolution.origins["app_secret"] == str(path)
         assert "secret-of" not in repr(config.running_servers(user.state))
     assert not path.exists()
