@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import tomllib
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rtcctl.media.server_url import ServerUrl
+from rtcctl.probe.turn.allocation import Allocation, RefusedError
+from rtcctl.probe.turn.link import connect_udp
 from rtcctl.realtime.development import DEVELOPMENT_APP_ID, DEVELOPMENT_TURN_KEY_ID
 from tests.support.command import RTCCTL, Finished, Home
+from tests.support.requirements import require
 
 NOUNS = pytest.mark.parametrize("noun", [("app",), ("turn", "key")], ids=" ".join)
 FILE_KEYRING = """
@@ -108,6 +113,39 @@ def test_a_session_in_a_new_app(home: Home):
         assert home.run("session", "get", session_id, environment=environment).status == 5
         assert "which profile local uses" in home.run("app", "delete", DEVELOPMENT_APP_ID).stderr
         assert "which profile local uses" in home.run("turn", "key", "delete", DEVELOPMENT_TURN_KEY_ID).stderr
+
+
+def test_credentials_of_a_new_turn_key(home: Home):
+    """The key relays as any other; when it is deleted its credentials end, and those of another key live on."""
+    require("turnserver", why="credentials relay through coturn")
+    with home.dev() as server:
+        made = home.run("turn", "key", "create", "relay", "--output", "json").document
+        own = dict(server.ready["environment"]) | {
+            "RTCCTL_TURN_KEY_ID": made["id"],
+            "RTCCTL_TURN_KEY_TOKEN": made["secret"],
+        }
+        creds = home.run("turn", "creds", "--output", "json", environment=own).document
+        others = home.run("turn", "creds", "--output", "json").document
+        assert creds["relays"] is True
+        assert asyncio.run(allocates(creds))
+        assert home.run("turn", "key", "delete", made["id"], "--yes").status == 0
+        assert not asyncio.run(allocates(creds))
+        assert asyncio.run(allocates(others))
+        assert home.run("turn", "creds", environment=own).status == 5
+
+
+async def allocates(creds: dict) -> bool:
+    """Whether the TURN server takes the credentials, over UDP."""
+    relay = next(entry for entry in creds["ice_servers"] if entry["username"])
+    url = ServerUrl.parse(next(url for url in relay["urls"] if url.endswith("udp")))
+    link = await connect_udp((url.host, url.port))
+    async with Allocation(link, relay["username"], relay["credential"]) as allocation:
+        try:
+            await allocation.allocate(5)
+        except RefusedError as error:
+            assert error.code == 401
+            return False
+        return True
 
 
 @NOUNS

@@ -110,10 +110,9 @@ async def test_the_development_secret_stays_on_loopback() -> None:
         async with RealtimeServer.run("0.0.0.0", 0):
             pass
     assert "RTCCTL_DEV_SECRET" in caught.value.hint
+    public = OwnCredentials(account_token=DEVELOPMENT_ACCOUNT_TOKEN)
     with pytest.raises(UsageError, match="public"):
-        async with RealtimeServer.run(
-            "0.0.0.0", 0, credentials=OwnCredentials(account_token=DEVELOPMENT_ACCOUNT_TOKEN)
-        ):
+        async with RealtimeServer.run("0.0.0.0", 0, credentials=public):
             pass
     async with RealtimeServer.run("0.0.0.0", 0, credentials=OwnCredentials()) as server:
         assert server.base_url.startswith("http://127.0.0.1:")

@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.support.command import Home, Running
 
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
-_TOKEN = re.compile(r"\b[0-9a-f]{32}\b|\d+(?:\.\d+)?")
+_TOKEN = re.compile(r"\b(?:[0-9a-f]{32}){1,3}\b|\d+(?:\.\d+)?")
+"Ids, and secrets, which are longer."
 
 
 @dataclass
