@@ -139,11 +139,10 @@ async def allocates(creds: dict) -> bool:
     relay = next(entry for entry in creds["ice_servers"] if entry["username"])
     url = ServerUrl.parse(next(url for url in relay["urls"] if url.endswith("udp")))
     link = await connect_udp((url.host, url.port))
-    async with Allocation(link, relay["username"], relay["credential"]) as allocation:
+    async with Allocation(link, relay["username"], relay["credential"], take=lambda *_: None) as allocation:
         try:
             await allocation.allocate(5)
-        except RefusedError as error:
-            assert error.code == 401
+        except RefusedError:
             return False
         return True
 
