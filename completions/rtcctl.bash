@@ -83,8 +83,21 @@ _rtcctl() {
       ' channel update'|\
       ' channel close'|\
       ' channel probe'|\
+      ' app'|\
+      ' app list'|\
+      ' app create'|\
+      ' app get'|\
+      ' app update'|\
+      ' app delete'|\
       ' turn'|\
+      ' turn key'|\
+      ' turn key list'|\
+      ' turn key create'|\
+      ' turn key get'|\
+      ' turn key update'|\
+      ' turn key delete'|\
       ' turn creds'|\
+      ' turn check'|\
       ' turn list'|\
       ' turn revoke'|\
       ' turn refresh'|\
@@ -109,7 +122,7 @@ _rtcctl() {
     *' --for') __rtcctl_values none; return ;;
     *' --only') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
     *' --skip') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
-    *' --require') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
+    ' smoke --require') __rtcctl_values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup; return ;;
     *' --attempts') __rtcctl_values none; return ;;
     *' --max-loss') __rtcctl_values none; return ;;
     *' --max-jitter') __rtcctl_values none; return ;;
@@ -165,10 +178,13 @@ _rtcctl() {
     *' --id') __rtcctl_values none; return ;;
     *' --policy') __rtcctl_values none chat game unordered lifetime; return ;;
     *' --rate') __rtcctl_values none; return ;;
+    *' --secret-to') __rtcctl_values files; return ;;
     *' --ttl') __rtcctl_values none; return ;;
     ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --custom-identifier') __rtcctl_values none; return ;;
     *' --ice-servers') __rtcctl_values files; return ;;
+    ' turn check --require') __rtcctl_values none; return ;;
+    *' --compare') __rtcctl_values files; return ;;
     ' turn refresh --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --input') __rtcctl_values files; return ;;
     *' --app-id') __rtcctl_values none; return ;;
@@ -183,7 +199,7 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev fault session track channel turn stats api config completion
+        __rtcctl_words smoke dev fault session track channel app turn stats api config completion
       fi
       ;;
     ' smoke')
@@ -346,16 +362,85 @@ _rtcctl() {
         __rtcctl_words --policy --rate --size --for --max-loss --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
+    ' app')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words list create get update delete
+      fi
+      ;;
+    ' app list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app create')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app get')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' app delete')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
     ' turn')
       if [[ $cur == -* ]]; then
         __rtcctl_words -h --help
       else
-        __rtcctl_words creds list revoke refresh
+        __rtcctl_words key creds check list revoke refresh
+      fi
+      ;;
+    ' turn key')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words -h --help
+      else
+        __rtcctl_words list create get update delete
+      fi
+      ;;
+    ' turn key list')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key create')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key get')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key update')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn key delete')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' turn creds')
       if [[ $cur == -* ]]; then
         __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+      fi
+      ;;
+    ' turn check')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --ice-servers --for --rate --require --max-loss --insecure --compare --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' turn list')

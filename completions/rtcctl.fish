@@ -45,7 +45,7 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' turn' ' turn creds' ' turn list' ' turn revoke' ' turn refresh' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' app' ' app list' ' app create' ' app get' ' app update' ' app delete' ' turn' ' turn key' ' turn key list' ' turn key create' ' turn key get' ' turn key update' ' turn key delete' ' turn creds' ' turn check' ' turn list' ' turn revoke' ' turn refresh' ' stats' ' stats session' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
@@ -59,7 +59,7 @@ function __rtcctl
             set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --skip'
             set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
-        case '* --require'
+        case ' smoke --require'
             set values none api turn session publish subscribe relay content loss jitter rtt latency video simulcast data-channel cleanup
         case '* --attempts'
             set values none
@@ -171,6 +171,8 @@ function __rtcctl
             set values none chat game unordered lifetime
         case '* --rate'
             set values none
+        case '* --secret-to'
+            set values files
         case '* --ttl'
             set values none
         case ' turn creds --as'
@@ -178,6 +180,10 @@ function __rtcctl
         case '* --custom-identifier'
             set values none
         case '* --ice-servers'
+            set values files
+        case ' turn check --require'
+            set values none
+        case '* --compare'
             set values files
         case ' turn refresh --as'
             set values none ice-servers env coturn js
@@ -210,7 +216,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close, update and wait for tracks' 'channel'\t'Publish, hear, probe, update and close data channels' 'turn'\t'Short-lived TURN credentials' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close, update and wait for tracks' 'channel'\t'Publish, hear, probe, update and close data channels' 'app'\t'The apps of the account: list, create, get, update, delete' 'turn'\t'TURN: credentials, keys, and whether its servers relay' 'stats'\t'Figures of sessions and of running probes' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
             end
         case ' smoke'
             if string match -q -- '-*' $current
@@ -346,15 +352,71 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--policy'\t'Delivery policy to measure; repeatable' '--rate'\t'Messages a second' '--size'\t'Of each message, as 100B or 4KiB' '--for'\t'How long, for example 30s' '--max-loss'\t'Largest share that may be lost, as 2%' '--max-latency'\t'Limit on one-way latency; repeatable for p50, p95, p99' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
+        case ' app'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'list'\t'List the apps of the account' 'create'\t'Make an app' 'get'\t'Show an app, without its secret' 'update'\t'Give an app another name' 'delete'\t'Delete an app; its sessions end'
+            end
+        case ' app list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' app create'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--secret-to'\t'Store the secret instead of printing it: with the profile, or in a new file that only you can read' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' app get'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' app update'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' app delete'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
         case ' turn'
             if string match -q -- '-*' $current
                 printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'creds'\t'Make short-lived credentials from the profile\'s TURN key' 'list'\t'List the live credentials that this machine issued' 'revoke'\t'End credentials before their time: by user name, or all of --custom-identifier' 'refresh'\t'Keep a file of valid credentials, until interrupted'
+                printf '%s\n' 'key'\t'The TURN keys of the account: list, create, get, update, delete' 'creds'\t'Make short-lived credentials from the profile\'s TURN key' 'check'\t'Check every URL as a client uses it: name, connection, certificate, allocation, traffic' 'list'\t'List the live credentials that this machine issued' 'revoke'\t'End credentials before their time: by user name, or all of --custom-identifier' 'refresh'\t'Keep a file of valid credentials, until interrupted'
+            end
+        case ' turn key'
+            if string match -q -- '-*' $current
+                printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                printf '%s\n' 'list'\t'List the TURN keys of the account' 'create'\t'Make a TURN key' 'get'\t'Show a TURN key, without its secret' 'update'\t'Give a TURN key another name' 'delete'\t'Delete a TURN key; its credentials end'
+            end
+        case ' turn key list'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn key create'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--secret-to'\t'Store the secret instead of printing it: with the profile, or in a new file that only you can read' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn key get'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn key update'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn key delete'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--yes'\t'Do not ask before ending something foreign' '-y'\t'Do not ask before ending something foreign' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' turn creds'
             if string match -q -- '-*' $current
                 printf '%s\n' '--ttl'\t'How long they are valid' '--as'\t'A shape to paste, in place of the table' '--custom-identifier'\t'A label of credentials, for analytics and to revoke them by' '--keep-port-53'\t'Keep URLs that browsers block' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            end
+        case ' turn check'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--ice-servers'\t'Check these servers, of any vendor (JSON; - is stdin), in place of the profile\'s' '--for'\t'How long, for example 30s' '--rate'\t'Packets through each relay' '--require'\t'all (but port 53), any, udp, tcp, tls or tls:443; repeatable, or a,b; by default all' '--max-loss'\t'Largest share that may be lost, as 2%' '--insecure'\t'Trust any certificate, and go on' '--compare'\t'Show what --output json said before beside it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             end
         case ' turn list'
             if string match -q -- '-*' $current

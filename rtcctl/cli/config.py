@@ -107,7 +107,7 @@ def show(
         settings = [
             Setting(
                 name=key,
-                value=("set" if key in _SECRETS else value) if (value := getattr(profile, key)) else None,
+                value=("set" if key in _SECRETS else value) if (value := _value(profile, key)) else None,
                 origin=resolution.origins.get(key) if origin else None,
             )
             for key in _VARIABLES
@@ -172,7 +172,7 @@ def env(
         variables = [
             Variable(name=name, value=value if with_secrets or key not in _SECRETS else None)
             for key, name in _names_of(names).items()
-            if (value := getattr(profile, key))
+            if (value := _value(profile, key))
         ]
         if profile.ca_file:
             from rtcctl.config.tls import trust_variables
@@ -232,6 +232,7 @@ _VARIABLES = {
     "turn_key_token": "RTCCTL_TURN_KEY_TOKEN",
     "account_id": "RTCCTL_ACCOUNT_ID",
     "account_token": "RTCCTL_ACCOUNT_TOKEN",
+    "account_api_base": "RTCCTL_ACCOUNT_API_BASE",
 }
 "Setting of a profile and its variable."
 
@@ -246,6 +247,12 @@ def _names_of(whose: VariableNames) -> dict[str, str]:
         return _VARIABLES
     at = list(VariableNames).index(whose)
     return environment.APP[at].variables | environment.TURN[at].variables
+
+
+def _value(profile: "Profile", key: str) -> str:
+    """A setting of the profile; what is about its account is nothing where it has none."""
+    value: str = getattr(profile, key) if profile.account_id or key != "account_api_base" else ""
+    return value
 
 
 def _resolve(common: Common, streams: "Streams") -> "Resolution":

@@ -120,7 +120,7 @@ def dev(
     from functools import partial
 
     from rtcctl import config
-    from rtcctl.cli.dev_credentials import credentials_for, credentials_of, keep, made_when_missing
+    from rtcctl.cli.dev_credentials import credentials_for, credentials_of, forget, keep, made_when_missing
     from rtcctl.cli.output import keep_secret
     from rtcctl.config.tls import trusting
     from rtcctl.errors import UsageError
@@ -169,6 +169,9 @@ def dev(
             "app_secret": credentials.app_secret,
             "turn_key_id": credentials.turn_key_id,
             "turn_key_token": credentials.turn_key_token,
+            "account_id": credentials.account_id,
+            "account_token": credentials.account_token,
+            "account_api_base": ready.account_api_base,
         }
         return await run_command(command_line or (), {**os.environ, **environment.for_command(settings), **trust})
 
@@ -186,6 +189,7 @@ def dev(
         tls=files if tls else None,
         turn_tls=files if has_turn else None,
         on_change=None if persist is None else partial(keep, persist),
+        on_remove=None if persist is None else partial(forget, persist),
         trust=tuple(trust.items()) if tls else (),
         discoverable=discoverable,
         around=around if command_line else None,
@@ -229,5 +233,6 @@ async def _dev(request: "DevRequest", env: "Env") -> "Dev":
     from rtcctl.cli.reports import hide_in_job_log
     from rtcctl.ops.dev import dev
 
-    hide_in_job_log(secret for secret in request.credentials.shown_secrets if secret and secret not in PUBLIC)
+    shown = (*request.credentials.shown_secrets, request.credentials.account_token)
+    hide_in_job_log(secret for secret in shown if secret and secret not in PUBLIC)
     return await dev(request, env)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtcctl.errors import UsageError
 from rtcctl.ops.dev import AppSecret, Credentials, TurnKeyToken
 from rtcctl.realtime.development import (
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_ACCOUNT_TOKEN,
     DEVELOPMENT_APP_ID,
     DEVELOPMENT_APP_SECRET,
     DEVELOPMENT_TURN_KEY_ID,
@@ -20,9 +21,12 @@ from rtcctl.realtime.development import (
 )
 
 if TYPE_CHECKING:
-    from rtcctl.config.apps import AppsFile
+    from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
 
-PUBLIC = frozenset({DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN})
+PUBLIC = frozenset({DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN, DEVELOPMENT_ACCOUNT_TOKEN})
+
+_ACCOUNT_TOKEN_DIGITS = 40
+"As long as Cloudflare's."
 
 
 def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -> Credentials:
@@ -32,29 +36,35 @@ def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -
     file = AppsFile.load(apps)
     if not is_loopback(host):
         _check_exposure(host, apps, file)
-    (first, *others), keys = file.apps, file.turn_keys
+    first, keys = file.apps[0], file.turn_keys
+    usual = credentials_for(host, state_dir, secret)
     if keys:
-        usual = Credentials("", "", keys[0].id, keys[0].token)
-    else:
-        usual = replace(credentials_for(host, state_dir, secret), are_development=False)
+        usual = replace(usual, turn_key_id=keys[0].id, turn_key_token=keys[0].token)
     return replace(
         usual,
+        are_development=False,
         app_id=first.id,
         app_secret=first.secret,
-        app_name=first.name,
-        more_apps=tuple(AppSecret(app.id, app.secret, app.name) for app in others),
-        more_turn_keys=tuple(TurnKeyToken(key.id, key.token) for key in keys[1:]),
+        apps=tuple(AppSecret(app.id, app.secret, app.name, app.created, app.modified) for app in file.apps),
+        turn_keys=tuple(TurnKeyToken(key.id, key.token, key.name, key.created, key.modified) for key in keys),
         apps_file=str(apps),
         is_turn_key_of_file=bool(keys),
     )
 
 
 def made_when_missing(path: Path, host: str, state_dir: Path, secret: str | None) -> Path:
-    """The file of `--persist`, which is like that of `--apps`: made with the usual credentials, never written over."""
+    """The file of `--persist`, which is like that of `--apps`: made with the usual credentials, never written over.
+
+    When all its apps were deleted, it gets the usual one: a server has one.
+    """
     from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
     from rtcctl.config.folders import is_there
 
-    if not is_there(path):
+    if is_there(path):
+        if not AppsFile.load(path, may_be_without_apps=True).apps:
+            usual = credentials_for(host, state_dir, secret)
+            AppsFile.put(path, ServedApp(id=usual.app_id, secret=usual.app_secret))
+    else:
         usual = credentials_for(host, state_dir, secret)
         AppsFile(
             apps=[ServedApp(id=usual.app_id, secret=usual.app_secret)],
@@ -63,14 +73,27 @@ def made_when_missing(path: Path, host: str, state_dir: Path, secret: str | None
     return path
 
 
-def keep(path: Path, added: AppSecret | TurnKeyToken) -> None:
-    """Put what was added to the running server into the file of `--persist`."""
-    from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
+def keep(path: Path, entry: AppSecret | TurnKeyToken) -> None:
+    """Put what was added to the running server, or renamed, into the file of `--persist`."""
+    from rtcctl.config.apps import AppsFile
 
-    if isinstance(added, AppSecret):
-        AppsFile.add(path, ServedApp(id=added.app_id, secret=added.secret, name=added.name))
-    else:
-        AppsFile.add(path, ServedTurnKey(id=added.key_id, token=added.token))
+    AppsFile.put(path, _served(entry))
+
+
+def forget(path: Path, entry: AppSecret | TurnKeyToken) -> None:
+    """Take what is removed from the running server out of the file of `--persist`."""
+    from rtcctl.config.apps import AppsFile
+
+    AppsFile.remove(path, _served(entry))
+
+
+def _served(entry: AppSecret | TurnKeyToken) -> ServedApp | ServedTurnKey:
+    from rtcctl.config.apps import ServedApp, ServedTurnKey
+
+    about: dict[str, Any] = {"name": entry.name, "created": entry.created, "modified": entry.modified}
+    if isinstance(entry, AppSecret):
+        return ServedApp(id=entry.app_id, secret=entry.secret, **about)
+    return ServedTurnKey(id=entry.key_id, token=entry.token, **about)
 
 
 def _check_exposure(host: str, path: Path, file: AppsFile) -> None:
@@ -107,13 +130,15 @@ def credentials_for(host: str, state_dir: Path, secret: str | None) -> Credentia
                 "RTCCTL_DEV_SECRET is not fit to be a secret.",
                 hint=f"At least {MIN_SECRET} printable ASCII characters, for example: openssl rand -hex 32",
             )
-        return _named(secret, hashlib.sha256(f"turn key {secret}".encode("ascii")).hexdigest())
+        return _named(secret, _derived(f"turn key {secret}"), _derived(f"account {secret}")[:_ACCOUNT_TOKEN_DIGITS])
     if is_loopback(host):
         return Credentials(
             DEVELOPMENT_APP_ID,
             DEVELOPMENT_APP_SECRET,
             DEVELOPMENT_TURN_KEY_ID,
             DEVELOPMENT_TURN_KEY_TOKEN,
+            DEVELOPMENT_ACCOUNT_ID,
+            DEVELOPMENT_ACCOUNT_TOKEN,
             are_development=True,
         )
     return _named(*_kept(state_dir / "dev-secrets.json"))
@@ -131,22 +156,36 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _named(app_secret: str, turn_key_token: str) -> Credentials:
-    return Credentials(DEVELOPMENT_APP_ID, app_secret, DEVELOPMENT_TURN_KEY_ID, turn_key_token)
+def _derived(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _kept(path: Path) -> tuple[str, str]:
+def _named(app_secret: str, turn_key_token: str, account_token: str) -> Credentials:
+    return Credentials(
+        DEVELOPMENT_APP_ID,
+        app_secret,
+        DEVELOPMENT_TURN_KEY_ID,
+        turn_key_token,
+        DEVELOPMENT_ACCOUNT_ID,
+        account_token,
+    )
+
+
+def _kept(path: Path) -> tuple[str, str, str]:
     """The generated secrets, made when first needed; readable by their owner only."""
+    from rtcctl.config.folders import write_private
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
-            made = {"app_secret": secrets.token_hex(32), "turn_key_token": secrets.token_hex(32)}
-            unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
-            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-                json.dump(made, file)
-            unfinished.replace(path)
-        kept = json.loads(path.read_text("ascii"))
-        return str(kept["app_secret"]), str(kept["turn_key_token"])
+            kept = {"app_secret": secrets.token_hex(32), "turn_key_token": secrets.token_hex(32)}
+        else:
+            kept = json.loads(path.read_text("ascii"))
+        app_secret, turn_key_token = str(kept["app_secret"]), str(kept["turn_key_token"])
+        if "account_token" not in kept:
+            # New, or of before there was an account.
+            kept["account_token"] = secrets.token_hex(_ACCOUNT_TOKEN_DIGITS // 2)
+            write_private(path, json.dumps(kept))
+        return app_secret, turn_key_token, str(kept["account_token"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"The kept secrets of the embedded server cannot be used: {path}: {error}.",

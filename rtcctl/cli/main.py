@@ -17,12 +17,16 @@ NOUNS = {
     "session": "Create, read, close and list sessions.",
     "track": "Publish, subscribe, list, close, update and wait for tracks.",
     "channel": "Publish, hear, probe, update and close data channels.",
-    "turn": "Short-lived TURN credentials.",
+    "app": "The apps of the account: list, create, get, update, delete.",
+    "turn": "TURN: credentials, keys, and whether its servers relay.",
     "stats": "Figures of sessions and of running probes.",
     "api": "Call any method of the API with the profile's credentials.",
     "config": "Profiles and secrets.",
     "completion": "Print the completion script of a shell.",
 }
+
+NESTED = {("turn", "key"): "The TURN keys of the account: list, create, get, update, delete."}
+"Nouns inside nouns, each in a module of its own (`turn_key`): whoever names another verb does not pay for it."
 
 HELP = "Operate, test and gate real-time media over Cloudflare Realtime, with an embedded server of one's own."
 
@@ -34,6 +38,8 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> object:
     at = next((index for index, argument in enumerate(arguments) if argument in NOUNS), None)
+    if tuple(arguments[:2]) in NESTED:
+        return _run(load(*arguments[:2]), arguments[2:], f"rtcctl {' '.join(arguments[:2])}")
     if at == 0:
         return _run(load(arguments[0]), arguments[1:], f"rtcctl {arguments[0]}")
     if at is not None and arguments[0] not in ("-h", "--help", "-V", "--version"):
@@ -57,11 +63,11 @@ def _run(app: Any, arguments: list[str], name: str) -> object:
     return command(args=arguments, prog_name=name, standalone_mode=False)
 
 
-def load(name: str) -> Any:
-    """The Typer app of a noun."""
+def load(*path: str) -> Any:
+    """The Typer app of a noun, or of one inside another."""
     from importlib import import_module
 
-    return import_module(f"rtcctl.cli.{name}").app
+    return import_module(f"rtcctl.cli.{'_'.join(path)}").app
 
 
 def root() -> Any:
@@ -80,7 +86,7 @@ def root() -> Any:
     ) -> None: ...
 
     for name, help_ in NOUNS.items():
-        app.command(name, help=help_, context_settings=CONTEXT)(_never_run)
+        app.command(name, help=help_, context_settings=CONTEXT)(never_run)
     return app
 
 
@@ -94,5 +100,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _never_run() -> None:
+def never_run() -> None:
+    """Stands for a noun where only its name and help are known."""
     raise AssertionError("a noun is dispatched before the root is built")

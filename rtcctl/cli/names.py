@@ -25,6 +25,22 @@ def session_id(text: str) -> str:
     raise SpellingError(f"{text!r} is not a session id (letters, digits, - and _)")
 
 
+def uid(text: str) -> str:
+    """The id of an app or a TURN key as it is, if it can be one."""
+    if not _SESSION_ID.fullmatch(text):
+        raise SpellingError(f"{text!r} is not an id (letters, digits, - and _)" if text else "an id is missing")
+    return text
+
+
+def display_name(text: str) -> str:
+    """What an app or a TURN key is called by people."""
+    if not text.strip():
+        raise SpellingError("a name is missing: it is empty")
+    if not text.isprintable():
+        raise SpellingError(f"a name has no control characters: {text!r}")
+    return text
+
+
 def track_name(text: str) -> str:
     """A track name as it is, if it can be one: anything printable, slashes and spaces too."""
     if not text.strip():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rtcctl.cli.main import HELP, NOUNS, load
+from rtcctl.cli.main import HELP, NESTED, NOUNS, load
 
 _KINDS = {
     "SESSION": "ids",
@@ -15,6 +15,7 @@ _KINDS = {
     "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",
     "FILE": "files",
+    "keyring|FILE": "files",
     "FORMAT:FILE": "reports",
     "CHECK": "checks",
 }
@@ -58,6 +59,8 @@ def walk() -> Iterator[Node]:
 
 
 def _walk(command: Any, path: tuple[str, ...]) -> Iterator[Node]:
+    from typer.main import get_command
+
     children: Mapping[str, Any] = getattr(command, "commands", {})
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     yield Node(
@@ -68,7 +71,8 @@ def _walk(command: Any, path: tuple[str, ...]) -> Iterator[Node]:
         _values(arguments[0]) if arguments else Values(),
     )
     for name, child in children.items():
-        yield from _walk(child, (*path, name))
+        below = (*path, name)
+        yield from _walk(get_command(load(*below)) if below in NESTED else child, below)
 
 
 def _options(command: Any) -> tuple[Option, ...]:

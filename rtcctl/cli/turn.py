@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtcctl.cli.noun import noun
+from rtcctl.cli.main import NESTED, never_run
+from rtcctl.cli.noun import CONTEXT, noun
 from rtcctl.cli.options import (
     Common,
     CustomIdentifier,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from rtcctl.ops.turn import CredsRequest
     from rtcctl.results.turn import TurnCreds, TurnList
 
-app = noun("TURN: credentials, and whether its servers relay.")
+app = noun("TURN: credentials, keys, and whether its servers relay.")
+app.command("key", help=NESTED["turn", "key"], context_settings=CONTEXT)(never_run)
 
 KeepPort53 = Annotated[bool, typer.Option("--keep-port-53", help="Keep URLs that browsers block.")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -48,6 +49,8 @@ class ServedApp(BaseModel):
     id: Annotated[str, AfterValidator(_id)]
     secret: Annotated[str, AfterValidator(_secret), Field(repr=False)]
     name: Annotated[str, AfterValidator(_name)] = ""
+    created: datetime | None = None
+    modified: datetime | None = None
 
 
 class ServedTurnKey(BaseModel):
@@ -58,6 +61,8 @@ class ServedTurnKey(BaseModel):
     id: Annotated[str, AfterValidator(_id)]
     token: Annotated[str, AfterValidator(_secret), Field(repr=False)]
     name: Annotated[str, AfterValidator(_name)] = ""
+    created: datetime | None = None
+    modified: datetime | None = None
 
 
 class AppsFile(BaseModel):
@@ -69,7 +74,7 @@ class AppsFile(BaseModel):
     turn_keys: list[ServedTurnKey] = []
 
     @classmethod
-    def load(cls, path: Path) -> AppsFile:
+    def load(cls, path: Path, *, may_be_without_apps: bool = False) -> AppsFile:
         """Raises `UsageError` that names the file, the entry and what is wrong with it; never a secret."""
         try:
             require_private(path)
@@ -90,7 +95,7 @@ class AppsFile(BaseModel):
             file = cls.model_validate(data)
         except ValidationError as exc:
             _refuse(path, data, exc)
-        if not file.apps:
+        if not file.apps and not may_be_without_apps:
             raise UsageError(f"{path}: there is no app in it.", hint=f"It looks like this: {_EXAMPLE}")
         file.check(path)
         return file
@@ -109,35 +114,83 @@ class AppsFile(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write it as a whole, readable by its owner alone. Raises `UsageError`."""
-        _write(path, "\n".join((*map(_text, self.apps), *map(_text, self.turn_keys))))
+        none = ["apps = []\n"] if not self.apps else []
+        _write(path, "\n".join((*none, *map(_text, self.apps), *map(_text, self.turn_keys))))
 
     @classmethod
-    def add(cls, path: Path, entry: ServedApp | ServedTurnKey) -> None:
-        """Put one more entry into a file, which is read anew: what was written into it meanwhile stays, comments too.
+    def put(cls, path: Path, entry: ServedApp | ServedTurnKey) -> None:
+        """Put an entry into a file, in place of the one of its id and secret if there is one.
 
-        Raises `UsageError`, and then the file is as it was.
+        The file is read anew: what was written into it meanwhile stays, comments too. Raises `UsageError`, and then it
+        is as it was.
         """
-        file = cls.load(path)
-        if isinstance(entry, ServedApp):
-            file = file.model_copy(update={"apps": [*file.apps, entry]})
-        else:
-            file = file.model_copy(update={"turn_keys": [*file.turn_keys, entry]})
-        file.check(path)
-        text = f"{path.read_text('utf-8').rstrip()}\n\n{_text(entry)}"
+        file = cls.load(path, may_be_without_apps=True)
+        entries, at = file._entries_and_place(entry)
+        file._with(entry, [*entries[:at], entry, *entries[at + 1 :]])._save_edited(path, entry, at, _text(entry))
+
+    @classmethod
+    def remove(cls, path: Path, entry: ServedApp | ServedTurnKey) -> None:
+        """Take the entry of that id and secret out of a file, which is read anew; one that is not there is none."""
+        file = cls.load(path, may_be_without_apps=True)
+        entries, at = file._entries_and_place(entry)
+        if at < len(entries):
+            file._with(entry, [*entries[:at], *entries[at + 1 :]])._save_edited(path, entry, at, "")
+
+    def _entries_and_place(self, entry: ServedApp | ServedTurnKey) -> tuple[list[ServedApp] | list[ServedTurnKey], int]:
+        """All of its kind, and where it is among them; behind the last for a new one."""
+        entries: Any = self.apps if isinstance(entry, ServedApp) else self.turn_keys
+        return entries, next((at for at, one in enumerate(entries) if _is_same(one, entry)), len(entries))
+
+    def _with(self, entry: ServedApp | ServedTurnKey, entries: list[Any]) -> AppsFile:
+        return self.model_copy(update={"apps" if isinstance(entry, ServedApp) else "turn_keys": entries})
+
+    def _save_edited(self, path: Path, entry: ServedApp | ServedTurnKey, at: int, replacement: str) -> None:
+        """Change one entry of the text of a file; where that does not say what this does, write all of it anew."""
+        self.check(path)
+        text = _edited(path.read_text("utf-8"), _table_of(entry), at, replacement)
         try:
-            says_so = cls.model_validate(tomllib.loads(text)) == file
+            says_so = type(self).model_validate(tomllib.loads(text)) == self
         except ValueError:
-            # An array that was written as one cannot be appended to.
+            # An array that was written as one cannot be edited as tables.
             says_so = False
         if says_so:
             _write(path, text)
         else:
-            file.save(path)
+            self.save(path)
+
+
+def _is_same(one: ServedApp | ServedTurnKey, other: ServedApp | ServedTurnKey) -> bool:
+    """Whether they are the same app or TURN key, whatever is said about it."""
+    about = {"name": "", "created": None, "modified": None}
+    return one.model_copy(update=about) == other.model_copy(update=about)
+
+
+def _table_of(entry: ServedApp | ServedTurnKey) -> str:
+    return "apps" if isinstance(entry, ServedApp) else "turn_keys"
+
+
+_ENTRY = r"(?m)^[ \t]*\[\[[ \t]*{table}[ \t]*\]\][^\n]*\n(?:(?![ \t]*\[)[^\n]*\n?)*"
+"One `[[table]]` and its lines, down to the next table."
+
+
+def _edited(text: str, table: str, at: int, replacement: str) -> str:
+    """The text with another entry in the place `at`; behind the last one it is added to the end."""
+    found = list(re.finditer(_ENTRY.format(table=table), text))
+    if at >= len(found):
+        return f"{text.rstrip()}\n\n{replacement}"
+    begin, end = found[at].span()
+    lines = text[begin:end].splitlines(keepends=True)
+    # What stands above the next table is about that one.
+    kept = len(lines)
+    while kept > 1 and (not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#")):
+        kept -= 1
+    while not replacement and kept < len(lines) and not lines[kept].strip():
+        kept += 1
+    return text[:begin] + replacement + "".join(lines[kept:]) + text[end:]
 
 
 def _text(entry: ServedApp | ServedTurnKey) -> str:
-    table = "apps" if isinstance(entry, ServedApp) else "turn_keys"
-    return f"[[{table}]]\n{toml.dump(entry.model_dump(exclude_defaults=True))}"
+    return f"[[{_table_of(entry)}]]\n{toml.dump(entry.model_dump(exclude_defaults=True))}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -30,6 +30,9 @@ class RunningServer:
     "Where it announces itself."
     ca_file: str = ""
     "The authority of its certificate, where it speaks HTTPS or TURN over TLS."
+    account_id: str = ""
+    account_token: str = field(default="", repr=False)
+    account_api_base: str = ""
 
 
 def running_servers(state_dir: Path) -> tuple[RunningServer, ...]:
@@ -56,6 +59,9 @@ def _read(path: Path) -> RunningServer | None:
             pid=int(data["pid"]),
             path=path,
             ca_file=str(data.get("ca_file") or ""),
+            account_id=str(data.get("account_id") or ""),
+            account_token=str(data.get("account_token") or ""),
+            account_api_base=str(data.get("account_api_base") or ""),
         )
         mark = str(data.get("process", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -79,6 +85,9 @@ def announce_server(
         "app_secret": ready.app_secret or app_secret,
         "turn_key_id": ready.turn_key_id,
         "turn_key_token": ready.turn_key_token or turn_key_token,
+        "account_id": ready.account_id,
+        "account_token": ready.account_token,
+        "account_api_base": ready.account_api_base,
         "pid": ready.pid,
         "ca_file": ready.ca_file,
         "process": start_mark(ready.pid),

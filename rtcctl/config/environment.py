@@ -85,8 +85,11 @@ def choose(families: tuple[Family, ...], values: Mapping[str, str]) -> Family | 
 
 
 def for_command(settings: Mapping[str, str]) -> dict[str, str]:
-    """An app and a TURN key under every name by which a tool looks for them, and the word that rtcctl uses them."""
-    families = (*APP, *TURN)
+    """An app, a TURN key and, where settings have it, an account, under every name by which a tool looks for them.
+
+    And the word that rtcctl uses them.
+    """
+    families = (*APP, *TURN, *(ACCOUNT if "account_id" in settings else ()))
     return {
         PROFILE: ENV,
         **{name: settings[setting] for family in families for setting, name in family.variables.items()},

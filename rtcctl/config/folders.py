@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -85,6 +86,17 @@ def write_private(path: Path, text: str) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def require_writable(path: Path) -> None:
+    """Raise `UsageError` when a private file could not be written there; tried, since permissions alone do not tell."""
+    try:
+        path = path.resolve()
+        make_private_folder(path.parent)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
 
 
 def is_there(path: Path) -> bool:

@@ -15,6 +15,7 @@ from rtcctl.config.folders import (
     is_there,
     project_path,
     require_private,
+    require_writable,
     secrets_path,
     state_dir,
     unwritable,
@@ -235,6 +236,52 @@ def store_secret(
         raise UsageError(f"{path} itself holds this secret.", hint="Change it there, or take it out first.")
     api_base = table.secret_bases(str(path))[kind]
     return secretstore.store(files.secrets_path, profile, kind, secret, api_base)
+
+
+_IDS = {"app": "app_id", "turn": "turn_key_id"}
+
+
+def require_free(profile: str, kind: str, *, environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> None:
+    """Raise `UsageError` unless `fill` could give the profile its first app (`app`) or TURN key (`turn`) now."""
+    files = Files.load(environ, cwd)
+    found = files.find(profile)
+    if found is None and profile not in (LOCAL, ENV):
+        raise files.unknown(profile, "--profile")
+    if found is None or found[1] != files.user.path:
+        raise UsageError(
+            f"Profile {profile} is not of {files.user.path}, so it cannot be given what is new.",
+            hint="--secret-to FILE, or a profile of yours: rtcctl config add NAME",
+        )
+    table, path = found
+    stored = secretstore.load(files.secrets_path, profile, table.secret_bases(str(path)))
+    secret = secretstore.KINDS[kind]
+    if getattr(table, _IDS[kind]) or getattr(table, secret) or secret in stored:
+        what = {"app": "an app", "turn": "a TURN key"}[kind]
+        raise UsageError(
+            f"Profile {profile} has {what} already, whose secret would be lost.",
+            hint="--secret-to FILE, or a profile without one.",
+        )
+    require_writable(files.user.path)
+    require_writable(files.secrets_path)
+
+
+def fill(
+    profile: str,
+    kind: str,
+    identifier: str,
+    secret: str,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    cwd: Path | None = None,
+) -> str:
+    """Give a profile of the user's file its app or TURN key. Returns where the secret is; raises `UsageError`."""
+    from rtcctl.config import toml
+
+    require_free(profile, kind, environ=environ, cwd=cwd)
+    origin = store_secret(profile, kind, secret, environ=environ, cwd=cwd)
+    path = config_path(environ)
+    _write(path, toml.with_value(_text(path), ("profiles", profile), _IDS[kind], identifier))
+    return origin
 
 
 def _write_names(names: Iterable[str], environ: Mapping[str, str]) -> None:

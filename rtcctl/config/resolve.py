@@ -20,6 +20,9 @@ from rtcctl.config.profiles import Files
 from rtcctl.config.rules import ENV, LOCAL, checked_api_base, is_unprotected
 from rtcctl.errors import UsageError
 from rtcctl.realtime.development import (
+    ACCOUNT_PREFIX,
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_ACCOUNT_TOKEN,
     DEVELOPMENT_APP_ID,
     DEVELOPMENT_APP_SECRET,
     DEVELOPMENT_PORT,
@@ -29,6 +32,7 @@ from rtcctl.realtime.development import (
 from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_BASE, Profile
 
 DEVELOPMENT_API_BASE = f"http://127.0.0.1:{DEVELOPMENT_PORT}/v1"
+DEVELOPMENT_ACCOUNT_API_BASE = f"http://127.0.0.1:{DEVELOPMENT_PORT}{ACCOUNT_PREFIX}"
 
 SETTINGS = tuple(f.name for f in fields(Profile) if f.name not in ("name", "is_embedded", "ca_file"))
 "What a file can set."
@@ -145,7 +149,11 @@ def _local(origin: str, environ: Mapping[str, str], ignored: tuple[str, ...]) ->
                 ("turn_key_id", server.turn_key_id),
                 ("turn_key_token", server.turn_key_token),
                 ("ca_file", server.ca_file),
+                ("account_id", server.account_id),
+                ("account_token", server.account_token),
+                ("account_api_base", server.account_api_base),
             )
+            if value
         }
     else:
         settings = {
@@ -156,6 +164,9 @@ def _local(origin: str, environ: Mapping[str, str], ignored: tuple[str, ...]) ->
                 ("app_secret", DEVELOPMENT_APP_SECRET),
                 ("turn_key_id", DEVELOPMENT_TURN_KEY_ID),
                 ("turn_key_token", DEVELOPMENT_TURN_KEY_TOKEN),
+                ("account_id", DEVELOPMENT_ACCOUNT_ID),
+                ("account_token", DEVELOPMENT_ACCOUNT_TOKEN),
+                ("account_api_base", DEVELOPMENT_ACCOUNT_API_BASE),
             )
         }
     return _resolution(LOCAL, origin, settings, ignored)
@@ -175,8 +186,13 @@ def _resolution(
     # No app of Cloudflare's has this id: the embedded server is the other end whatever the profile's name.
     is_embedded = name == LOCAL or values.get("app_id") == DEVELOPMENT_APP_ID
     profile = Profile(name=name, is_embedded=is_embedded, **values)
-    warnings: tuple[str, ...] = ()
-    if profile.app_secret and is_unprotected(profile.api_base):
-        warnings = (f"The secrets of profile {name} travel unencrypted to {profile.api_base}.",)
+    warnings = tuple(
+        f"The secrets of profile {name} travel unencrypted to {base}."
+        for secret, base in (
+            (profile.app_secret, profile.api_base),
+            (profile.account_token, profile.account_api_base),
+        )
+        if secret and is_unprotected(base)
+    )
     origins = {"name": origin} | {setting: settings[setting][1] for setting in SETTINGS if setting in settings}
     return Resolution(profile, origins, ignored, warnings)

@@ -76,6 +76,19 @@ def with_table(text: str, path: tuple[str, ...], table: Mapping[str, str]) -> st
     return _edited(appended if is_new else "", expected)
 
 
+def with_value(text: str, path: tuple[str, ...], key: str, value: str) -> str:
+    """The document with `key = value` in the table at `path`, which is there and has no such key."""
+    expected = tomllib.loads(text)
+    place = expected
+    for part in path:
+        place = place[part]
+    place[key] = value
+    header = re.escape(f"[{'.'.join(_key(part) for part in path)}]")
+    line = f"{key} = {_string(value)}\n"
+    edited = re.sub(rf"(?m)^({header}[^\n]*)\n?", lambda found: f"{found[1]}\n{line}", text, count=1)
+    return _edited(edited, expected)
+
+
 def _edited(text: str, expected: Mapping[str, Any]) -> str:
     """`text` if it says what is expected, else all of it written anew, without its comments."""
     try:

@@ -81,7 +81,7 @@ async def _try_account(env: Env) -> None:
     from rtcctl.realtime.account import AccountClient
 
     async with AccountClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S) as client:
-        await client.list_apps()
+        await client.list("apps")
 
 
 _TRIALS: dict[str, tuple[str, Callable[[Env], Awaitable[None]]]] = {

@@ -14,6 +14,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,19 +32,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AppSecret:
-    """An app besides the first, with what its clients must present."""
+    """An app, with what its clients must present."""
 
     app_id: str
     secret: str = field(repr=False)
     name: str = ""
+    created: datetime | None = None
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TurnKeyToken:
-    """A TURN key besides the first, with what its clients must present."""
+    """A TURN key, with what its clients must present."""
 
     key_id: str
     token: str = field(repr=False)
+    name: str = ""
+    created: datetime | None = None
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,13 @@ class Credentials:
     app_secret: str = field(repr=False)
     turn_key_id: str
     turn_key_token: str = field(repr=False)
+    account_id: str
+    account_token: str = field(repr=False)
     are_development: bool = False
     "The fixed, public ones: loopback only."
-    app_name: str = ""
-    more_apps: tuple[AppSecret, ...] = ()
-    more_turn_keys: tuple[TurnKeyToken, ...] = ()
+    apps: tuple[AppSecret, ...] = ()
+    turn_keys: tuple[TurnKeyToken, ...] = ()
+    "All those of a file, the first ones too."
     apps_file: str | None = None
     "Where the user keeps the apps' secrets, which are then not shown."
     is_turn_key_of_file: bool = False
@@ -66,7 +74,10 @@ class Credentials:
 
     @property
     def shown_secrets(self) -> tuple[str | None, str | None]:
-        """The App Secret and the TURN key token that the command hands out; `None` for those of a file."""
+        """The App Secret and the TURN key token that the command hands out; `None` for those of a file.
+
+        It always hands out the account's token, too.
+        """
         return (
             None if self.apps_file else self.app_secret,
             None if self.is_turn_key_of_file else self.turn_key_token,
@@ -79,8 +90,8 @@ class Credentials:
         own = (self.app_secret, self.turn_key_token)
         return (
             *(secret for secret in own if secret not in shown),
-            *(app.secret for app in self.more_apps),
-            *(key.token for key in self.more_turn_keys),
+            *(app.secret for app in self.apps),
+            *(key.token for key in self.turn_keys),
         )
 
 
@@ -115,12 +126,14 @@ class DevRequest:
     discoverable: Callable[[ServerReady], AbstractContextManager[object]] = nullcontext
     "Makes the server known to the profile `local` of this machine while it runs."
     on_change: Callable[[AppSecret | TurnKeyToken], None] | None = None
-    "Called with what is added while it runs, before that is served."
+    "Called with what is added or renamed while it runs, before that is served."
+    on_remove: Callable[[AppSecret | TurnKeyToken], None] | None = None
+    "Called with what is removed while it runs, before it ends."
     around: Callable[[ServerReady], Awaitable[int]] | None = None
     "Runs a command, whose exit status it returns; its end is the server's."
 
 
-def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str], ...]:
+def environment(base_url: str, account_api_base: str, credentials: Credentials) -> tuple[tuple[str, str], ...]:
     """The variables that point rtcctl, and the official examples, at the server; none without their secrets."""
     app_secret, turn_key_token = credentials.shown_secrets
     if app_secret is None or turn_key_token is None:
@@ -131,6 +144,9 @@ def environment(base_url: str, credentials: Credentials) -> tuple[tuple[str, str
         ("RTCCTL_APP_SECRET", app_secret),
         ("RTCCTL_TURN_KEY_ID", credentials.turn_key_id),
         ("RTCCTL_TURN_KEY_TOKEN", turn_key_token),
+        ("RTCCTL_ACCOUNT_ID", credentials.account_id),
+        ("RTCCTL_ACCOUNT_TOKEN", credentials.account_token),
+        ("RTCCTL_ACCOUNT_API_BASE", account_api_base),
     )
 
 
@@ -167,6 +183,11 @@ async def dev(request: DevRequest, env: Env) -> Dev:
     from rtcctl.server.registry import App, TurnKey
     from rtcctl.server.server import RealtimeServer
 
+    def entry_of(entry: App | TurnKey) -> AppSecret | TurnKeyToken:
+        if isinstance(entry, App):
+            return AppSecret(entry.app_id, entry.secret, entry.name, entry.created, entry.modified)
+        return TurnKeyToken(entry.key_id, entry.token, entry.name, entry.created, entry.modified)
+
     credentials = request.credentials
     app_secret, turn_key_token = credentials.shown_secrets
 
@@ -178,8 +199,21 @@ async def dev(request: DevRequest, env: Env) -> Dev:
             media_hosts=request.media_hosts,
             announce=request.announce,
             credentials=credentials,
-            apps=[App(app.app_id, app.secret) for app in credentials.more_apps],
-            turn_keys=[TurnKey(key.key_id, key.token) for key in credentials.more_turn_keys],
+            apps=[
+                App(app.app_id, app.secret, name=app.name, created=app.created, modified=app.modified)
+                for app in credentials.apps
+            ],
+            turn_keys=[
+                TurnKey(
+                    key.key_id,
+                    key.token,
+                    credentials.app_id if key.key_id == credentials.turn_key_id else "",
+                    name=key.name,
+                    created=key.created,
+                    modified=key.modified,
+                )
+                for key in credentials.turn_keys
+            ],
             limits=Limits().scaled(request.time_scale),
             faults=request.faults,
             tls=request.tls,
@@ -190,14 +224,12 @@ async def dev(request: DevRequest, env: Env) -> Dev:
     async with AsyncExitStack() as stack:
         server = await _first_that_starts(stack, serving, _ports(request))
         if (on_change := request.on_change) is not None:
-            server.registry.on_change = lambda added: on_change(
-                AppSecret(added.app_id, added.secret)
-                if isinstance(added, App)
-                else TurnKeyToken(added.key_id, added.token)
-            )
+            server.registry.on_change = lambda entry: on_change(entry_of(entry))
+        if (on_remove := request.on_remove) is not None:
+            server.registry.on_remove = lambda entry: on_remove(entry_of(entry))
         started = env.clock()
         certificate = request.tls or request.turn_tls
-        first = ServedApp(credentials.app_id, credentials.app_name)
+        apps = tuple(ServedApp(app.app_id, app.name) for app in credentials.apps)
         ready = ServerReady(
             base_url=server.base_url,
             app_id=credentials.app_id,
@@ -209,8 +241,11 @@ async def dev(request: DevRequest, env: Env) -> Dev:
                 f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in server.candidates
             ),
             development_credentials=credentials.are_development,
-            environment=(*environment(server.base_url, credentials), *request.trust),
-            apps=(first, *(ServedApp(app.app_id, app.name) for app in credentials.more_apps)),
+            environment=(*environment(server.base_url, server.account_api_base, credentials), *request.trust),
+            account_id=credentials.account_id,
+            account_token=credentials.account_token,
+            account_api_base=server.account_api_base,
+            apps=apps or (ServedApp(credentials.app_id),),
             apps_file=credentials.apps_file,
             time_scale=request.time_scale,
             seed=request.seed,

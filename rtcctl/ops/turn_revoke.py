@@ -13,7 +13,7 @@ from rtcctl.ops.env import Env
 from rtcctl.ops.session import COMMAND_DEADLINE_S
 from rtcctl.ops.turn import MAX_TTL_S, TURN_SECRET
 from rtcctl.ops.turn_verify import VERIFY_DEADLINE_S, is_taken, refused_after
-from rtcctl.realtime.curl import ApiCall
+from rtcctl.realtime.curl import ACCOUNT_TOKEN, ApiCall
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.results.event import Progress, Warned
@@ -51,7 +51,7 @@ def revoke_calls(request: RevokeRequest, profile: Profile) -> tuple[ApiCall, ...
 
         variables = turn_usernames_variables(profile, request.custom_identifier, "$FROM", "$TO")
         body = {"query": TURN_USERNAMES, "variables": variables}
-        asked = [ApiCall("POST", PATH, body, secret="RTCCTL_ACCOUNT_TOKEN", is_account=True)]
+        asked = [ApiCall("POST", PATH, body, secret=ACCOUNT_TOKEN)]
     revoked = [ApiCall("POST", f"/turn/keys/{key_id}/credentials/{name}/revoke", secret=TURN_SECRET) for name in names]
     return (*asked, *revoked)
 

@@ -27,6 +27,9 @@ PLACEHOLDERS = (
 """What is known only once earlier calls have been answered, or at the moment of the call. The shell expands them, so an
 SDP must be JSON-escaped."""
 
+ACCOUNT_TOKEN = "RTCCTL_ACCOUNT_TOKEN"
+"The variable that holds the account API token."
+
 _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDERS) + r")(?![A-Z_])")
 
 
@@ -34,7 +37,7 @@ _PLACEHOLDER = re.compile("(" + "|".join(re.escape(name) for name in PLACEHOLDER
 class ApiCall:
     """`path` is below the app (`sessions/new`), or below the API base when it starts with `/`.
 
-    What is below `ADMIN_PREFIX` is beside the API base; with `is_account`, it is below the base of the account API.
+    What is below `ADMIN_PREFIX` is beside the API base, what takes the account's token is below the account API's base.
     `body`: decoded JSON, `None` for no body at all. `secret`: the variable that holds the secret the call needs; empty
     for none.
     """
@@ -43,7 +46,6 @@ class ApiCall:
     path: str
     body: Any = None
     secret: str = "RTCCTL_APP_SECRET"
-    is_account: bool = False
 
     def url(self, profile: Profile) -> str:
         """The whole URL. Raises `UsageError` for a path that would lead to another host."""
@@ -53,10 +55,10 @@ class ApiCall:
                 hint="Paths are below the app (sessions/new), or below the API base with a leading / (/turn/keys/…).",
             )
         path = quote(self.path, safe="/?&=%$:@+,;~!*'()")
-        if self.is_account:
-            return profile.account_api_base + path
         if path.startswith(f"{ADMIN_PREFIX}/"):
             return admin_base(profile.api_base) + path.removeprefix(ADMIN_PREFIX)
+        if self.secret == ACCOUNT_TOKEN:
+            return profile.account_api_base + path
         if path.startswith("/"):
             return profile.api_base + path
         return f"{profile.api_base}/apps/{quote(profile.app_id, safe='')}/{path}"
@@ -74,7 +76,7 @@ def curl_command(call: ApiCall, profile: Profile) -> str:
         f"curl --silent --show-error --request {call.method} {_quoted(call.url(profile))}",
         *([f'--header "Authorization: Bearer ${call.secret}"'] if call.secret else []),
     ]
-    if profile.ca_file and not call.is_account and profile.api_base.startswith("https:"):
+    if profile.ca_file and call.url(profile).startswith("https:"):
         words.append(f"--cacert {shlex.quote(profile.ca_file)}")
     if call.body is not None:
         words.append("--header 'Content-Type: application/json'")

@@ -27,8 +27,12 @@ from pydantic_core import from_json
 
 from rtcctl import __version__
 from rtcctl.errors import ApiError, AuthError, DeadlineError, NetworkError, RtcctlError, UsageError
-from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
-from rtcctl.realtime.explain.errors import hint_for, is_unstable_signalling
+from rtcctl.realtime.development import (
+    DEVELOPMENT_ACCOUNT_TOKEN,
+    DEVELOPMENT_APP_SECRET,
+    DEVELOPMENT_TURN_KEY_TOKEN,
+)
+from rtcctl.realtime.explain.errors import account_hint_for, hint_for, is_unstable_signalling
 from rtcctl.realtime.lean_httpx import httpx
 from rtcctl.realtime.masking import presentable
 from rtcctl.realtime.profile import Profile
@@ -47,6 +51,7 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
 _MAYBE_DONE = "It may have been done nevertheless: look with `rtcctl session get SESSION` before repeating it."
+_MAYBE_CHANGED = "It may have been done nevertheless: look with `{command}` before repeating it."
 _MAYBE_CREATED = "A session may have been made nevertheless; it expires by itself, so it can be asked for again."
 _MAYBE_ISSUED = "A credential may have been issued nevertheless; it ends by itself, so another can be asked for."
 _MAYBE_REVOKED = "It may have been revoked nevertheless; revoking it again does no harm."
@@ -54,10 +59,15 @@ _UNKNOWN_SESSION = "Is the session id right? Cloudflare may leave a question abo
 
 
 def _unanswered(request: str) -> str:
-    """What to do about a change whose answer was lost."""
+    """What to do about a request whose answer was lost."""
     path = request.partition("?")[0]
+    for collection, command in (("/calls/apps", "rtcctl app list"), ("/calls/turn_keys", "rtcctl turn key list")):
+        if collection in path:
+            return "Try again." if request.startswith("GET ") else _MAYBE_CHANGED.format(command=command)
     if path.endswith("/graphql"):
         return "Try again."
+    if request.startswith("GET "):
+        return _UNKNOWN_SESSION
     if "/credentials/" in path:
         return _MAYBE_REVOKED if path.endswith("/revoke") else _MAYBE_ISSUED
     return _MAYBE_CREATED if path.endswith("sessions/new") else _MAYBE_DONE
@@ -79,7 +89,11 @@ class SecretKind(Enum):
         }[self]
 
 
-_DEVELOPMENT = {DEVELOPMENT_APP_SECRET: SecretKind.APP, DEVELOPMENT_TURN_KEY_TOKEN: SecretKind.TURN}
+_DEVELOPMENT = {
+    DEVELOPMENT_APP_SECRET: SecretKind.APP,
+    DEVELOPMENT_TURN_KEY_TOKEN: SecretKind.TURN,
+    DEVELOPMENT_ACCOUNT_TOKEN: SecretKind.ACCOUNT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +197,11 @@ class HttpApi:
         secret: SecretKind | None,
         read_timeout_s: float = READ_TIMEOUT_S,
         item_failures: int | None = None,
+        repeats_busy: bool = True,
     ) -> ApiAnswer:
         """Send until there is an answer that is one. `body` `None` sends no body at all, `secret` `None` no secret.
 
+        `repeats_busy`: send it again after 425, 429 and 5xx.
         `item_failures`: a status whose body is an answer nevertheless when it has items (503 of the adapters, §2.11).
         Raises `AuthError`, `ApiError`, `NetworkError`, `DeadlineError`.
         """
@@ -204,6 +220,8 @@ class HttpApi:
                 response = await self._send(method, url, headers, content, request, read_timeout_s)
                 return self._judge(response, request, secret, item_failures)
             except _RetryableError as exc:
+                if exc.reason is _Retry.BUSY and not repeats_busy:
+                    raise exc.error from exc.__cause__
                 refused = exc.error
                 raise
             except DeadlineError as exc:
@@ -295,7 +313,7 @@ class HttpApi:
                 f"{request}: no answer within {waited_s:.3g} s.",
                 awaited=f"the answer to {request}",
                 after_s=waited_s,
-                hint=_UNKNOWN_SESSION if method == "GET" else _unanswered(request),
+                hint=_unanswered(request),
             ) from exc
         except httpx.InvalidURL as exc:
             raise UsageError(f"{request}: no such URL can be asked for.") from exc
@@ -348,9 +366,12 @@ class HttpApi:
             raise AuthError(message, hint=hint, status=status, code=code, ray=ray)
         if not is_json and 200 <= status < 300:
             message = f"{request}: the answer ({status}) is no JSON: {said}"
-        hint = hint_for(status, code, subcode, description)
-        if secret is SecretKind.TURN and status in (410, 429):  # what is known of these is about sessions
+        if secret is SecretKind.ACCOUNT:
+            hint = account_hint_for(status)
+        elif secret is SecretKind.TURN and status in (410, 429):  # what is known of these is about sessions
             hint = "Too many requests: slow down." if status == 429 else ""
+        else:
+            hint = hint_for(status, code, subcode, description)
         if 300 <= status < 400:
             hint = "Redirects are not followed. Is the API base right? rtcctl config show --origin"
         retry_after_s = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))

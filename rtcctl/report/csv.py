@@ -33,6 +33,8 @@ _ITEMS = {
     "rtcctl.turn.check/1": "urls",
     "rtcctl.turn.list/1": "credentials",
     "rtcctl.turn.revoke/1": "credentials",
+    "rtcctl.turn.key.list/1": "turn_keys",
+    "rtcctl.app.list/1": "apps",
     "rtcctl.config.check/1": "secrets",
     "rtcctl.config.show/1": "settings",
     "rtcctl.config.list/1": "profiles",

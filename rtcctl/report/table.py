@@ -28,8 +28,11 @@ STYLES = {
     CheckStatus.INCONCLUSIVE: "yellow",
 }
 
-_NOUNS = frozenset({"smoke", "session", "track", "channel", "turn", "stats", "config", "fault"})
+_NOUNS = frozenset({"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account"})
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
+
+_ACCOUNT = ("rtcctl.app.", "rtcctl.turn.key.")
+"Beginnings of the schemas of what the account has, which one module draws."
 
 _OPENINGS = {
     "published": "track",
@@ -67,6 +70,8 @@ def render_event(event: Event, target: Target | None, *, width: int, colour: boo
 
 def _body(result: Result) -> list[Line]:
     noun = result.schema.removeprefix("rtcctl.").partition("/")[0].partition(".")[0]
+    if result.schema.startswith(_ACCOUNT):
+        noun = "account"
     if noun not in _NOUNS:
         return values(result)
     body: Any = import_module(f"rtcctl.report.tables.{noun}").body

@@ -46,6 +46,9 @@ class ServerReady(Event):
     "What the timers of the service are multiplied by."
     seed: int | None = None
     "Of session ids and names of discovered tracks."
+    account_id: str
+    account_token: str
+    account_api_base: str
     ca_file: str | None = None
     "The authority to trust, for HTTPS and for TURN over TLS; none where it speaks neither."
     turn: str | None = None

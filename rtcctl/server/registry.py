@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
@@ -38,6 +39,14 @@ class App:
     app_id: str
     secret: str = field(repr=False)
     sessions: dict[str, Session] = field(default_factory=dict, repr=False)
+    name: str = ""
+    created: datetime | None = None
+    modified: datetime | None = None
+
+    @property
+    def uid(self) -> str:
+        """What the account API calls its id."""
+        return self.app_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,14 @@ class TurnKey:
     token: str = field(repr=False)
     app_id: str = ""
     "Of the app that it was made for: faults and the ledger of that app are about this key as well."
+    name: str = ""
+    created: datetime | None = None
+    modified: datetime | None = None
+
+    @property
+    def uid(self) -> str:
+        """What the account API calls its id."""
+        return self.key_id
 
 
 class Registry:
@@ -69,7 +86,9 @@ class Registry:
         self.bugs = 0
         "Sessions that were closed by an unexpected error. Anything but 0 is ours to mend."
         self.on_change: Callable[[App | TurnKey], None] | None = None
-        "Called with each app and TURN key that is added; what it raises keeps that from being added."
+        "Called with each app and TURN key that is added or changed; what it raises keeps that from being done."
+        self.on_remove: Callable[[App | TurnKey], None] | None = None
+        "Likewise with each that is to be removed."
         self._endpoint = endpoint
         self._candidates = candidates
         self._apps = {app.app_id: app for app in apps}
@@ -104,6 +123,16 @@ class Registry:
         self._endpoint.waits.advance(seconds)
         self.look_at_timers()
 
+    @property
+    def apps(self) -> Mapping[str, App]:
+        """By id, in the order in which they were added."""
+        return self._apps
+
+    @property
+    def turn_keys(self) -> Mapping[str, TurnKey]:
+        """By id, in the order in which they were added."""
+        return self._turn_keys
+
     def add_app(self, app: App) -> None:
         """Serve one more app from now on. Raises `UsageError` where its id or secret is another's."""
         self._check_new(app.app_id, app.secret, self._apps)
@@ -128,17 +157,36 @@ class Registry:
         if self.on_change is not None:
             self.on_change(added)
 
+    def replace_app(self, app: App) -> None:
+        """Serve an app in place of the one of its id, whose sessions go on."""
+        assert app.sessions is self._apps[app.app_id].sessions
+        self._note(app)
+        self._apps[app.app_id] = app
+
+    def replace_turn_key(self, key: TurnKey) -> None:
+        """Serve a TURN key in place of the one of its id, whose credentials live on."""
+        self._note(key)
+        self._turn_keys[key.key_id] = key
+
     def remove_app(self, app_id: str) -> None:
-        """End an app, its sessions, and the TURN keys that were made for it."""
-        app = self._apps.pop(app_id, None)
-        if app is not None:
-            for session in app.sessions.values():
-                session.close()
-            app.sessions.clear()
-        for key_id in [key_id for key_id, key in self._turn_keys.items() if key.app_id == app_id]:
-            del self._turn_keys[key_id]
-            if self._turn is not None:
-                self._turn.revoke_all(key_id)
+        """End an app and its sessions."""
+        app = self._apps[app_id]
+        self._note_removal(app)
+        del self._apps[app_id]
+        for session in app.sessions.values():
+            session.close()
+        app.sessions.clear()
+
+    def remove_turn_key(self, key_id: str) -> None:
+        """End a TURN key and its credentials."""
+        self._note_removal(self._turn_keys[key_id])
+        del self._turn_keys[key_id]
+        if self._turn is not None:
+            self._turn.revoke_all(key_id)
+
+    def _note_removal(self, removed: App | TurnKey) -> None:
+        if self.on_remove is not None:
+            self.on_remove(removed)
 
     def app(self, app_id: str, authorization: str) -> App:
         """The app, if the header has its secret; raises `Refusal` with 404 or 401."""

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from rtcctl.errors import UsageError
 from rtcctl.realtime import development
 from rtcctl.server import addresses
+from rtcctl.server.account import AccountApi
 from rtcctl.server.app import RealtimeApi
 from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.faults.admin import Admin
@@ -52,6 +53,10 @@ class Credentials(Protocol):
     def turn_key_id(self) -> str: ...
     @property
     def turn_key_token(self) -> str: ...
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def account_token(self) -> str: ...
 
 
 class DevelopmentCredentials:
@@ -61,6 +66,8 @@ class DevelopmentCredentials:
     app_secret = development.DEVELOPMENT_APP_SECRET
     turn_key_id = development.DEVELOPMENT_TURN_KEY_ID
     turn_key_token = development.DEVELOPMENT_TURN_KEY_TOKEN
+    account_id = development.DEVELOPMENT_ACCOUNT_ID
+    account_token = development.DEVELOPMENT_ACCOUNT_TOKEN
 
 
 class RealtimeServer:
@@ -87,6 +94,8 @@ class RealtimeServer:
         self.app_secret = credentials.app_secret
         self.turn_key_id = credentials.turn_key_id
         self.turn_key_token = credentials.turn_key_token
+        self.account_id = credentials.account_id
+        self.account_token = credentials.account_token
         self.port = port
         self.udp_port = endpoint.port
         self.turn = TurnService(
@@ -103,7 +112,9 @@ class RealtimeServer:
         self.seed = seed
         "Of session ids and names of discovered tracks; `None`: they are unpredictable."
         self._tls = tls
-        self.base_url = f"{'http' if tls is None else 'https'}://{_url_host(address)}:{port}/v1"
+        origin = f"{'http' if tls is None else 'https'}://{_url_host(address)}:{port}"
+        self.base_url = f"{origin}/v1"
+        self.account_api_base = f"{origin}{development.ACCOUNT_PREFIX}"
         self.registry = Registry(
             endpoint=endpoint,
             candidates=self.candidates,
@@ -152,10 +163,10 @@ class RealtimeServer:
 
         `media_hosts` are the addresses for media (`addresses.py` says what is taken without them), `announce` addresses
         of this machine that only others can see: they come first among its ICE candidates. `apps` and `turn_keys` are
-        served besides those of `credentials`. `faults` are set from the start (`faults/grammar.py`). `keep_bodies`: the
-        ledger has what requests and answers said, too. `clock` is that of the service's timers, in seconds. `seed`
-        makes session ids and names of discovered tracks reproducible, and nothing that protects (`ids.py`). With `tls`,
-        HTTPS alone is spoken. `turn_tls` is for TURN over TLS.
+        served besides those of `credentials`; one with the id of those says more about it. `faults` are set from the
+        start (`faults/grammar.py`). `keep_bodies`: the ledger has what requests and answers said, too. `clock` is that
+        of the service's timers, in seconds. `seed` makes session ids and names of discovered tracks reproducible, and
+        nothing that protects (`ids.py`). With `tls`, HTTPS alone is spoken. `turn_tls` is for TURN over TLS.
 
         Raises `UsageError` when a port is in use, an address is not ours, a fault is none, or a development secret
         would be served beyond loopback.
@@ -203,9 +214,12 @@ class RealtimeServer:
     @asynccontextmanager
     async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
         api = RealtimeApi(self.registry, self.turn, keep_bodies=self._keep_bodies)
+        account = AccountApi(
+            api.asgi(), self.registry, self.account_id, self.account_token, keep_bodies=self._keep_bodies
+        )
         http = _HttpServer(
             uvicorn.Config(
-                Admin(api.asgi(), self.faults, self.base_url),
+                Admin(account, self.faults, self.base_url),
                 loop="none",
                 http=_HttpProtocol,
                 ws="none",
@@ -302,8 +316,12 @@ class _HttpServer(uvicorn.Server):
 
 def _check_exposure(address: str, credentials: Credentials, apps: Sequence[App], turn_keys: Sequence[TurnKey]) -> None:
     """The development secrets are public: whoever reaches the server could use it."""
-    public = {development.DEVELOPMENT_APP_SECRET, development.DEVELOPMENT_TURN_KEY_TOKEN}
-    served = {credentials.app_secret, credentials.turn_key_token}
+    public = {
+        development.DEVELOPMENT_APP_SECRET,
+        development.DEVELOPMENT_TURN_KEY_TOKEN,
+        development.DEVELOPMENT_ACCOUNT_TOKEN,
+    }
+    served = {credentials.app_secret, credentials.turn_key_token, credentials.account_token}
     served |= {app.secret for app in apps} | {key.token for key in turn_keys}
     if not ip_address(address).is_loopback and public & served:
         raise UsageError(

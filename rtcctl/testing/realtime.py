@@ -120,6 +120,8 @@ class _Credentials:
     app_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     turn_key_id: str = field(default_factory=lambda: secrets.token_hex(16))
     turn_key_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    account_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    account_token: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +182,17 @@ class Realtime:
                     self._running.peers.run(core.close())
             finally:
                 self.faults.clear()
-                self._thread.call(lambda: self._server.registry.remove_app(self.app_id))
+                self._thread.call(self._remove)
                 self._final = self._rows()
             self._thread.call(self._forget_bodies)
+
+    def _remove(self) -> None:
+        registry = self._server.registry
+        # The application may have removed them itself, through the account API.
+        if self.app_id in registry.apps:
+            registry.remove_app(self.app_id)
+        if self.turn_key_id in registry.turn_keys:
+            registry.remove_turn_key(self.turn_key_id)
 
     def app(self) -> Realtime:
         """Another app of the same server, with requests, faults and ledger of its own. Close it, or use `with`."""

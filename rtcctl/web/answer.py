@@ -64,14 +64,14 @@ def log_item_errors(request: Request, document: Mapping[str, Any]) -> None:
         for index, item in enumerate(document.get(name) or ()):
             if code := item.get("errorCode"):
                 hint = hint_for(200, code, item.get("errorSubcode"), item.get("errorDescription"))
-                logger.info("%s 200 %s[%d] %s: %s", _named(request), name, index, code, hint)
+                logger.info("%s 200 %s[%d] %s: %s", named(request), name, index, code, hint)
 
 
 def _log(request: Request, status: int, code: str, description: str, subcode: str | None = None) -> None:
     """Log an error with its hint: no description (it may quote the client), no body, no secret."""
     if logger.isEnabledFor(logging.INFO):
         hint = _mistake(request, status, code, subcode) or hint_for(status, code, subcode, description)
-        logger.info("%s %d %s: %s", _named(request), status, subcode or code, hint)
+        logger.info("%s %d %s: %s", named(request), status, subcode or code, hint)
 
 
 def _mistake(request: Request, status: int, code: str, subcode: str | None) -> str:
@@ -86,7 +86,7 @@ def _mistake(request: Request, status: int, code: str, subcode: str | None) -> s
     return "; ".join(str(finding) for finding in findings[:_FINDINGS_SHOWN] if finding.is_error)
 
 
-def _named(request: Request) -> str:
+def named(request: Request) -> str:
     """Session, method and path, without the query; percent-encoded again, so that it stays one line."""
     session_id = str(request.path_params.get("session_id", ""))
     session = f"session={session_id} " if _ID.fullmatch(session_id) else ""

@@ -1,7 +1,8 @@
 """Whom the contract suite asks: the embedded server, or Cloudflare when credentials are present.
 
 Set `RTCCTL_CONTRACT_API_BASE`, `RTCCTL_CONTRACT_APP_ID` and `RTCCTL_CONTRACT_APP_SECRET` (and, for the TURN tests,
-`RTCCTL_CONTRACT_TURN_KEY_ID` and `RTCCTL_CONTRACT_TURN_KEY_TOKEN`) to ask a service on the network. Where it is known,
+`RTCCTL_CONTRACT_TURN_KEY_ID` and `RTCCTL_CONTRACT_TURN_KEY_TOKEN`, for those of the account API
+`RTCCTL_CONTRACT_ACCOUNT_ID` and `RTCCTL_CONTRACT_ACCOUNT_TOKEN`) to ask a service on the network. Where it is known,
 or suspected, to differ from the embedded server, `Quirks` says so; tests look at nothing else.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE
 from rtcctl.server.limits import Limits
 from rtcctl.server.server import RealtimeServer
 from tests.contract.refusals import GONE, Refused
@@ -71,6 +73,9 @@ class Subject:
     app_secret: str = field(repr=False)
     turn_key_id: str
     turn_key_token: str = field(repr=False)
+    account_api_base: str
+    account_id: str
+    account_token: str = field(repr=False)
     quirks: Quirks
     http: httpx.AsyncClient
     created: list[str] = field(default_factory=list)
@@ -174,6 +179,9 @@ async def subject(**limits: Any) -> AsyncIterator[Subject]:
                 os.environ["RTCCTL_CONTRACT_APP_SECRET"],
                 os.environ.get("RTCCTL_CONTRACT_TURN_KEY_ID", ""),
                 os.environ.get("RTCCTL_CONTRACT_TURN_KEY_TOKEN", ""),
+                CLOUDFLARE_ACCOUNT_API_BASE,
+                os.environ.get("RTCCTL_CONTRACT_ACCOUNT_ID", ""),
+                os.environ.get("RTCCTL_CONTRACT_ACCOUNT_TOKEN", ""),
                 Quirks(),
                 http,
             )
@@ -191,6 +199,9 @@ async def subject(**limits: Any) -> AsyncIterator[Subject]:
                 server.app_secret,
                 server.turn_key_id,
                 server.turn_key_token,
+                server.account_api_base,
+                server.account_id,
+                server.account_token,
                 EMBEDDED,
                 http,
             )

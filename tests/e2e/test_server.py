@@ -16,7 +16,11 @@ import pytest
 from rtcctl.errors import UsageError
 from rtcctl.media.sdp import Direction
 from rtcctl.media.sdp import SessionDescription as Sdp
-from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.realtime.development import (
+    DEVELOPMENT_ACCOUNT_TOKEN,
+    DEVELOPMENT_APP_SECRET,
+    DEVELOPMENT_TURN_KEY_TOKEN,
+)
 from rtcctl.server.addresses import default_route
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, TurnKey
@@ -35,6 +39,8 @@ class OwnCredentials:
     app_secret: str = "a secret of my own"
     turn_key_id: str = "own-key"
     turn_key_token: str = "a token of my own"
+    account_id: str = "own-account"
+    account_token: str = "an account token of my own"
 
 
 def client(server: RealtimeServer) -> httpx.AsyncClient:
@@ -104,6 +110,10 @@ async def test_the_development_secret_stays_on_loopback() -> None:
         async with RealtimeServer.run("0.0.0.0", 0):
             pass
     assert "RTCCTL_DEV_SECRET" in caught.value.hint
+    public = OwnCredentials(account_token=DEVELOPMENT_ACCOUNT_TOKEN)
+    with pytest.raises(UsageError, match="public"):
+        async with RealtimeServer.run("0.0.0.0", 0, credentials=public):
+            pass
     async with RealtimeServer.run("0.0.0.0", 0, credentials=OwnCredentials()) as server:
         assert server.base_url.startswith("http://127.0.0.1:")
         assert ("127.0.0.1", server.udp_port) in server.candidates

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tests.support.command import Home, Running
 
-_ID = re.compile(r"\b(?:[0-9a-f]{96}|[0-9a-f]{32}|[0-9a-f]{12}(?=…))")
-"Of a session, or of a TURN credential: whole, or as tables shorten it."
+_ID = re.compile(r"\b(?:[0-9a-f]{96}|[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{12}(?=…))")
+"Of a session, an app, a TURN credential (whole, or as tables shorten it), or a secret, which are longer."
 _TOKEN = re.compile(rf"{_ID.pattern}|\d+(?:\.\d+)?")
 
 

@@ -106,6 +106,11 @@ _BY_STATUS: dict[int, str] = {
     429: _BY_CODE["rate_limited"],
 }
 
+_BY_ACCOUNT_STATUS = {
+    404: "Is the id right, and of this account? rtcctl app list and rtcctl turn key list show what there is.",
+    429: "Too many requests: wait some minutes.",
+}
+
 _NO_ICE_CREDENTIALS = (
     "The SDP has no ICE credentials: send what the peer connection wrote after `setLocalDescription()`."
 )
@@ -217,6 +222,11 @@ def hint_for(status: int, code: str | None = None, subcode: str | None = None, d
         found = next((hint for words, hint in _BY_DESCRIPTION if words in (description or "")), None)
         return found or _BY_CODE[code]
     return _BY_STATUS.get(status, _SERVICE_TROUBLE if status >= 500 else "")
+
+
+def account_hint_for(status: int) -> str:
+    """What a refusal by the account API means, whose codes are numbers of another world; `""` if unknown."""
+    return _BY_ACCOUNT_STATUS.get(status, _SERVICE_TROUBLE if status >= 500 else "")
 
 
 def is_unstable_signalling(code: str | None, subcode: str | None) -> bool:

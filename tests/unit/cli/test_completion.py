@@ -130,6 +130,8 @@ def test_the_tree_is_whole() -> None:
         (["rtcctl", "se"], ["session"]),
         (["rtcctl", "session", ""], ["create", "get", "close", "list"]),
         (["rtcctl", "config", "secret", ""], ["set"]),
+        (["rtcctl", "turn", "k"], ["key"]),
+        (["rtcctl", "turn", "key", ""], ["list", "create", "get", "update", "delete"]),
         (["rtcctl", "config", "secret", "set", "t"], ["turn"]),
         (["rtcctl", "session", "get", ""], ["abc123", "abd456"]),
         (["rtcctl", "session", "get", "abc"], ["abc123"]),

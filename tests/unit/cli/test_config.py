@@ -16,7 +16,7 @@ from rtcctl.cli.dev_credentials import credentials_for, credentials_of
 from rtcctl.errors import AuthError, UsageError
 from rtcctl.journal import Journal
 from rtcctl.ops.env import Env
-from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.realtime.development import DEVELOPMENT_ACCOUNT_TOKEN, DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Event, Warned
 
@@ -198,7 +198,9 @@ def test_credentials_are_made_and_kept_elsewhere(tmp_path: Path) -> None:
     """The public secrets never leave loopback; the generated ones stay the same."""
     first = credentials_for("0.0.0.0", tmp_path, None)
     assert not first.are_development
-    assert first.app_secret != DEVELOPMENT_APP_SECRET
+    public = (DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN, DEVELOPMENT_ACCOUNT_TOKEN)
+    made = (first.app_secret, first.turn_key_token, first.account_token)
+    assert len({*public, *made}) == 6
     assert first == credentials_for("192.0.2.1", tmp_path, None)
     assert stat.S_IMODE((tmp_path / "dev-secrets.json").stat().st_mode) == 0o600
 
@@ -207,7 +209,8 @@ def test_a_secret_of_the_users_for_dev(tmp_path: Path) -> None:
     """RTCCTL_DEV_SECRET is the App Secret; the TURN key token is another one made of it."""
     credentials = credentials_for("0.0.0.0", tmp_path, SECRET)
     assert credentials.app_secret == SECRET
-    assert credentials.turn_key_token != SECRET
+    assert len({SECRET, credentials.turn_key_token, credentials.account_token}) == 3
+    assert credentials == credentials_for("0.0.0.0", tmp_path, SECRET)
     assert not list(tmp_path.iterdir())
 
 
@@ -216,6 +219,15 @@ def test_an_unfit_secret_for_dev(secret: str, tmp_path: Path) -> None:
     """An empty variable is named, not replaced by a known secret."""
     with pytest.raises(UsageError, match="RTCCTL_DEV_SECRET"):
         credentials_for("127.0.0.1", tmp_path, secret)
+
+
+def test_kept_secrets_of_before_there_was_an_account(tmp_path: Path) -> None:
+    """They stay what they are, and get a token of the account."""
+    path = tmp_path / "dev-secrets.json"
+    path.write_text('{"app_secret": "kept-app", "turn_key_token": "kept-turn"}')
+    first = credentials_for("0.0.0.0", tmp_path, None)
+    assert (first.app_secret, first.turn_key_token, len(first.account_token)) == ("kept-app", "kept-turn", 40)
+    assert first == credentials_for("0.0.0.0", tmp_path, None)
 
 
 def test_kept_secrets_that_cannot_be_read(tmp_path: Path) -> None:
@@ -261,9 +273,9 @@ def apps_file(folder: Path, text: str) -> Path:
 def test_apps_of_a_file(tmp_path: Path) -> None:
     """The first app and TURN key are those of `local`; none of the file's secrets is shown, all are hidden."""
     credentials = credentials_of("0.0.0.0", tmp_path / "state", None, apps_file(tmp_path, APPS + KEYS))
-    assert (credentials.app_id, credentials.app_name, credentials.app_secret) == ("one", "One", "secret-of-the-one")
-    assert [app.app_id for app in credentials.more_apps] == ["two"]
-    assert (credentials.turn_key_id, [key.key_id for key in credentials.more_turn_keys]) == ("key", ["other"])
+    assert (credentials.app_id, credentials.app_secret) == ("one", "secret-of-the-one")
+    assert [(app.app_id, app.name) for app in credentials.apps] == [("one", "One"), ("two", "")]
+    assert (credentials.turn_key_id, [key.key_id for key in credentials.turn_keys]) == ("key", ["key", "other"])
     assert credentials.shown_secrets == (None, None)
     assert set(credentials.hidden_secrets) == {
         "secret-of-the-one",
@@ -273,7 +285,7 @@ def test_apps_of_a_file(tmp_path: Path) -> None:
     }
     assert "secret-of" not in repr(credentials)
     assert "token-of" not in repr(credentials)
-    assert not (tmp_path / "state").exists()
+    assert credentials.account_token == credentials_for("0.0.0.0", tmp_path / "state", None).account_token
 
 
 @pytest.mark.parametrize(("host", "token"), [("127.0.0.1", DEVELOPMENT_TURN_KEY_TOKEN), ("0.0.0.0", None)])

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from rtcctl.__main__ import main
-from rtcctl.cli.main import NOUNS, load
+from rtcctl.cli.main import NESTED, NOUNS, load
 from rtcctl.cli.tree import Node, walk
 
 NODES = tuple(walk())
@@ -194,3 +194,23 @@ def test_session_list_needs_neither_loop_nor_schemas() -> None:
     assert done.stdout == "no sessions; make one with: rtcctl session create\n"
     loaded = set(done.stderr.rpartition("LOADED ")[2].split())
     assert not loaded & {"httpx", "pydantic", "asyncio", "rich", "ssl"}
+
+
+def test_a_noun_inside_a_noun_is_loaded_when_it_is_named() -> None:
+    """`turn creds` does not pay for `turn key`, whose help `turn --help` has all the same."""
+    code = "import sys; from rtcctl.__main__ import main; main(sys.argv[1:])"
+    code += "; print('rtcctl.cli.turn_key' in sys.modules)"
+
+    def said(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert said("turn", "creds", "--help").endswith("False\n")
+    assert said("turn", "key", "--help").endswith("True\n")
+    assert re.search(r"^  key +The TURN keys of the account", said("turn", "--help"), re.MULTILINE)
+
+
+def test_the_nouns_inside_nouns_have_their_own_help() -> None:
+    """The help of the outer noun says what the inner one says of itself."""
+    for path, help_ in NESTED.items():
+        assert load(*path).info.help == help_

@@ -69,3 +69,19 @@ def test_any_words_are_tracks_or_refused(words: list[str]) -> None:
     except SpellingError:
         return
     assert all(session and name.isprintable() for session, name in found)
+
+
+def test_ids_of_the_account() -> None:
+    """As they are; one that is missing would name all of them."""
+    assert names.uid("0123abcd-_Z") == "0123abcd-_Z"
+    for wrong in ("", "a/b", "..", "a b", "é", "a\n", "x" * 129):
+        with pytest.raises(SpellingError):
+            names.uid(wrong)
+
+
+def test_names_for_people() -> None:
+    """Anything printable, but not nothing."""
+    assert names.display_name("Staging ⚗ / 2") == "Staging ⚗ / 2"
+    for wrong in ("", " ", "a\nb", "\ud800"):
+        with pytest.raises(SpellingError):
+            names.display_name(wrong)

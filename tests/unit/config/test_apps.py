@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,8 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
 def test_an_entry_is_added_to_what_is_there(tmp_path: Path, before: str) -> None:
     """Comments stay where the file can be appended to; where it cannot, what it says stays."""
     path = file(tmp_path, before)
-    AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}2"))
-    AppsFile.add(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
+    AppsFile.put(path, ServedApp(id="two", secret=f"{SECRET}2"))
+    AppsFile.put(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
     loaded = AppsFile.load(path)
     assert [app.id for app in loaded.apps] == ["one", "two"]
     assert [key.id for key in loaded.turn_keys] == ["key"]
@@ -141,7 +142,7 @@ def test_what_cannot_be_added_to_stays_as_it_is(tmp_path: Path, text: str) -> No
     """A file that was broken meanwhile, or has the id already, is the user's to mend."""
     path = file(tmp_path, text)
     with pytest.raises(UsageError):
-        AppsFile.add(path, ServedApp(id="two", secret=f"{SECRET}9"))
+        AppsFile.put(path, ServedApp(id="two", secret=f"{SECRET}9"))
     assert path.read_text() == text
     assert [each.name for each in tmp_path.iterdir()] == ["apps.toml"]
 
@@ -151,3 +152,61 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("")
     with pytest.raises(UsageError, match=r"kept\.toml cannot be written"):
         AppsFile(apps=[ServedApp(id="one", secret=SECRET)]).save(tmp_path / "folder" / "kept.toml")
+
+
+TWO = f'''# mine
+[[apps]]
+id = "one"
+secret = "{SECRET}1"
+# about one
+
+# about two
+[[apps]]
+id = "two"
+secret = "{SECRET}2"
+
+# about the key
+[[turn_keys]]
+id = "key"
+token = "{SECRET}3"
+# end
+'''
+
+
+def test_an_entry_is_changed_where_it_stands(tmp_path: Path) -> None:
+    """Its own lines alone: what is said above others stays."""
+    path = file(tmp_path, TWO)
+    at = datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)
+    AppsFile.put(path, ServedApp(id="one", secret=f"{SECRET}1", name="Eins", created=at))
+    text = path.read_text()
+    assert text == TWO.replace(f'{SECRET}1"\n', f'{SECRET}1"\nname = "Eins"\ncreated = 2026-11-18T11:06:40+00:00\n')
+    AppsFile.put(path, ServedTurnKey(id="key", token=f"{SECRET}3", name="Schlüssel"))
+    assert path.read_text() == text.replace(f'{SECRET}3"\n', f'{SECRET}3"\nname = "Schlüssel"\n')
+    loaded = AppsFile.load(path)
+    assert [(app.name, app.created) for app in loaded.apps] == [("Eins", at), ("", None)]
+
+
+def test_an_entry_is_taken_out(tmp_path: Path) -> None:
+    """The others stay, and what is said about them; one that is not there, or has another secret by now, is none."""
+    path = file(tmp_path, TWO)
+    AppsFile.remove(path, ServedApp(id="one", secret=f"{SECRET}9"))
+    AppsFile.remove(path, ServedApp(id="three", secret=f"{SECRET}1"))
+    assert path.read_text() == TWO
+    AppsFile.remove(path, ServedApp(id="one", secret=f"{SECRET}1", name="by another name"))
+    assert path.read_text() == "# mine\n" + TWO[TWO.index("# about one") :]
+    AppsFile.remove(path, ServedTurnKey(id="key", token=f"{SECRET}3"))
+    loaded = AppsFile.load(path)
+    assert ([app.id for app in loaded.apps], loaded.turn_keys) == (["two"], [])
+    assert "# about the key\n# end\n" in path.read_text()
+
+
+@pytest.mark.parametrize("text", [APP, f'apps = [{{ id = "one", secret = "{SECRET}" }}] # in one line\n'])
+def test_the_last_app_is_taken_out(tmp_path: Path, text: str) -> None:
+    """The file says that there is none, and can be added to; as `--apps` it is refused."""
+    path = file(tmp_path, text)
+    AppsFile.remove(path, ServedApp(id="one", secret=SECRET))
+    assert AppsFile.load(path, may_be_without_apps=True).apps == []
+    with pytest.raises(UsageError, match="no app in it"):
+        AppsFile.load(path)
+    AppsFile.put(path, ServedApp(id="two", secret=SECRET))
+    assert [app.id for app in AppsFile.load(path).apps] == ["two"]

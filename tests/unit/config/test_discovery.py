@@ -24,6 +24,9 @@ def ready(pid: int = 0, port: int = 4711) -> ServerReady:
         base_url=f"http://127.0.0.1:{port}/v1",
         app_id="app",
         app_secret="secret-of-the-server",
+        account_id="account",
+        account_token="secret-of-the-account",
+        account_api_base="http://127.0.0.1:9999/client/v4",
         turn_key_id="key",
         turn_key_token="token-of-the-server",
         pid=pid or os.getpid(),
@@ -43,6 +46,8 @@ def test_local_is_the_running_server(user: User):
         assert (profile.name, profile.api_base, profile.is_embedded) == ("local", "http://127.0.0.1:4711/v1", True)
         assert (profile.app_id, profile.app_secret) == ("app", "secret-of-the-server")
         assert (profile.turn_key_id, profile.turn_key_token) == ("key", "token-of-the-server")
+        assert (profile.account_id, profile.account_token) == ("account", "secret-of-the-account")
+        assert profile.account_api_base == "http://127.0.0.1:9999/client/v4"
         assert resolution.origins["app_secret"] == str(path)
         assert "secret-of" not in repr(config.running_servers(user.state))
     assert not path.exists()

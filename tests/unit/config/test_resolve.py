@@ -11,7 +11,13 @@ import pytest
 from rtcctl.config import resolve
 from rtcctl.config.environment import ACCOUNT, APP, CREDENTIALS, TURN, Family, for_command
 from rtcctl.errors import UsageError
-from rtcctl.realtime.development import DEVELOPMENT_APP_ID, DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.realtime.development import (
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_ACCOUNT_TOKEN,
+    DEVELOPMENT_APP_ID,
+    DEVELOPMENT_APP_SECRET,
+    DEVELOPMENT_TURN_KEY_TOKEN,
+)
 from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
 from tests.unit.config.conftest import User
 
@@ -41,6 +47,8 @@ def test_nothing_recognised_is_local(user: User):
     assert (profile.name, profile.is_embedded) == ("local", True)
     assert profile.api_base == "http://127.0.0.1:8610/v1"
     assert (profile.app_id, profile.app_secret) == (DEVELOPMENT_APP_ID, DEVELOPMENT_APP_SECRET)
+    assert (profile.account_id, profile.account_token) == (DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_ACCOUNT_TOKEN)
+    assert profile.account_api_base == "http://127.0.0.1:8610/client/v4"
     assert profile.turn_key_token == DEVELOPMENT_TURN_KEY_TOKEN
     assert set(resolution.origins.values()) == {"default"}
     assert resolution.ignored == resolution.warnings == ()
@@ -366,3 +374,25 @@ def test_the_same_under_other_names_is_not_said_to_be_ignored(user: User):
     resolution = user.resolve(**given)
     assert (resolution.profile.name, resolution.ignored) == ("env", ())
     assert user.resolve(**{**given, "CALLS_APP_ID": "other"}).ignored == ("CALLS_APP_ID",)
+
+
+def test_a_command_gets_the_account_under_every_name(user: User):
+    """rtcctl's, and those of Cloudflare's SDK; where there is none, no name of it."""
+    settings = {"api_base": "http://127.0.0.1:1/v1", "app_id": "a", "app_secret": "s" * 16}
+    settings |= {"turn_key_id": "k", "turn_key_token": "t" * 16}
+    assert not [name for name in for_command(settings) if "ACCOUNT" in name or "CLOUDFLARE" in name]
+    base = "http://127.0.0.1:1/client/v4"
+    given = for_command(settings | {"account_id": "c", "account_token": "u" * 16, "account_api_base": base})
+    assert (given["CLOUDFLARE_ACCOUNT_ID"], given["CLOUDFLARE_BASE_URL"]) == ("c", base)
+    assert given["CLOUDFLARE_API_TOKEN"] == given["RTCCTL_ACCOUNT_TOKEN"] == "u" * 16
+    resolution = user.resolve(**given)
+    assert (resolution.profile.account_id, resolution.profile.account_api_base) == ("c", base)
+    assert resolution.ignored == ()
+
+
+def test_an_account_token_in_clear_text_is_warned_about(user: User):
+    """As an App Secret is."""
+    account = {"RTCCTL_ACCOUNT_ID": "c", "RTCCTL_ACCOUNT_TOKEN": "t"}
+    (warning,) = user.resolve(**account, RTCCTL_ACCOUNT_API_BASE="http://example.org/v4").warnings
+    assert "unencrypted to http://example.org/v4" in warning
+    assert user.resolve(**account).warnings == ()

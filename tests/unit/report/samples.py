@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+from rtcctl.results.account import AccountItem, AppCreate, AppDelete, AppList, TurnKeyCreate, TurnKeyList
 from rtcctl.results.channel import (
     ChannelClose,
     ChannelClosed,
@@ -70,6 +71,7 @@ from rtcctl.results.turn_check import (
 
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
+ACCOUNT = Target(profile="staging", api_base="https://api.cloudflare.com/client/v4", app_id="", embedded=False)
 EPOCH = 1_795_000_000.0
 
 _HEARD = (
@@ -828,6 +830,28 @@ RESULTS: dict[str, Result] = {
     "turn-refresh": TurnRefresh(
         target=TARGET, path="turn.json", username="a" * 96, expires_at=EPOCH + 3600, renewals=3, interrupted=True
     ),
+    "app-list": AppList(
+        target=ACCOUNT,
+        apps=(
+            AccountItem(id="0123abcd", name="Staging ⚗", created_at=EPOCH, modified_at=EPOCH + 60),
+            AccountItem(id="dev0", name="", created_at=EPOCH, modified_at=None),
+        ),
+    ),
+    "app-create": AppCreate(
+        target=ACCOUNT, id="0123abcd", name="Staging", created_at=EPOCH, modified_at=EPOCH, secret="secret-of-the-app"
+    ),
+    "app-delete": AppDelete(target=ACCOUNT, id="0123abcd", name="", created_at=EPOCH, modified_at=EPOCH + 60),
+    "turn-key-list": TurnKeyList(target=ACCOUNT, turn_keys=()),
+    "turn-key-create-stored": TurnKeyCreate(
+        target=ACCOUNT,
+        id="0123abcd",
+        name="relay",
+        created_at=EPOCH,
+        modified_at=EPOCH,
+        secret=None,
+        stored_in="turn.token",
+        usage=("export RTCCTL_TURN_KEY_ID=0123abcd", 'export RTCCTL_TURN_KEY_TOKEN="$(cat turn.token)"'),
+    ),
     "fault-list": FaultList(
         target=LOCAL,
         faults=(
@@ -914,6 +938,9 @@ READY = ServerReady(
     app_secret="dev-secret",
     turn_key_id="devturn0",
     turn_key_token="dev-turn-token",
+    account_id="account",
+    account_token="account-token",
+    account_api_base="http://127.0.0.1:8610/client/v4",
     pid=4711,
     media_addresses=("127.0.0.1:8610",),
     development_credentials=True,
@@ -927,6 +954,9 @@ READY_WITH_APPS = ServerReady(
     app_secret=None,
     turn_key_id="key",
     turn_key_token=None,
+    account_id="account",
+    account_token="account-token",
+    account_api_base="http://127.0.0.1:8610/client/v4",
     pid=4711,
     media_addresses=("198.51.100.7:8610", "127.0.0.1:8610", "[::1]:8610"),
     development_credentials=False,

@@ -8,6 +8,7 @@ import random
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from rtcctl.server.endpoint import Endpoint
 from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.session import Session
+from rtcctl.server.turn import TurnService
 from rtcctl.web.refusal import Refusal
 from tests.support.data_path import members, until
 from tests.support.fake_endpoint import Clock
@@ -140,6 +142,63 @@ async def test_what_is_added_is_served_once_it_is_noted() -> None:
         running.add_app(App("five", "secret-of-five"))
     with pytest.raises(Refusal):
         running.app("five", "Bearer secret-of-five")
+
+
+async def test_what_is_changed_or_removed_is_noted_first() -> None:
+    """An app keeps its sessions under another name, and ends with them; what cannot be kept is not done."""
+    clock = Clock()
+    async with registry(clock) as (running, app, _):
+        running.add_app(other := App("other", "secret-of-other"))
+        running.add_turn_key(key := TurnKey("key", "token-of-key", "app"))
+        changed: list[object] = []
+        removed: list[object] = []
+        running.on_change, running.on_remove = changed.append, removed.append
+        session = running.new_session(app)
+        running.replace_app(renamed := replace(app, name="renamed"))
+        running.replace_turn_key(renamed_key := replace(key, name="renamed"))
+        assert changed == [renamed, renamed_key]
+        assert running.session(running.app("app", "Bearer secret"), session.session_id) is session
+        assert list(running.apps) == ["app", "other"]
+
+        def refuse(entry: object) -> None:
+            raise UsageError("the disk is full")
+
+        running.on_change = running.on_remove = refuse
+        for act in (
+            lambda: running.replace_app(replace(renamed, name="more")),
+            lambda: running.replace_turn_key(replace(key, name="more")),
+            lambda: running.remove_app("app"),
+            lambda: running.remove_turn_key("key"),
+        ):
+            with pytest.raises(UsageError, match="disk"):
+                act()
+        assert (running.apps["app"], running.turn_keys["key"]) == (renamed, renamed_key)
+        running.on_remove = removed.append
+        running.remove_app("app")
+        assert session.is_gone
+        assert list(running.turn_keys) == ["key"]
+        running.remove_turn_key("key")
+        assert removed == [renamed, renamed_key]
+        assert (list(running.apps.values()), running.turn_keys) == ([other], {})
+
+
+async def test_credentials_of_a_removed_turn_key_end() -> None:
+    """Those of others live on."""
+    clock = Clock()
+    ended: list[str] = []
+
+    class Service(TurnService):
+        def revoke_all(self, key_id: str) -> None:
+            ended.append(key_id)
+
+    turn = Service(["127.0.0.1"], 3478, clock=clock, is_available=False)
+    endpoint = Endpoint(random=random.Random(5), clock=clock)
+    keys = [TurnKey("one", "token-of-one"), TurnKey("two", "token-of-two")]
+    running = Registry(
+        endpoint=endpoint, candidates=(), apps=[], turn_keys=keys, turn=turn, limits=Limits(), clock=clock
+    )
+    running.remove_turn_key("one")
+    assert (ended, list(running.turn_keys)) == (["one"], ["two"])
 
 
 async def test_a_bug_found_while_a_request_is_admitted() -> None:

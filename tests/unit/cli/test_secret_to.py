@@ -1,0 +1,75 @@
+"""`--secret-to`: whether a secret can go there is known before there is one, and none is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtcctl.cli.secret_to import APP, TURN, store_of
+from rtcctl.errors import UsageError
+
+SECRET = "s" * 64
+
+
+def open_store(place: str) -> Any:
+    store = store_of(place, TURN, "p")
+    assert store is not None
+    return store()
+
+
+def test_without_it_nothing_is_stored() -> None:
+    """The secret is printed."""
+    assert store_of(None, APP, "p") is None
+
+
+def test_a_file_is_there_before_the_secret() -> None:
+    """Private and empty, so that it is nobody else's; then it has the secret as one line."""
+    path = Path("a file")
+    with open_store("a file") as store:
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("", 0o600)
+        with pytest.raises(UsageError, match="not written over"), open_store("a file"):
+            pass
+        stored_in, usage = store.put("key", SECRET)
+    assert path.read_text() == f"{SECRET}\n"
+    assert stored_in == "a file"
+    assert usage == ("export RTCCTL_TURN_KEY_ID=key", "export RTCCTL_TURN_KEY_TOKEN=\"$(cat 'a file')\"")
+
+
+def test_a_link_to_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    """Not even one that leads nowhere: who made it chose where the secret would go."""
+    Path("link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="not written over"), open_store("link"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_that_got_nothing_is_gone() -> None:
+    """Whatever ended the command."""
+    for error in (UsageError("refused"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), open_store("kept"):
+            raise error
+        assert not Path("kept").exists()
+
+
+@pytest.mark.parametrize("place", ["", "-"])
+def test_places_that_are_none(place: str) -> None:
+    """An empty variable must not put a secret into a log."""
+    with pytest.raises(UsageError, match="no place"):
+        store_of(place, APP, "p")
+
+
+def test_a_full_disk_is_an_error_and_no_file_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the reason, and not the secret."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with open_store("kept") as store:
+        with pytest.raises(UsageError, match="No space left") as caught:
+            store.put("key", SECRET)
+        assert SECRET not in caught.value.message
+    assert not Path("kept").exists()
