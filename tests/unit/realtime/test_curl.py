@@ -64,6 +64,8 @@ def test_any_text_survives_the_shell(text: str):
 
 
 def test_a_profile_with_an_authority_of_its_own() -> None:
-    """curl is told whom to trust, too."""
-    profile = replace(PROFILE, ca_file="/a folder/ca.pem")
-    assert "--cacert '/a folder/ca.pem'" in curl_command(ApiCall("POST", "sessions/new"), profile)
+    """curl is told whom to trust, too, where there is TLS."""
+    plain = replace(PROFILE, ca_file="/a folder/ca.pem")
+    secure = replace(plain, api_base="https://127.0.0.1:8610/v1")
+    assert "--cacert '/a folder/ca.pem'" in curl_command(ApiCall("POST", "sessions/new"), secure)
+    assert "--cacert" not in curl_command(ApiCall("POST", "sessions/new"), plain)
