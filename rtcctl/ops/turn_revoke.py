@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from rtcctl.errors import AuthError, NetworkError, RtcctlError, UsageError
+from rtcctl.errors import ApiError, AuthError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import COMMAND_DEADLINE_S
 from rtcctl.ops.turn import MAX_TTL_S, TURN_SECRET
@@ -196,6 +196,10 @@ class _Search:
             async with env.analytics_client(deadline_s=COMMAND_DEADLINE_S) as client:
                 names = await client.turn_usernames(self._custom_identifier, since=now - MAX_TTL_S, until=now)
         except RtcctlError as error:
+            if isinstance(error, ApiError) and error.status == 404:
+                self.state = "not-served"
+                self._say("only the journal was looked at: this Realtime serves no TURN analytics")
+                return ()
             self.state, self.error = "failed", error
             self._say(f"only the journal was looked at: {error.message}")
             return ()

@@ -163,6 +163,21 @@ async def test_analytics_that_fails_stops_nothing(tmp_path: Path):
         assert env.partial.analytics == "failed"
 
 
+async def test_a_realtime_without_analytics(tmp_path: Path):
+    """Where they are not served (404), as by the embedded server, the journal's are all there is, and that is said."""
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        return json_reply(404, {}) if request.url.path.endswith("/graphql") else DONE
+
+    with wired(tmp_path, reply) as env:
+        env.profile = WITH_ACCOUNT
+        issued(env, "a", identifier="alice")
+        result = await revoke(RevokeRequest(custom_identifier="alice"), env)
+        assert revoked(env) == ["a"]
+        assert result.analytics == "not-served"
+        assert "this Realtime serves no TURN analytics" in env.said
+
+
 async def test_nothing_is_revoked_when_nothing_could_be_verified(tmp_path: Path):
     """The password at hand is another credential's, or there is nothing to revoke at all."""
     with wired(tmp_path, DONE) as env:
