@@ -20,7 +20,8 @@ from tests.support.command import Home, Running
 
 _ID = re.compile(r"\b(?:[0-9a-f]{96}|[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{12}(?=…))")
 "Of a session, an app, a TURN credential (whole, or as tables shorten it), or a secret, which are longer."
-_TOKEN = re.compile(rf"{_ID.pattern}|\d+(?:\.\d+)?")
+_TOKEN = re.compile(rf"{_ID.pattern}|(?<=by rtcctl dev )[0-9a-f]{{8}}|\d+(?:\.\d+)?")
+"Those, the name of an authority, and numbers."
 
 
 @dataclass
