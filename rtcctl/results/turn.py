@@ -75,7 +75,10 @@ class RevokedCredential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRevoke(Result):
-    """`turn revoke`. `analytics` is `asked`, `not-configured`, `not-served`, `failed`, or `None` where it was not needed."""
+    """`turn revoke`.
+
+    `analytics` is `asked`, `not-configured`, `not-served`, `failed`, or `None` where it was not needed.
+    """
 
     schema: ClassVar[str] = "rtcctl.turn.revoke/1"
 

@@ -15,9 +15,10 @@ from rtcctl.probe.turn.allocation import Allocation, RefusedError
 from rtcctl.probe.turn.link import connect_udp
 from rtcctl.realtime.development import DEVELOPMENT_APP_ID, DEVELOPMENT_TURN_KEY_ID
 from tests.support.command import RTCCTL, Finished, Home
-from tests.support.requirements import require
+from tests.support.requirements import require, slow
 
-NOUNS = pytest.mark.parametrize("noun", [("app",), ("turn", "key")], ids=" ".join)
+NOUNS = pytest.mark.parametrize("noun", [pytest.param(("app",), marks=slow), ("turn", "key")], ids=" ".join)
+"Both are one code; apps are made and used by the other tests, too."
 FILE_KEYRING = """
 import json, os
 import keyring.backend
@@ -224,7 +225,7 @@ def test_a_secret_that_cannot_be_stored_is_printed(home: Home):
     assert not (home.folder / "kept").exists()
 
 
-@pytest.mark.parametrize("has_keyring", [True, False])
+@pytest.mark.parametrize("has_keyring", [True, pytest.param(False, marks=slow)])
 def test_a_profile_gets_its_turn_key_and_app(home: Home, has_keyring: bool):
     """`--secret-to keyring`: id and secret are the profile's, which uses them at once; nothing is printed."""
     keyring = with_keyring(home) if has_keyring else None

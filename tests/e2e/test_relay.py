@@ -34,7 +34,7 @@ from rtcctl.units import Via
 from tests.support.command import Home
 from tests.support.data_path import until
 from tests.support.relaying import addresses_of_media, kill_coturn, loopback_certificate, relaying_server
-from tests.support.requirements import require
+from tests.support.requirements import require, slow
 
 PROTOCOLS = ("udp", "tcp", "tls")
 TRANSPORTS = ("aiortc", "lean")
@@ -122,7 +122,7 @@ async def test_the_server_sees_the_relayed_address_alone(tmp_path: Path, via: st
         await until(lambda: at.peer.rtt_ms is not None)
 
 
-@pytest.mark.parametrize("kind", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["aiortc", pytest.param("lean", marks=slow)])
 async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
     """Two commands, each through TURN: the tone arrives whole, and both say how; `--relay` takes any protocol."""
     async with relaying_server(tmp_path) as (_, env):
@@ -170,7 +170,7 @@ async def test_a_closed_peer_leaves_nothing(tmp_path: Path, via: str, transport:
     await until(lambda: asyncio.all_tasks() <= before)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["aiortc", pytest.param("lean", marks=slow)])
 async def test_a_peer_that_vanishes_says_nothing_to_the_relay(tmp_path: Path, transport: Kind):
     """Nothing more goes through, and the allocation stays."""
     async with publishing(tmp_path, "udp", transport) as at:
@@ -182,7 +182,7 @@ async def test_a_peer_that_vanishes_says_nothing_to_the_relay(tmp_path: Path, tr
         assert not is_free(relayed)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["aiortc", pytest.param("lean", marks=slow)])
 @pytest.mark.parametrize("via", PROTOCOLS)
 async def test_a_turn_server_that_dies_is_an_outage_with_its_reason(tmp_path: Path, via: str, transport: Kind):
     """`watch` ends with what the network has said of the TURN server, not with a guess about the SFU."""

@@ -23,6 +23,7 @@ from rtcctl.ops.env import Env
 from rtcctl.ops.turn import CredsRequest, creds
 from rtcctl.ops.turn_check import CheckRequest, check
 from rtcctl.ops.turn_judge import Requirement
+from rtcctl.probe.turn import url_check
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn import IceServer
@@ -31,7 +32,7 @@ from rtcctl.server.server import RealtimeServer
 from rtcctl.transport import tls
 from tests.support.command import Home
 from tests.support.coturn import PASSWORD, USERNAME, certificate, coturn
-from tests.support.requirements import require
+from tests.support.requirements import require, slow
 from tests.support.turn_path import turn_path
 
 ANYTHING = (Requirement("all"),)
@@ -131,9 +132,12 @@ async def test_quotas(env: Env) -> None:
     assert together.exit_status in (3, 8)
 
 
-async def test_nobody_there(env: Env) -> None:
-    """Closed ports, a name that is none, a web server, silence: each in words, within seconds, and all at once."""
+@pytest.mark.parametrize("step_s", [1.0, pytest.param(4.0, marks=slow)])
+async def test_nobody_there(env: Env, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+    """Closed ports, a name that is none, a web server, silence: each in words, and all at once."""
     require("turnserver", why="one of the URLs is good")
+    assert url_check.STEP_TIMEOUT_S == 4
+    monkeypatch.setattr(url_check, "STEP_TIMEOUT_S", step_s)
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as mute, closing(_listener()) as deaf:
         mute.bind(("127.0.0.1", 0))
         with closing(socket.socket()) as free:
@@ -156,15 +160,15 @@ async def test_nobody_there(env: Env) -> None:
             f"turn:127.0.0.1:{mute.getsockname()[1]}": (Step.ALLOCATE, "no answer over UDP from port "),
             f"turns:127.0.0.1:{deaf.getsockname()[1]}": (
                 Step.TLS,
-                f"127.0.0.1:{deaf.getsockname()[1]} did not finish the TLS handshake within 4 s",
+                f"127.0.0.1:{deaf.getsockname()[1]} did not finish the TLS handshake within {step_s:g} s",
             ),
             "turns:127.0.0.1?transport=udp": (Step.URL, "'turns:127.0.0.1?transport=udp' is no URL of a "),
         }
         started = time.monotonic()
         async with coturn() as server, web:
-            result = await checked(env, server.url("udp"), *expected)
-    # Two answers of 4 s that never came, one behind the other.
-    assert time.monotonic() - started < 15
+            result = await checked(env, server.url("udp"), *expected, for_s=5 if step_s == 4 else 0.5)
+    # The longest way: two answers that never came, one behind the other.
+    assert time.monotonic() - started < 2 * step_s + 5
     good, *bad = result.urls
     assert good.verdict is CheckStatus.PASSED
     for report in bad:

@@ -26,7 +26,7 @@ from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn import IceServer, TurnRevoke
 from rtcctl.testing import Realtime, realtime_server
 from tests.support.command import Home, drain
-from tests.support.requirements import require
+from tests.support.requirements import require, slow
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ def reading(path: Path) -> Iterator[Reader]:
         thread.join()
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=slow)])
 def test_a_file_stays_fresh(home: Home, signal_number: int) -> None:
     """Whoever reads it finds whole JSON, for its owner alone, and a credential that lives; being stopped is the end."""
     path = home.folder / "turn.json"
@@ -235,6 +235,7 @@ def test_a_file_is_written_through_a_link_and_over_an_open_one(home: Home) -> No
         assert command.stop() == 0
 
 
+@slow
 def test_an_outage_is_said_and_waited_out(home: Home) -> None:
     """The file is stale meanwhile, and gets right by itself."""
     with home.dev(), home.running("turn", "refresh", "turn.json", "--ttl", "1s", "--output", "jsonl") as command:
