@@ -66,7 +66,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         for track in tracks:
             for layer in track.layers:
                 stack.push_async_callback(layer.source.close)
-        relays = await relaying.settings(request.relay, env, for_s=request.for_s)
+        relays = await stack.enter_async_context(relaying.settings(request.relay, env, for_s=request.for_s))
         peer = await stack.enter_async_context(media.open_peer(env, relays=relays))
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import NetworkError, ParseError, UsageError
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import MAX_TTL_S, CredsRequest, creds, creds_calls
+from rtcctl.ops.turn import MAX_TTL_S, CredsRequest, borrowed, creds_calls
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.units import Via
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rtcctl.probe.peer import ConnectionTiming
     from rtcctl.probe.turn.relay import RelaySettings, TurnServer
     from rtcctl.realtime.profile import Profile
+    from rtcctl.results.turn import TurnCreds
 
 MIN_TTL_S = 3600
 "Of a credential for a run, which renews its allocations with it."
@@ -49,21 +51,31 @@ def calls(relay: Relay | None, for_s: float | None, profile: Profile) -> tuple[A
     return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), key_id)
 
 
-async def settings(relay: Relay | None, env: Env, *, for_s: float | None) -> RelaySettings | None:
-    """What a peer needs to relay for `for_s` seconds (`None`: without an end), with new credentials.
+@asynccontextmanager
+async def settings(relay: Relay | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
+    """What a peer needs to relay for `for_s` seconds (`None`: without an end), with credentials of its own.
 
     Raises `UsageError` when the profile has no TURN key, nothing relays, or no URL is as `via` says.
     """
-    return None if relay is None else chosen(relay, await generated(env, for_s=for_s))
+    if relay is None:
+        yield None
+        return
+    async with generated(env, for_s=for_s) as all_there_are:
+        yield chosen(relay, all_there_are)
 
 
-async def generated(env: Env, *, for_s: float | None) -> RelaySettings:
-    """All TURN URLs of new credentials; none where the answer names none."""
+@asynccontextmanager
+async def generated(env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings]:
+    """All TURN URLs of new credentials, which end behind the body; none where the answer names none."""
+    async with borrowed(CredsRequest(_ttl_s(for_s)), env) as made:
+        yield _settings(made, env)
+
+
+def _settings(made: TurnCreds, env: Env) -> RelaySettings:
     from rtcctl.probe.turn.relay import RelaySettings, TurnServer
 
-    result = await creds(CredsRequest(_ttl_s(for_s)), env)
     servers = []
-    for server in result.ice_servers:
+    for server in made.ice_servers:
         for text in server.urls:
             try:
                 url = ServerUrl.parse(text)

@@ -97,8 +97,11 @@ async def _create_connected(request: CreateRequest, env: Env) -> SessionCreate:
     from rtcctl.ops import relay as relaying
     from rtcctl.ops.media import open_peer, wait_connected, watch
 
-    relays = await relaying.settings(request.relay, env, for_s=request.for_s)
-    async with env.client(deadline_s=COMMAND_DEADLINE_S) as client, open_peer(env, relays=relays) as peer:
+    async with (
+        relaying.settings(request.relay, env, for_s=request.for_s) as relays,
+        env.client(deadline_s=COMMAND_DEADLINE_S) as client,
+        open_peer(env, relays=relays) as peer,
+    ):
         peer.add_receiver("audio")
         offer = await peer.create_offer()
         created = await client.new_session(offer, correlation_id=request.correlation_id)

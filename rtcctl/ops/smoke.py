@@ -211,7 +211,7 @@ class _Run:
         client = await peers.enter_async_context(env.client(deadline_s=SETUP_DEADLINE_S))
         await self._step("api", self._api(client))
         publisher_session, subscriber_session = self.sessions
-        relays = await self._turn()
+        relays = await self._turn(peers)
         publisher = await peers.enter_async_context(media.open_peer(env, relays=relays))
         lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
         publication, *pictures = await self._session(client, publisher, publisher_session)
@@ -261,7 +261,7 @@ class _Run:
             )
         )
 
-    async def _turn(self) -> RelaySettings | None:
+    async def _turn(self, peers: AsyncExitStack) -> RelaySettings | None:
         """Judge the TURN servers of the profile; those to use, where all media is to be relayed.
 
         What does not work is a failed check; where media was to be relayed, the path ends here.
@@ -276,7 +276,7 @@ class _Run:
             return None
         self.env.emit(Progress(text="turn"))
         try:
-            settings = await relaying.generated(self.env, for_s=self.request.for_s)
+            settings = await peers.enter_async_context(relaying.generated(self.env, for_s=self.request.for_s))
             used = None if relay is None else relaying.chosen(relay, settings)
         except RtcctlError as error:
             if relay is None:

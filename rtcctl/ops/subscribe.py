@@ -87,7 +87,9 @@ async def subscribe(request: SubscribeRequest, env: Env) -> Subscribe:
             from rtcctl.probe.sinks.play import Player
 
             player = stack.enter_context(Player(request.play_on))
-        relays = await relaying.settings(request.relay, env, for_s=request.wait_s + request.for_s)
+        relays = await stack.enter_async_context(
+            relaying.settings(request.relay, env, for_s=request.wait_s + request.for_s)
+        )
         peer = await stack.enter_async_context(
             media.open_peer(env, relays=relays, verify=request.verify or player is not None, transport=request.peer)
         )

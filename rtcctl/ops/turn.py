@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rtcctl.errors import UsageError
+from rtcctl.errors import RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.session import COMMAND_DEADLINE_S
+from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, COMMAND_DEADLINE_S
 from rtcctl.realtime.curl import ApiCall
+from rtcctl.results.event import Warned
 from rtcctl.results.turn import IceServer, TurnCreds
 
 MAX_TTL_S = 172_800
@@ -74,3 +77,20 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
         relays=any(url.startswith(("turn:", "turns:")) for server in servers for url in server.urls),
         custom_identifier=request.custom_identifier,
     )
+
+
+@asynccontextmanager
+async def borrowed(request: CredsRequest, env: Env) -> AsyncIterator[TurnCreds]:
+    """Credentials of a run of our own, which end with it: revoked behind the body. Where that fails, they expire."""
+    made = await creds(request, env)
+    try:
+        yield made
+    finally:
+        usernames = {server.username for server in made.ice_servers if server.username}
+        try:
+            for username in usernames:
+                async with env.turn_client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
+                    await client.revoke(username)
+                env.journal.turn_revoked(username, env.wallclock())
+        except RtcctlError as error:
+            env.emit(Warned(text=f"the TURN credential of this run was not revoked, it expires: {error.message}"))

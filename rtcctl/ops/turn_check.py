@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import CredsRequest, creds, creds_calls
+from rtcctl.ops.turn import CredsRequest, borrowed, creds, creds_calls
 from rtcctl.ops.turn_judge import Requirement, checks_of, judged, names, sentence
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Progress, Warned
@@ -52,10 +53,16 @@ def check_calls(request: CheckRequest, key_id: str) -> tuple[ApiCall, ...]:
 
 async def check(request: CheckRequest, env: Env) -> TurnCheck:
     """Check all URLs. Raises `UsageError` for a list without URLs; what servers do is in the result."""
+    async with _servers(request, env) as (servers, expired):
+        return await _check(request, env, servers, expired)
+
+
+async def _check(
+    request: CheckRequest, env: Env, servers: tuple[IceServer, ...], expired: IceServer | None
+) -> TurnCheck:
     from rtcctl.probe.lag import LoopMonitor
     from rtcctl.probe.turn.url_check import Credential, Plan, check_url
 
-    servers, expired = await _servers(request, env)
     targets = list(dict.fromkeys((url, _credential(server)) for server in servers for url in server.urls))
     if not targets:
         raise UsageError(f"There is no URL in {request.source}.", hint='For example [{"urls": "stun:HOST:3478"}]')
@@ -109,16 +116,19 @@ def _result(request: CheckRequest, env: Env, reports: list[UrlReport], busy: str
     )
 
 
-async def _servers(request: CheckRequest, env: Env) -> tuple[tuple[IceServer, ...], IceServer | None]:
+@asynccontextmanager
+async def _servers(request: CheckRequest, env: Env) -> AsyncIterator[tuple[tuple[IceServer, ...], IceServer | None]]:
     """What to check, and a credential that is about to expire, where there is a key to make one with."""
     if request.ice_servers is not None:
-        return request.ice_servers, None
-    made = await creds(CredsRequest(CREDENTIAL_TTL_S, keep_port_53=True), env)
-    if not made.relays:
-        env.emit(Warned(text="the answer has no TURN URL: nothing can be relayed"))
-        return made.ice_servers, None
-    short = await creds(CredsRequest(SHORT_TTL_S, keep_port_53=True), env)
-    return made.ice_servers, next((server for server in short.ice_servers if server.username), None)
+        yield request.ice_servers, None
+        return
+    async with borrowed(CredsRequest(CREDENTIAL_TTL_S, keep_port_53=True), env) as made:
+        if not made.relays:
+            env.emit(Warned(text="the answer has no TURN URL: nothing can be relayed"))
+            yield made.ice_servers, None
+            return
+        short = await creds(CredsRequest(SHORT_TTL_S, keep_port_53=True), env)
+        yield made.ice_servers, next((server for server in short.ice_servers if server.username), None)
 
 
 def _credential(server: IceServer) -> tuple[str, str] | None:

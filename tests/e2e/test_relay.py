@@ -68,12 +68,15 @@ class Publishing:
 @asynccontextmanager
 async def publishing(folder: Path, via: str, transport: Kind) -> AsyncIterator[Publishing]:
     """A tone on its way through coturn."""
-    async with relaying_server(folder) as (server, env), env.client(deadline_s=30) as client:
-        relays = await relaying.settings(Relay(Via(via)), env, for_s=10)
-        async with media.open_peer(env, relays=relays, transport=transport) as peer:
-            session_id = await new_session(client, env)
-            (publication,) = await media.publish(client, env, peer, session_id, Outgoing.of("tone", ToneSource(440.0)))
-            yield Publishing(server, env, peer, session_id, publication)
+    async with (
+        relaying_server(folder) as (server, env),
+        env.client(deadline_s=30) as client,
+        relaying.settings(Relay(Via(via)), env, for_s=10) as relays,
+        media.open_peer(env, relays=relays, transport=transport) as peer,
+    ):
+        session_id = await new_session(client, env)
+        (publication,) = await media.publish(client, env, peer, session_id, Outgoing.of("tone", ToneSource(440.0)))
+        yield Publishing(server, env, peer, session_id, publication)
 
 
 def is_free(address: tuple[str, int]) -> bool:
@@ -148,10 +151,12 @@ async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
 
 
 async def test_a_session_is_held_through_a_relay(tmp_path: Path):
-    """`session create --connect --relay-via tls`."""
-    async with relaying_server(tmp_path) as (_, env):
+    """`session create --connect --relay-via tls`; its credential ends with it, and the journal knows."""
+    async with relaying_server(tmp_path) as (server, env):
         result = await create(CreateRequest(connect=True, for_s=0.3, relay=Relay(Via("tls"))), env)
+        assert server.turn.credentials == ()
     assert (result.exit_status, result.relay_protocol) == (0, "tls")
+    assert env.journal.turn_credentials(env.wallclock()) == ()
 
 
 # -- the end -----------------------------------------------------------------------------------------------------
@@ -206,11 +211,13 @@ async def test_another_authority_is_not_trusted(tmp_path: Path, transport: Kind)
     async with relaying_server(tmp_path) as (_, env):
         with loopback_certificate() as other:
             env = env.with_profile(replace(env.profile, ca_file=str(other.authority)))
-            relays = await relaying.settings(Relay(Via("tls")), env, for_s=1)
-        async with media.open_peer(env, relays=relays, transport=transport) as peer:
-            peer.add_receiver()
-            with pytest.raises(NetworkError, match=r"turns:127\.0\.0\.1:\d+.*: The certificate .* is not trusted"):
-                await peer.create_offer()
+            async with (
+                relaying.settings(Relay(Via("tls")), env, for_s=1) as relays,
+                media.open_peer(env, relays=relays, transport=transport) as peer,
+            ):
+                peer.add_receiver()
+                with pytest.raises(NetworkError, match=r"turns:127\.0\.0\.1:\d+.*: The certificate .* is not trusted"):
+                    await peer.create_offer()
 
 
 async def test_what_does_not_relay_is_said_and_the_others_do(tmp_path: Path):
@@ -238,10 +245,10 @@ async def test_no_turn_server_no_relay(tmp_path: Path):
     """Via what there is not, and without a TURN key, nothing is begun; the message says what there is."""
     async with relaying_server(tmp_path) as (_, env):
         with pytest.raises(UsageError, match=r"via tls:1; there are turn:127\.0\.0\.1:\d+\?transport=udp, turn:"):
-            await relaying.settings(Relay(Via("tls:1")), env, for_s=1)
+            await relaying.settings(Relay(Via("tls:1")), env, for_s=1).__aenter__()
         without = env.with_profile(replace(env.profile, turn_key_id="", turn_key_token=""))
         with pytest.raises(UsageError, match="has no TURN key"):
-            await relaying.settings(Relay(), without, for_s=1)
+            await relaying.settings(Relay(), without, for_s=1).__aenter__()
 
 
 async def test_without_a_turn_server_the_check_is_skipped_and_never_passed(tmp_path: Path):

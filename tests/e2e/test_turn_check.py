@@ -326,10 +326,11 @@ async def embedded(env: Env, tmp_path: Path) -> AsyncIterator[tuple[RealtimeServ
 
 
 async def test_credentials_of_the_profile(env: Env, tmp_path: Path) -> None:
-    """New ones are made, all URLs work, TLS by the server's own authority; expired ones are refused."""
+    """New ones are made and end with the check; all URLs work, TLS by the server's own authority; expired: refused."""
     async with embedded(env, tmp_path) as (server, there):
         result = await check(CheckRequest(for_s=1), there)
-        assert len(server.turn.credentials) == 1
+        assert server.turn.credentials == ()
+        assert there.journal.turn_credentials(there.wallclock()) == ()
     assert [report.protocol for report in result.urls] == ["udp", "udp", "tcp", "tls"]
     assert result.exit_status == 0, result
     for report in result.urls[1:]:
