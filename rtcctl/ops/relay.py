@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -73,6 +72,7 @@ async def generated(env: Env, *, for_s: float | None) -> AsyncIterator[RelaySett
 
 def _settings(made: TurnCreds, env: Env) -> RelaySettings:
     from rtcctl.probe.turn.relay import RelaySettings, TurnServer
+    from rtcctl.probe.turn.tls import Trust
 
     servers = []
     for server in made.ice_servers:
@@ -83,8 +83,10 @@ def _settings(made: TurnCreds, env: Env) -> RelaySettings:
                 continue  # for others
             if url.is_turn:
                 servers.append(TurnServer(url, server.username or "", server.credential or ""))
-    tls = _trust(env.profile.ca_file) if any(server.url.protocol == "tls" for server in servers) else None
-    return RelaySettings(tuple(servers), tls)
+    trust = Trust(env.profile.ca_file)
+    if any(server.url.protocol == "tls" for server in servers):
+        _ = trust.context  # a file that cannot be read is said before anything is begun
+    return RelaySettings(tuple(servers), trust)
 
 
 def chosen(relay: Relay, settings: RelaySettings) -> RelaySettings:
@@ -165,10 +167,3 @@ def _ttl_s(for_s: float | None) -> int:
     if for_s is None:
         return ENDLESS_TTL_S
     return min(MAX_TTL_S, max(MIN_TTL_S, round(for_s) + MARGIN_S))
-
-
-def _trust(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as exc:
-        raise UsageError(f"The authority in {ca_file} cannot be read: {exc.strerror or exc}.") from exc

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
 from rtcctl.ops.env import Env
@@ -16,9 +15,6 @@ from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Progress, Warned
 from rtcctl.results.turn import IceServer
 from rtcctl.results.turn_check import Before, TurnCheck, UrlReport
-
-if TYPE_CHECKING:
-    from rtcctl.probe.turn.tls import Trust
 
 CREDENTIAL_TTL_S = 600
 "Longer than any check."
@@ -61,6 +57,7 @@ async def _check(
     request: CheckRequest, env: Env, servers: tuple[IceServer, ...], expired: IceServer | None
 ) -> TurnCheck:
     from rtcctl.probe.lag import LoopMonitor
+    from rtcctl.probe.turn.tls import Trust
     from rtcctl.probe.turn.url_check import Credential, Plan, check_url
 
     targets = list(dict.fromkeys((url, _credential(server)) for server in servers for url in server.urls))
@@ -68,7 +65,8 @@ async def _check(
         raise UsageError(f"There is no URL in {request.source}.", hint='For example [{"urls": "stun:HOST:3478"}]')
     if len(targets) > MAX_URLS:
         raise UsageError(f"{request.source} has {len(targets)} URLs; at most {MAX_URLS} are checked at once.")
-    trust = _trust(request, env)
+    trust = Trust(env.profile.ca_file if request.ice_servers is None else "", is_insecure=request.is_insecure)
+    _ = trust.context  # which cannot be made: said before anything is sent
 
     async def expired_credential() -> Credential | None:
         if expired is None or expired.username is None:
@@ -77,7 +75,7 @@ async def _check(
         return Credential(expired.username, expired.credential or "")
 
     expired_at = env.clock() + SHORT_TTL_S
-    plan = Plan(request.for_s, request.rate_hz, trust, env.clock, env.wallclock, expired_credential)
+    plan = Plan(request.for_s, request.rate_hz, trust, env.clock, expired_credential)
 
     done: list[str] = []
 
@@ -133,14 +131,3 @@ async def _servers(request: CheckRequest, env: Env) -> AsyncIterator[tuple[tuple
 
 def _credential(server: IceServer) -> tuple[str, str] | None:
     return (server.username, server.credential or "") if server.username is not None else None
-
-
-def _trust(request: CheckRequest, env: Env) -> Trust:
-    from rtcctl.probe.turn.tls import Trust
-
-    trust = Trust(env.profile.ca_file if request.ice_servers is None else "", request.is_insecure)
-    try:
-        trust.context()
-    except OSError as exc:
-        raise UsageError(f"The certificate authority {trust.ca_file} cannot be used: {exc.strerror}.") from exc
-    return trust

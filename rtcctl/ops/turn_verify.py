@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from rtcctl.errors import NetworkError, ParseError
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.turn import IceServer
-
-if TYPE_CHECKING:
-    from rtcctl.probe.turn.link import Link
 
 VERIFY_DEADLINE_S = 60.0
 "For a revocation to reach the servers: the service says `shortly after`."
@@ -35,13 +30,15 @@ async def is_taken(server: IceServer, profile: Profile) -> bool:
     """
     from rtcctl.probe.turn.allocation import Allocation, RefusedError
     from rtcctl.probe.turn.link import resolve
+    from rtcctl.probe.turn.tls import Trust, connect
 
+    trust = Trust(profile.ca_file)
     failure = NetworkError("There is no TURN URL that could be tried.", phase="turn")
     for url in in_order(server.urls):
         try:
             for address in await resolve(url):
                 try:
-                    link = await _open(url, address, profile)
+                    link = await connect(url, address, trust, timeout_s=ALLOCATE_TIMEOUT_S)
                     async with Allocation(link, server.username or "", server.credential or "", _ignore) as allocation:
                         await allocation.allocate(ALLOCATE_TIMEOUT_S)
                     return True
@@ -87,19 +84,6 @@ def in_order(urls: Sequence[str]) -> tuple[ServerUrl, ...]:
             parsed.append(ServerUrl.parse(text))
     order = ("udp", "tcp", "tls")
     return tuple(sorted((u for u in parsed if u.is_turn), key=lambda u: (u.is_port_53, order.index(u.protocol))))
-
-
-async def _open(url: ServerUrl, address: tuple[Any, ...], profile: Profile) -> Link:
-    from rtcctl.probe.turn import link
-
-    if url.protocol == "udp":
-        return await link.connect_udp(address)
-    context = ssl.create_default_context(cafile=profile.ca_file or None) if url.protocol == "tls" else None
-    sock = await link.connect_tcp(address)
-    try:
-        return await link.open_stream(sock, url.host, context)
-    except ssl.SSLError as exc:
-        raise NetworkError(f"{url}: the TLS handshake failed: {exc.reason}.", phase="tls") from exc
 
 
 def _ignore(_data: bytes, _peer: object) -> None:

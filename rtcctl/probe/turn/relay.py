@@ -8,7 +8,6 @@ not hold up those that TCP and TLS carry.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -19,7 +18,8 @@ from rtcctl.media.sdp import Candidate
 from rtcctl.media.server_url import Protocol, ServerUrl
 from rtcctl.media.turn import Address
 from rtcctl.probe.turn.allocation import Allocation
-from rtcctl.probe.turn.link import Link, connect_tcp, connect_udp, open_stream, resolve
+from rtcctl.probe.turn.link import Link, resolve
+from rtcctl.probe.turn.tls import Trust, connect
 
 DEADLINE_S = 5.0
 GRACE_S = 1.0
@@ -39,10 +39,10 @@ class TurnServer:
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """Which relays to use. `tls`: whom to trust, for servers that are reached over TLS."""
+    """Which relays to use, and whom to trust, for servers that are reached over TLS."""
 
     servers: tuple[TurnServer, ...]
-    tls: ssl.SSLContext | None = None
+    trust: Trust = field(default_factory=Trust)
 
 
 class Relay:
@@ -146,7 +146,7 @@ class Relays:
         self._waiting.append(patience)
         try:
             async with patience:
-                opened.append(await open_relay(server, self._settings.tls, take, index=index))
+                opened.append(await open_relay(server, self._settings.trust, take, index=index))
         except TimeoutError:
             self.failures[server.url.text] = NetworkError("it did not answer in time", phase="turn")
         except NetworkError as error:
@@ -161,7 +161,7 @@ class Relays:
 
 async def open_relay(
     server: TurnServer,
-    tls: ssl.SSLContext | None,
+    trust: Trust,
     take: Callable[[Relay, bytes, Address], None],
     *,
     index: int = 0,
@@ -175,7 +175,7 @@ async def open_relay(
     for position, address in enumerate(addresses):
         patience_s = DEADLINE_S / (len(addresses) - position)
         try:
-            link = await _connect(server.url, address, tls, patience_s)
+            link = await connect(server.url, address, trust, timeout_s=patience_s)
             return await _allocate(link, server, take, index, patience_s)
         except NetworkError as failed:
             error = error or failed
@@ -199,22 +199,6 @@ async def _allocate(
         raise
     relay = Relay(server.url, candidate(allocated.relayed, server.url.protocol, index), allocation)
     return relay
-
-
-async def _connect(url: ServerUrl, address: Address, tls: ssl.SSLContext | None, patience_s: float) -> Link:
-    if url.protocol == "udp":
-        return await connect_udp(address)
-    sock = await connect_tcp(address, patience_s)
-    try:
-        return await open_stream(sock, url.host, tls if url.protocol == "tls" else None, patience_s)
-    except ssl.SSLCertVerificationError as exc:
-        raise NetworkError(
-            f"The certificate of {url.host}:{url.port} is not trusted: {exc.verify_message}.", phase="tls"
-        ) from exc
-    except ssl.SSLError as exc:
-        raise NetworkError(
-            f"{url.host}:{url.port} does not speak TLS as it should: {exc.reason or exc}.", phase="tls"
-        ) from exc
 
 
 def candidate(relayed: Address, protocol: Protocol, index: int) -> Candidate:

@@ -17,7 +17,7 @@ from rtcctl.media.server_url import ServerUrl
 from rtcctl.probe.turn.allocation import Allocation, RefusedError
 from rtcctl.probe.turn.link import Address, Link, connect_tcp, connect_udp, open_stream, resolve
 from rtcctl.probe.turn.nat import nat_behaviour
-from rtcctl.probe.turn.tls import Trust, UntrustedError, open_tls
+from rtcctl.probe.turn.tls import Trust, UntrustedError, connect, open_tls
 from rtcctl.probe.turn.traffic import TrafficMeter
 from rtcctl.results.turn_check import Refusal, Step, Stop, UrlReport
 
@@ -48,7 +48,6 @@ class Plan:
     rate_hz: float
     trust: Trust
     clock: Callable[[], float]
-    wallclock: Callable[[], float]
     expired: Callable[[], Coroutine[Any, Any, Credential | None]]
     "Waits until a credential has expired that was good before; `None` where there is none."
 
@@ -132,9 +131,7 @@ class _Walk:
             if protocol == "tcp":
                 return await open_stream(sock, self._url.host, None, STEP_TIMEOUT_S)
             connected_at = plan.clock()
-            link, report = await open_tls(
-                sock, address, self._url.host, plan.trust, plan.wallclock(), timeout_s=STEP_TIMEOUT_S
-            )
+            link, report = await open_tls(sock, address, self._url.host, plan.trust, timeout_s=STEP_TIMEOUT_S)
         except UntrustedError as error:
             self._note(tls=error.report)
             raise self._stop(Step.TLS, error.message) from None
@@ -233,16 +230,8 @@ class _Walk:
     # -- what they share -----------------------------------------------------------------------------------------
 
     async def _another_link(self) -> Link:
-        """As the first one. The certificate has been looked at."""
-        if self._url.protocol == "udp":
-            return await connect_udp(self._address)
-        sock = await connect_tcp(self._address, STEP_TIMEOUT_S)
-        if self._url.protocol == "tcp":
-            return await open_stream(sock, self._url.host, None, STEP_TIMEOUT_S)
-        link, _ = await open_tls(
-            sock, self._address, self._url.host, self._plan.trust, self._plan.wallclock(), timeout_s=STEP_TIMEOUT_S
-        )
-        return link
+        """As the first one."""
+        return await connect(self._url, self._address, self._plan.trust, timeout_s=STEP_TIMEOUT_S)
 
     def _allocation(
         self,
