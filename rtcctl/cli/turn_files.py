@@ -38,6 +38,11 @@ def servers_of(path: Path) -> tuple[IceServer, ...]:
             f"--ice-servers {path} holds no list of servers: {error}.",
             hint='For example [{"urls": ["turn:HOST:3478"], "username": "…", "credential": "…"}]',
         ) from None
+    for server in parsed:
+        try:
+            f"{server.username}{server.credential}".encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--ice-servers {path}: a username or credential is no Unicode text.") from None
     keep_secret(*(server.credential for server in parsed if server.credential))
     return tuple(
         IceServer(urls=tuple(server.urls), username=server.username, credential=server.credential) for server in parsed
@@ -49,16 +54,20 @@ def earlier(path: Path) -> Mapping[str, Before]:
     from rtcctl.results.turn_check import Before, TurnCheck
 
     document = _json("--compare", path)
-    if not isinstance(document, dict) or document.get("schema") != TurnCheck.schema:
-        raise UsageError(f"--compare {path} is not what `rtcctl turn check --output json` writes.")
-    found = {}
-    for report in document.get("urls") or ():
-        traffic = report.get("traffic") or {}
-        found[str(report["url"])] = Before(
-            verdict=str(report["verdict"]),
-            rtt_p50_ms=(traffic.get("rtt_ms") or {}).get("p50"),
-            fraction_lost=traffic.get("fraction_lost"),
-        )
+    try:
+        if document["schema"] != TurnCheck.schema:
+            raise ValueError
+        found = {}
+        for report in document["urls"]:
+            traffic = report["traffic"] or {}
+            rtt_ms, lost = (traffic.get("rtt_ms") or {}).get("p50"), traffic.get("fraction_lost")
+            found[str(report["url"])] = Before(
+                verdict=str(report["verdict"]),
+                rtt_p50_ms=None if rtt_ms is None else float(rtt_ms),
+                fraction_lost=None if lost is None else float(lost),
+            )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"--compare {path} is not what `rtcctl turn check --output json` writes.") from None
     return found
 
 

@@ -130,7 +130,7 @@ def check(relay: Relay | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
 
 
 async def check_servers(settings: RelaySettings, env: Env) -> Check:
-    """Whether each URL relays: two allocations, and datagrams from one to the other and back."""
+    """Whether each URL relays: two allocations, and packets from one to the other."""
     from dataclasses import replace
 
     from rtcctl.probe.turn.echo import round_trip
@@ -138,7 +138,7 @@ async def check_servers(settings: RelaySettings, env: Env) -> Check:
     async def measure(server: TurnServer) -> float | NetworkError:
         try:
             only = replace(settings, servers=(server,))
-            return await round_trip(only, clock=env.clock, timeout_s=SERVER_DEADLINE_S) * 1000
+            return await round_trip(only, clock=env.clock, timeout_s=SERVER_DEADLINE_S)
         except NetworkError as error:
             return error
 

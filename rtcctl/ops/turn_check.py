@@ -18,8 +18,8 @@ from rtcctl.results.turn_check import Before, TurnCheck, UrlReport
 
 CREDENTIAL_TTL_S = 600
 "Longer than any check."
-SHORT_TTL_S = 1
-"Of the credential that has to be refused when it is over."
+SHORT_TTL_S = 2
+"Of the credential that has to be refused when it is over; before, there is time to see that it is good."
 MAX_URLS = 64
 
 
@@ -68,30 +68,24 @@ async def _check(
     trust = Trust(env.profile.ca_file if request.ice_servers is None else "", is_insecure=request.is_insecure)
     _ = trust.context  # which cannot be made: said before anything is sent
 
-    async def expired_credential() -> Credential | None:
-        if expired is None or expired.username is None:
-            return None
-        await asyncio.sleep(max(0.0, expired_at - env.clock()))
-        return Credential(expired.username, expired.credential or "")
+    short_lived = None if expired is None else Credential(expired.username or "", expired.credential or "")
+    plan = Plan(request.for_s, request.rate_hz, trust, env.clock, short_lived, env.clock() + SHORT_TTL_S)
 
-    expired_at = env.clock() + SHORT_TTL_S
-    plan = Plan(request.for_s, request.rate_hz, trust, env.clock, expired_credential)
+    done: dict[int, UrlReport] = {}
 
-    done: list[str] = []
+    def result(busy: str | None = None) -> TurnCheck:
+        return _result(request, env, [done[index] for index in sorted(done)], busy)
 
-    async def one(url: str, credential: tuple[str, str] | None) -> UrlReport:
-        report = await check_url(url, Credential(*credential) if credential else None, plan)
-        done.append(url)
+    async def one(index: int, url: str, credential: tuple[str, str] | None) -> None:
+        done[index] = await check_url(url, Credential(*credential) if credential else None, plan)
         env.emit(Progress(text=f"{len(done)} of {len(targets)} URLs checked"))
-        return report
 
     env.emit(Progress(text=f"{len(targets)} URLs, {request.for_s:g} s of traffic each"))
-    async with LoopMonitor(clock=env.clock) as lag, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(url, credential)) for url, credential in targets]
-        # Here and not behind: the group is left when they are done, and the monitor with it.
-        reports = [await task for task in tasks]
-        busy = lag.reason
-    return _result(request, env, reports, busy)
+    with env.keeping(result):
+        async with LoopMonitor(clock=env.clock) as lag, asyncio.TaskGroup() as group:
+            for index, (url, credential) in enumerate(targets):
+                group.create_task(one(index, url, credential))
+        return result(lag.reason)
 
 
 def _result(request: CheckRequest, env: Env, reports: list[UrlReport], busy: str | None) -> TurnCheck:
@@ -104,7 +98,8 @@ def _result(request: CheckRequest, env: Env, reports: list[UrlReport], busy: str
         )
         for name, report in zip(names(reports), reports, strict=True)
     ]
-    checks = checks_of(reports, request.requirements)
+    # Of a TURN key one that relays is expected; a list of one's own may be of STUN alone.
+    checks = checks_of(reports, request.requirements, needs_turn=request.ice_servers is None)
     return TurnCheck(
         target=env.target if request.ice_servers is None else None,
         checks=checks,

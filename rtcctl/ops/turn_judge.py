@@ -13,7 +13,6 @@ from rtcctl.results.turn_check import Refusal, Step, Stop, UrlReport
 EXPIRES_SOON_DAYS = 14.0
 
 _CODES = {
-    300: "the server sends clients elsewhere (300)",
     400: "the server did not understand the request (400)",
     401: "the credential was refused (401): wrong, expired or revoked",
     403: "the server forbids it (403)",
@@ -30,15 +29,20 @@ _CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What has to work. `all`: every URL but those of port 53; `any`: one of them; else each of a protocol."""
+    """What has to work. `all`: every URL but those of port 53; `any`: one of them that relays; else each of a protocol.
+
+    `any` and the protocols are about TURN: that STUN answers relays nothing.
+    """
 
     what: Literal["all", "any", "udp", "tcp", "tls"]
     port: int | None = None
 
     def covers(self, report: UrlReport) -> bool:
-        if self.what in ("all", "any"):
+        if self.what == "all":
             return report.port != 53
-        return report.protocol == self.what and self.port in (None, report.port)
+        if self.what == "any":
+            return report.is_turn and report.port != 53
+        return report.is_turn and report.protocol == self.what and self.port in (None, report.port)
 
     def __str__(self) -> str:
         return self.what if self.port is None else f"{self.what}:{self.port}"
@@ -55,8 +59,9 @@ def _verdict(report: UrlReport, max_fraction_lost: float, busy: str | None) -> t
     failed, passed, unclear = CheckStatus.FAILED, CheckStatus.PASSED, CheckStatus.INCONCLUSIVE
     traffic = report.traffic
     if report.stop is not None:
-        second_refused = report.stop.step is Step.CHANNEL and report.stop.code == 486
-        return (unclear if second_refused else failed), _why(report, report.stop)
+        # It relays; what it does not grant is what traffic is tested with.
+        is_untestable = report.stop.step is Step.CHANNEL and report.stop.code in (403, 486)
+        return (unclear if is_untestable else failed), _why(report, report.stop)
     if report.wrong_password is Refusal.ACCEPTED:
         return failed, "it accepts any password: anybody can relay through it"
     if report.expired is Refusal.ACCEPTED:
@@ -83,7 +88,11 @@ def _why(report: UrlReport, stop: Stop) -> str:
             return "the server does not relay to its own relayed address (403), so traffic cannot be tested"
         case Step.TLS if report.tls is not None and report.tls.problem is not None:
             return _untrusted(report)
-        case Step.BINDING | Step.ALLOCATE if report.protocol == "udp" and "did not answer" in stop.message:
+        case Step.BINDING if stop.code == 401:
+            return "the server wants a credential for STUN (401)"
+        case Step.ALLOCATE if stop.is_silence and report.binding_ms is not None:
+            return "it answers STUN, but no allocate request: no TURN server"
+        case Step.BINDING | Step.ALLOCATE if stop.is_silence and report.protocol == "udp":
             return f"no answer over UDP from port {report.port}: a firewall drops it, or no server is there"
     known = _CODES.get(stop.code or 0)
     if known is not None:
@@ -120,15 +129,25 @@ def _remarks(report: UrlReport) -> list[str]:
     return remarks
 
 
-def checks_of(reports: Sequence[UrlReport], requirements: Sequence[Requirement]) -> tuple[Check, ...]:
-    """A check for each required URL, and one for each requirement that is more than the sum of them."""
+def checks_of(
+    reports: Sequence[UrlReport], requirements: Sequence[Requirement], *, needs_turn: bool = False
+) -> tuple[Check, ...]:
+    """A check for each required URL, and one for each requirement that is more than the sum of them.
+
+    `needs_turn`: a list without a TURN URL fails, whatever its STUN URLs do.
+    """
     checks = [_check(report) for report in reports]
+    if needs_turn and not any(report.is_turn for report in reports):
+        detail = "there is no TURN URL: nothing can be relayed"
+        hint = "An embedded server relays where coturn is installed (apt install coturn)."
+        checks.append(Check("turn", CheckStatus.FAILED, 0, 1, "URLs", detail, hint, bound=Bound.AT_LEAST))
     for requirement in requirements:
         covered = [report for report in reports if requirement.covers(report)]
         name = f"require {requirement}"
         if not covered:
-            there = ", ".join(dict.fromkeys(f"{r.protocol}:{r.port}" for r in reports if r.protocol)) or "no URL"
-            detail = f"no URL matches; there is {there}"
+            turn = [report for report in reports if report.is_turn]
+            there = ", ".join(dict.fromkeys(f"{report.protocol}:{report.port}" for report in turn))
+            detail = f"no URL matches; there is {there or 'no TURN URL'}"
             checks.append(
                 Check(name, CheckStatus.FAILED, observed=0, limit=1, unit="URLs", detail=detail, bound=Bound.AT_LEAST)
             )
@@ -186,7 +205,8 @@ def sentence(reports: Sequence[UrlReport], checks: Sequence[Check]) -> str:
     if not bad:
         rtts = [r.traffic.rtt_ms.p50 for r in working if r.traffic is not None and r.traffic.rtt_ms is not None]
         best = f", best round trip {min(rtts):.1f} ms" if rtts else ""
-        return f"TURN works: {len(working)} of {len(reports)} URLs{best}."
+        what = "TURN" if any(report.is_turn for report in working) else "STUN"
+        return f"{what} works: {len(working)} of {len(reports)} URLs{best}."
     if count[CheckStatus.FAILED]:
         first = next(check for check in bad if check.status is CheckStatus.FAILED)
         return f"Not good: {first.name}: {first.detail or 'failed'}."

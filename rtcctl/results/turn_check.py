@@ -24,8 +24,6 @@ class Step(StrEnum):
     CHANNEL = "channel"
     "A permission and a channel for the peer."
     TRAFFIC = "traffic"
-    CREDENTIALS = "credentials"
-    "That those which are no good are refused."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,16 @@ class TlsReport:
     "Whose certificate it is, if it is that of a product that opens TLS on the way."
 
 
+Filtering = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
+Mapping = Literal["no-nat"] | Filtering
+
+
 @dataclass(frozen=True, slots=True)
 class NatReport:
     """NAT behaviour (RFC 5780 §4.3, §4.4); `None`: the server did not answer what it takes to know."""
 
-    mapping: Literal["no-nat", "endpoint-independent", "address-dependent", "address-and-port-dependent"] | None
-    filtering: Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"] | None
+    mapping: Mapping | None
+    filtering: Filtering | None
 
 
 class Refusal(StrEnum):
@@ -69,6 +71,8 @@ class Stop:
     message: str
     code: int | None = None
     "Of the server's refusal (RFC 8656 §19, RFC 8489 §18.4)."
+    is_silence: bool = False
+    "Nothing came back at all."
 
 
 @dataclass(frozen=True, slots=True)

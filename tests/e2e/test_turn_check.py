@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -24,12 +25,14 @@ from rtcctl.ops.turn import CredsRequest, creds
 from rtcctl.ops.turn_check import CheckRequest, check
 from rtcctl.ops.turn_judge import Requirement
 from rtcctl.probe.turn import url_check
+from rtcctl.probe.turn.allocation import Allocation
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn import IceServer
 from rtcctl.results.turn_check import Refusal, Step, TurnCheck, UrlReport
 from rtcctl.server.server import RealtimeServer
 from rtcctl.transport import tls
+from tests.support.allocations import link_to
 from tests.support.command import Home
 from tests.support.coturn import PASSWORD, USERNAME, certificate, coturn
 from tests.support.requirements import require, slow
@@ -262,7 +265,7 @@ async def test_loss_is_what_was_lost(env: Env) -> None:
     (report,) = result.urls
     traffic = report.traffic
     assert traffic is not None
-    dropped = sum(index in lost for index in range(400))
+    dropped = path.media_dropped
     assert 0.03 < dropped / 400 < 0.07
     assert (traffic.packets_sent, traffic.packets_lost) == (400, dropped)
     assert traffic.fraction_lost == dropped / 400
@@ -295,6 +298,72 @@ async def test_the_round_trip_is_that_of_turnutils_uclient(env: Env) -> None:
     assert report.traffic.rtt_ms is not None
     assert report.traffic.rtt_ms.p50 >= 40
     assert report.traffic.rtt_ms.p50 == pytest.approx(float(found[-1]), abs=2)
+
+
+async def test_a_slow_path(env: Env) -> None:
+    """With 600 ms there and back, requests are repeated before they are answered; the figures are the path's."""
+    async with coturn() as server:
+        with turn_path(("127.0.0.1", server.port), hold_s=0.3) as path:
+            (report,) = (await checked(env, f"turn:127.0.0.1:{path.port}", for_s=0.5)).urls
+    assert report.verdict is CheckStatus.PASSED
+    assert report.traffic is not None
+    assert report.traffic.rtt_ms is not None
+    for rtt_ms in (report.binding_ms, report.traffic.rtt_ms.p50, (report.allocate_ms or 0) / 2):
+        assert rtt_ms == pytest.approx(600, abs=60)
+    assert report.traffic.fraction_lost == 0
+
+
+async def test_an_answer_that_waited_for_us_is_one() -> None:
+    """Whose loop stood still over the time of a repetition finds the answer nevertheless."""
+    async with coturn() as server:
+        link = await link_to(server.url("udp"), server.authority)
+        async with Allocation(link, USERNAME, PASSWORD, lambda data, peer: None) as allocation:
+            asyncio.get_running_loop().call_soon(time.sleep, 0.6)
+            mapped, _ = await allocation.binding(0.55)
+    assert mapped is not None
+
+
+async def test_connections_that_are_reset(env: Env) -> None:
+    """A server that takes connections and breaks them off at once, whenever that is noticed, is one that fails."""
+
+    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        for _ in range(10):
+            result = await checked(env, f"turn:127.0.0.1:{port}?transport=tcp", f"turns:127.0.0.1:{port}")
+            assert {report.verdict for report in result.urls} == {CheckStatus.FAILED}
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+async def test_a_name_with_several_addresses(env: Env, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    """The first one that answers is used, as clients have it; all together may take no longer than one."""
+    async with coturn() as server:
+
+        async def addresses(url: object) -> tuple[tuple[str, int], ...]:
+            return ("127.0.0.77", 9), ("127.0.0.1", server.port)
+
+        monkeypatch.setattr(url_check, "resolve", addresses)
+        (report,) = (await checked(env, f"turn:example.org:{server.port}?transport={protocol}")).urls
+    assert report.verdict is CheckStatus.PASSED, report
+    assert report.addresses == ("127.0.0.77", "127.0.0.1")
+    assert report.address == "127.0.0.1"
+
+
+async def test_what_was_checked_stays_when_it_is_interrupted(env: Env) -> None:
+    """The URLs that are done are in the result beside the interruption."""
+    async with coturn() as server:
+        checking = asyncio.create_task(checked(env, "turn:nobody.invalid", server.url("udp"), for_s=30))
+        await _until_it_relays(server.folder / "log")
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+    assert isinstance(env.partial, TurnCheck)
+    assert [report.url for report in env.partial.urls] == ["turn:nobody.invalid"]
 
 
 async def test_nat_behaviour(env: Env) -> None:
@@ -414,6 +483,7 @@ WRONG = {
     "a port for all": (["--require", "all:443"], "'all:443' is nothing that could be required"),
     "empty": (["--require", ""], "an empty name is among the names"),
     "no earlier check": (["--compare", "config.toml"], "config.toml cannot be read"),
+    "another document": (["--compare", "-"], "--compare - is not what `rtcctl turn check --output json` writes"),
 }
 
 
@@ -421,7 +491,8 @@ WRONG = {
 def test_what_cannot_be_is_2(home: Home, case: str) -> None:
     """A mistake is named, before anything is sent."""
     arguments, said = WRONG[case]
-    done = home.run("turn", "check", *arguments, stdin="no JSON")
+    stdin = '{"schema": "rtcctl.turn.check/1", "urls": [3]}' if "--compare" in arguments else "no JSON"
+    done = home.run("turn", "check", *arguments, stdin=stdin)
     assert done.status == 2
     assert said in done.stderr
 

@@ -24,6 +24,8 @@ from rtcctl.media.turn import (
 )
 from rtcctl.probe.turn.link import Link
 
+_BINDING_PAUSE_S = 0.5
+"From one binding request to the next, doubling (RFC 8489 §6.2.1)."
 _QUEUED_PACKETS = 64
 "For a peer whose channel is not bound yet; more are dropped, as on any path."
 
@@ -121,33 +123,35 @@ class Allocation:
         return self._client.state is State.ALLOCATED and self.error is None
 
     async def binding(self, timeout_s: float) -> tuple[Address | None, float]:
-        """Ask where the server sees us (RFC 8489 §3), before or after allocating; that, and seconds of round trip."""
-        request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12)).with_fingerprint()
-        asked_at = self._clock()
-        pause_s = 0.5
+        """Ask where the server sees us (RFC 8489 §3), before or after allocating; that, and seconds of round trip.
+
+        Each transmission is a transaction of its own, so that the answer tells which one it is to.
+        """
+        future = asyncio.get_running_loop().create_future()
+        sent_at: dict[bytes, float] = {}
+        give_up_at, pause_s = self._clock() + timeout_s, _BINDING_PAUSE_S
         try:
-            async with asyncio.timeout(timeout_s):
-                future = self._wait_for(request.transaction_id)
-                while True:
-                    sent_at = self._clock()
-                    self._link.send(bytes(request))
-                    try:
-                        async with asyncio.timeout(None if self._link.is_reliable else pause_s):
-                            answer = await asyncio.shield(future)
-                        break
-                    except TimeoutError:
-                        if future.done() or self._clock() - asked_at >= timeout_s:
-                            raise
-                        pause_s *= 2
-        except TimeoutError:
-            raise UnansweredError("a binding request") from None
+            while not future.done():
+                left_s = give_up_at - self._clock()
+                if left_s <= 0 or isinstance(self._link.last_error, ConnectionRefusedError):
+                    raise UnansweredError("a binding request")
+                request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12)).with_fingerprint()
+                self._wait_for(request.transaction_id, future)
+                sent_at[request.transaction_id] = self._clock()
+                self._link.send(bytes(request))
+                await asyncio.wait({future}, timeout=left_s if self._link.is_reliable else min(left_s, pause_s))
+                pause_s *= 2
+            answer = future.result()
         finally:
-            self._waiting.pop(request.transaction_id, None)
+            for transaction_id in sent_at:
+                self._waiting.pop(transaction_id, None)
+            future.cancel()
+        arrived_at = self._clock()
         assert isinstance(answer, Message)
         if answer.message_class is MessageClass.ERROR:
             raise RefusedError(Refused(Method.BINDING, answer.error_code or 0, answer.error_reason))
         mapped = answer.mapped_address or answer.plain_address(Attribute.MAPPED_ADDRESS)
-        return mapped, self._clock() - sent_at
+        return mapped, arrived_at - sent_at[answer.transaction_id]
 
     async def allocate(self, timeout_s: float) -> Allocated:
         """Ask for a relayed address. `RefusedError`, `UnansweredError`, or the `NetworkError` of a link that broke."""
@@ -205,8 +209,8 @@ class Allocation:
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
-    def _wait_for(self, what: object) -> asyncio.Future[object]:
-        future = asyncio.get_running_loop().create_future()
+    def _wait_for(self, what: object, future: asyncio.Future[object] | None = None) -> asyncio.Future[object]:
+        future = future or asyncio.get_running_loop().create_future()
         self._waiting[what] = future
         if self.error is not None:
             future.set_exception(self.error)

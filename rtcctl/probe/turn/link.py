@@ -199,7 +199,10 @@ async def connect_udp(address: Address) -> Link:
 
 async def connect_tcp(address: Address, timeout_s: float = CONNECT_TIMEOUT_S) -> socket.socket:
     """A TCP connection, to be given to `open_stream`. `NetworkError` with phase `tcp`."""
-    sock = socket.socket(_family(address), socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock = socket.socket(_family(address), socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as exc:
+        raise NetworkError(f"There is no socket for {_where(address)}: {_reason(exc)}.", phase="tcp") from exc
     try:
         sock.setblocking(False)
         # Packets of media must not wait for one another.
@@ -231,9 +234,10 @@ async def open_stream(
     `host` is what the certificate must be for. Raises `ssl.SSLError` as it comes, since its reader wants the details,
     and `NetworkError` with phase `tls` for a handshake that is not finished in time or broken off.
     """
-    where = _where(sock.getpeername())
     loop = asyncio.get_running_loop()
+    where = host
     try:
+        where = _where(sock.getpeername())  # which a connection that was reset has no more
         async with asyncio.timeout(timeout_s):
             _, link = await loop.create_connection(
                 lambda: _StreamLink(where), sock=sock, ssl=tls, server_hostname=host if tls is not None else None
@@ -246,7 +250,8 @@ async def open_stream(
         raise
     except OSError as exc:
         sock.close()
-        raise NetworkError(f"{where} broke the TLS handshake off: it closed the connection.", phase="tls") from exc
+        what = "broke the TLS handshake off: it closed the connection" if tls is not None else "closed the connection"
+        raise NetworkError(f"{where} {what}.", phase="tcp" if tls is None else "tls") from exc
     except BaseException:
         sock.close()
         raise

@@ -12,7 +12,7 @@ from typing import cast
 from rtcctl.errors import ParseError
 from rtcctl.media.stun import Attribute, Message, MessageClass, Method, is_stun
 from rtcctl.probe.turn.link import Address
-from rtcctl.results.turn_check import NatReport
+from rtcctl.results.turn_check import Filtering, Mapping, NatReport
 
 _CHANGE_IP, _CHANGE_PORT = 4, 2
 "Flags of CHANGE-REQUEST (RFC 5780 §7.2)."
@@ -40,36 +40,34 @@ async def _behaviour(client: _Client, server: Address) -> NatReport | None:
     first = await client.ask(server)
     if first is None:
         return None
-    other = first.plain_address(Attribute.OTHER_ADDRESS)
-    mapped = first.mapped_address
+    message, _ = first
+    other, mapped = message.plain_address(Attribute.OTHER_ADDRESS), message.mapped_address
     if other is None or mapped is None or other[0] == server[0]:
         return None
     # Filtering first: a packet that we send to the other address opens the way back.
-    from_other = await client.ask(server, _CHANGE_IP | _CHANGE_PORT)
-    from_other_port = from_other or await client.ask(server, _CHANGE_PORT)
+    filtering = await _filtering(client, server, other)
     second = await client.ask((other[0], server[1]))
     third = await client.ask(other)
-    mapping: str | None
+    mapped_2nd, mapped_3rd = (None if answer is None else answer[0].mapped_address for answer in (second, third))
+    mapping: Mapping | None = None
     if mapped == (client.local_address_towards(server), client.port):
         mapping = "no-nat"
-    elif second is None:
-        mapping = None
-    elif second.mapped_address == mapped:
+    elif mapped_2nd == mapped:
         mapping = "endpoint-independent"
-    elif third is None:
-        mapping = None
-    elif third.mapped_address == second.mapped_address:
-        mapping = "address-dependent"
-    else:
-        mapping = "address-and-port-dependent"
-    filtering = (
-        "endpoint-independent"
-        if from_other is not None
-        else "address-dependent"
-        if from_other_port is not None
-        else "address-and-port-dependent"
-    )
-    return NatReport(mapping, filtering)  # type: ignore[arg-type]
+    elif mapped_2nd is not None and mapped_3rd is not None:
+        mapping = "address-dependent" if mapped_3rd == mapped_2nd else "address-and-port-dependent"
+    return NatReport(mapping, filtering)
+
+
+async def _filtering(client: _Client, server: Address, other: Address) -> Filtering | None:
+    """`None` when the server answers from where it was asked, instead of from elsewhere."""
+    answer = await client.ask(server, _CHANGE_IP | _CHANGE_PORT)
+    if answer is not None:
+        return "endpoint-independent" if answer[1][0] == other[0] else None
+    answer = await client.ask(server, _CHANGE_PORT)
+    if answer is not None:
+        return "address-dependent" if answer[1][:2] != server[:2] else None
+    return "address-and-port-dependent"
 
 
 class _Client(asyncio.DatagramProtocol):
@@ -77,7 +75,7 @@ class _Client(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.DatagramTransport | None = None
-        self._waiting: dict[bytes, asyncio.Future[Message]] = {}
+        self._waiting: dict[bytes, asyncio.Future[tuple[Message, Address]]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
@@ -89,7 +87,7 @@ class _Client(asyncio.DatagramProtocol):
         with suppress(ParseError):
             message = Message.parse(data)
             if future is not None and not future.done() and message.message_class is MessageClass.SUCCESS:
-                future.set_result(message)
+                future.set_result((message, addr))
 
     @property
     def port(self) -> int:
@@ -103,8 +101,8 @@ class _Client(asyncio.DatagramProtocol):
             sock.connect(server[:2])
             return str(sock.getsockname()[0])
 
-    async def ask(self, server: Address, change: int = 0) -> Message | None:
-        """A binding request, repeated; `None` when nobody answers."""
+    async def ask(self, server: Address, change: int = 0) -> tuple[Message, Address] | None:
+        """A binding request, repeated; the answer and where it came from, `None` when nobody answers."""
         assert self._transport is not None
         attributes: dict[int, bytes] = {Attribute.CHANGE_REQUEST: struct.pack("!I", change)} if change else {}
         request = Message(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12), attributes)

@@ -22,6 +22,7 @@ PACKET_SIZE = 160
 "Bytes: 20 ms of Opus at 64 kbit/s."
 LATE_S = 1.0
 "How long to wait for the last packets, at least."
+_SILENT_PACKETS = 3
 SILENCE_S = 1.0
 "No packet for so long before the end: the relay has fallen silent."
 
@@ -64,7 +65,10 @@ class TrafficMeter:
             self._all_arrived.set()
 
     async def run(self, sender: Allocation, peer: Address, for_s: float) -> RelayTraffic:
-        """Send to `peer` for so long, wait for what is late, and count; less when an allocation ends meanwhile."""
+        """Send to `peer` for so long, wait for what is late, and count; less when an allocation ends meanwhile.
+
+        Both ends must be bound to each other.
+        """
         loop = asyncio.get_running_loop()
         start, started = loop.time(), self._clock()
         packets = max(2, round(for_s * self._rate_hz))
@@ -92,7 +96,8 @@ class TrafficMeter:
         sent, received = len(self._sent_at), len(self._arrived)
         rtt = self._rtt_ms.percentiles(50, 95, 99)
         silent_after_s = None
-        if self._arrived and ended - self._last_arrival > SILENCE_S:
+        # At a low rate a second without a packet is nothing.
+        if self._arrived and ended - self._last_arrival > max(SILENCE_S, _SILENT_PACKETS / self._rate_hz):
             silent_after_s = self._last_arrival - started
         return RelayTraffic(
             rate_hz=self._rate_hz,

@@ -7,14 +7,14 @@ whom is not decided here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, closing, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rtcctl.errors import NetworkError, ParseError
 from rtcctl.media.server_url import ServerUrl
-from rtcctl.probe.turn.allocation import Allocation, RefusedError
+from rtcctl.probe.turn.allocation import Allocation, RefusedError, UnansweredError
 from rtcctl.probe.turn.link import Address, Link, connect_tcp, connect_udp, open_stream, resolve
 from rtcctl.probe.turn.nat import nat_behaviour
 from rtcctl.probe.turn.tls import Trust, UntrustedError, connect, open_tls
@@ -48,8 +48,10 @@ class Plan:
     rate_hz: float
     trust: Trust
     clock: Callable[[], float]
-    expired: Callable[[], Coroutine[Any, Any, Credential | None]]
-    "Waits until a credential has expired that was good before; `None` where there is none."
+    short_lived: Credential | None = None
+    "A credential that is to be refused when it has expired, where there is one."
+    expires_at: float = 0.0
+    "Clock."
 
 
 async def check_url(text: str, credential: Credential | None, plan: Plan) -> UrlReport:
@@ -80,12 +82,11 @@ class _Walk:
 
     async def run(self) -> None:
         with suppress(_StoppedError):
-            link = await self._connect(await self._resolve())
+            addresses = await self._resolve()
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-                sender = stack.enter_context(closing(self._allocation(link)))
                 # Inside the group, so that what runs beside it is waited for.
                 with suppress(_StoppedError):
-                    await self._bind(sender, link)
+                    sender, link = await self._reach(addresses, stack)
                     if self._url.protocol == "udp" and self.report.binding_ms is not None:
                         group.create_task(self._find_nat())
                     if self._url.is_turn:
@@ -105,31 +106,38 @@ class _Walk:
         self._note(addresses=tuple(str(address[0]) for address in addresses), dns_ms=self._since(asked_at))
         return addresses
 
-    async def _connect(self, addresses: tuple[Address, ...]) -> Link:
-        """A link to the first address that can be connected to."""
-        error: _StoppedError | None = None
-        for address in addresses:
+    async def _reach(self, addresses: tuple[Address, ...], stack: AsyncExitStack) -> tuple[Allocation, Link]:
+        """The first address that answers, as clients have it; all together may take no longer than one."""
+        give_up_at = self._plan.clock() + STEP_TIMEOUT_S
+        for position, address in enumerate(addresses):
+            is_last = position == len(addresses) - 1
+            patience_s = max(0.0, give_up_at - self._plan.clock()) / (len(addresses) - position)
             self._address = address
             self._note(address=str(address[0]), stop=None)
             try:
-                return await self._open(address)
-            except _StoppedError as exc:
-                error = exc
-                if self.report.stop is not None and self.report.stop.step is Step.TLS:
-                    break  # somebody is there: another address will hardly have another certificate
-        assert error is not None
-        raise error
+                link = await self._open(address, patience_s)
+            except _StoppedError:
+                # Where somebody is there, another address will hardly have another certificate.
+                if is_last or (self.report.stop is not None and self.report.stop.step is Step.TLS):
+                    raise
+                continue
+            sender = self._allocation(link)
+            if await self._bind(sender, link, patience_s, is_last=is_last) or is_last:
+                await stack.enter_async_context(sender)
+                return sender, link
+            sender.close()
+        raise AssertionError("a name has an address")
 
-    async def _open(self, address: Address) -> Link:
+    async def _open(self, address: Address, patience_s: float) -> Link:
         protocol, plan = self._url.protocol, self._plan
         asked_at = plan.clock()
         try:
             if protocol == "udp":
                 return await connect_udp(address)
-            sock = await connect_tcp(address, STEP_TIMEOUT_S)
+            sock = await connect_tcp(address, patience_s)
             self._note(connect_ms=self._since(asked_at))
             if protocol == "tcp":
-                return await open_stream(sock, self._url.host, None, STEP_TIMEOUT_S)
+                return await open_stream(sock, self._url.host, None, patience_s)
             connected_at = plan.clock()
             link, report = await open_tls(sock, address, self._url.host, plan.trust, timeout_s=STEP_TIMEOUT_S)
         except UntrustedError as error:
@@ -140,15 +148,17 @@ class _Walk:
         self._note(tls=report, tls_ms=self._since(connected_at))
         return link
 
-    async def _bind(self, allocation: Allocation, link: Link) -> None:
-        """A binding request: for a STUN URL all there is; a TURN server may leave it unanswered."""
+    async def _bind(self, allocation: Allocation, link: Link, patience_s: float, *, is_last: bool) -> bool:
+        """Whether a binding request is answered: for a STUN URL all there is; a TURN server may leave it unanswered."""
         try:
-            mapped, rtt_s = await allocation.binding(STEP_TIMEOUT_S)
+            mapped, rtt_s = await allocation.binding(patience_s)
         except NetworkError as error:
-            if not self._url.is_turn or allocation.error is not None:
+            if is_last and (not self._url.is_turn or allocation.error is not None):
+                allocation.close()
                 raise self._unanswered(Step.BINDING, error, link) from None
-            return
+            return False
         self._note(binding_ms=rtt_s * 1000, mapped_address=None if mapped is None else _text(mapped))
+        return True
 
     async def _find_nat(self) -> None:
         with suppress(TimeoutError, OSError):
@@ -169,9 +179,10 @@ class _Walk:
             software=sender.software or None,
         )
         group.create_task(self._try_wrong_password())
+        fresh = group.create_task(self._is_good(self._plan.short_lived))
         meter = TrafficMeter(self._plan.rate_hz, clock=self._plan.clock)
         try:
-            receiver = stack.enter_context(closing(await self._second(meter)))
+            receiver = await stack.enter_async_context(await self._second(meter))
             bound_at = self._plan.clock()
             await receiver.bind(sender.relayed, STEP_TIMEOUT_S)
             await sender.bind(receiver.relayed, STEP_TIMEOUT_S)
@@ -183,7 +194,8 @@ class _Walk:
         broken = sender.error or receiver.error
         if broken is not None:
             raise self._stop(Step.TRAFFIC, broken.message, broken)
-        self._note(expired=await self._expired())
+        if await fresh:
+            self._note(expired=await self._expired())
 
     async def _second(self, meter: TrafficMeter) -> Allocation:
         """The allocation that receives; it is closed again when it is refused."""
@@ -200,13 +212,16 @@ class _Walk:
         wrong = replace(self._credential, password=f"{self._credential.password}x")
         self._note(wrong_password=await self._refusal(wrong))
 
+    async def _is_good(self, credential: Credential | None) -> bool:
+        """Whether it is granted an allocation: only then it means something that it is refused later."""
+        return credential is not None and await self._refusal(credential) is Refusal.ACCEPTED
+
     async def _expired(self) -> Refusal:
         """Once it is refused, it was; accepted is what is accepted still after the grace."""
-        expired = await self._plan.expired()
-        if expired is None:
-            return Refusal.NOT_TESTED
+        assert self._plan.short_lived is not None
+        await asyncio.sleep(max(0.0, self._plan.expires_at - self._plan.clock()))
         give_up_at = self._plan.clock() + EXPIRY_GRACE_S
-        while (refusal := await self._refusal(expired)) is Refusal.ACCEPTED:
+        while (refusal := await self._refusal(self._plan.short_lived)) is Refusal.ACCEPTED:
             if self._plan.clock() >= give_up_at:
                 break
             await asyncio.sleep(_RETRY_S)
@@ -218,7 +233,7 @@ class _Walk:
             link = await self._another_link()
         except NetworkError:
             return Refusal.NOT_TESTED
-        with closing(self._allocation(link, credential)) as allocation:
+        async with self._allocation(link, credential) as allocation:
             try:
                 await allocation.allocate(STEP_TIMEOUT_S)
             except RefusedError as error:
@@ -249,12 +264,13 @@ class _Walk:
         return (self._plan.clock() - at) * 1000
 
     def _unanswered(self, step: Step, error: NetworkError, link: Link) -> _StoppedError:
-        closed = f"nothing listens on port {self._url.port}: the port is closed"
-        return self._stop(step, closed if isinstance(link.last_error, ConnectionRefusedError) else error.message, error)
+        if isinstance(link.last_error, ConnectionRefusedError):
+            return self._stop(step, f"nothing listens on port {self._url.port}: the port is closed")
+        return self._stop(step, error.message, error)
 
     def _stop(self, step: Step, message: str, error: NetworkError | None = None) -> _StoppedError:
         code = error.code if isinstance(error, RefusedError) else None
-        self._note(stop=Stop(step, message, code))
+        self._note(stop=Stop(step, message, code, is_silence=isinstance(error, UnansweredError)))
         return _StoppedError()
 
 

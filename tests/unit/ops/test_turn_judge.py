@@ -34,6 +34,12 @@ def stopped(step: Step, code: int | None = None, message: str = "It ended.", **f
     return replace(GOOD, stop=Stop(step, message, code), traffic=None, **figures)  # type: ignore[arg-type]
 
 
+def silent(step: Step, **figures: object) -> UrlReport:
+    made = stopped(step, **figures)  # type: ignore[arg-type]
+    assert made.stop is not None
+    return replace(made, stop=replace(made.stop, is_silence=True))
+
+
 def untrusted(problem: str, **figures: object) -> UrlReport:
     tls = replace(CERTIFICATE, is_verified=False, problem=problem, **figures)  # type: ignore[arg-type]
     return stopped(Step.TLS, protocol="tls", tls=tls)
@@ -70,15 +76,23 @@ CASES = {
     ),
     "not to itself": (
         stopped(Step.CHANNEL, 403),
-        FAILED,
+        UNCLEAR,
         "the server does not relay to its own relayed address (403), so traffic cannot be tested",
     ),
     "unknown code": (stopped(Step.ALLOCATE, 599, "It said 599."), FAILED, "It said 599"),
     "a firewall": (
-        stopped(Step.ALLOCATE, message="The TURN server did not answer an allocate request within 4 s."),
+        silent(Step.ALLOCATE),
         FAILED,
         "no answer over UDP from port 3478: a firewall drops it, or no server is there",
     ),
+    "STUN alone": (
+        silent(Step.ALLOCATE, binding_ms=11.0),
+        FAILED,
+        "it answers STUN, but no allocate request: no TURN server",
+    ),
+    "silence over TCP": (silent(Step.ALLOCATE, protocol="tcp"), FAILED, "It ended"),
+    "STUN for members": (stopped(Step.BINDING, 401, is_turn=False), FAILED, "the server wants a credential for STUN"),
+    "elsewhere": (stopped(Step.ALLOCATE, 300, "Refused: 300 (try a:1)."), FAILED, "Refused: 300 (try a:1)"),
     "another name": (
         untrusted("certificate is for another name", names=("a", "b", "c", "d")),
         FAILED,
@@ -123,7 +137,9 @@ def test_a_busy_machine_measures_nothing() -> None:
 
 
 def report(protocol: str, port: int, verdict: CheckStatus, *requirements: Requirement) -> UrlReport:
-    made = replace(GOOD, protocol=protocol, port=port, verdict=verdict)
+    is_turn = protocol != "stun"
+    made = replace(GOOD, protocol=protocol if is_turn else "udp", port=port, verdict=verdict, is_turn=is_turn)
+    made = made if is_turn else replace(made, traffic=None)
     made = replace(made, is_required=any(r.what != "any" and r.covers(made) for r in requirements))
     return replace(made, name=names([made])[0])
 
@@ -138,6 +154,8 @@ REQUIRED = {
     "none of any": ((ANY,), [("udp", 3478, FAILED), ("udp", 53, PASSED)], ["skipped", "skipped", "failed"]),
     "unclear of any": ((ANY,), [("udp", 3478, UNCLEAR)], ["skipped", "inconclusive"]),
     "tls on a port": ((TLS_443,), [("tls", 5349, FAILED), ("tls", 443, PASSED)], ["skipped", "passed"]),
+    "STUN is not TURN": ((ANY, UDP), [("stun", 3478, PASSED)], ["skipped", "failed", "failed"]),
+    "STUN that is required": ((ALL,), [("stun", 3478, FAILED), ("udp", 3478, PASSED)], ["failed", "passed"]),
     "no such URL": ((UDP, TLS_443), [("udp", 3478, PASSED), ("tls", 5349, PASSED)], ["passed", "skipped", "failed"]),
 }
 
@@ -152,6 +170,17 @@ def test_requirements(case: str) -> None:
     assert sentence(reports, checks).startswith(
         "TURN works" if not {"failed", "inconclusive"} & set(statuses) else "No"
     )
+
+
+def test_a_list_of_stun_alone() -> None:
+    """It is judged for what it is; where TURN was to be expected, it is a failure."""
+    reports = [report("stun", 3478, PASSED, ALL)]
+    checks = checks_of(reports, (ALL,))
+    assert [check.status.value for check in checks] == ["passed"]
+    assert sentence(reports, checks) == "STUN works: 1 of 1 URLs."
+    checks = checks_of(reports, (ALL,), needs_turn=True)
+    assert [(check.name, check.status.value) for check in checks][1] == ("turn", "failed")
+    assert sentence(reports, checks) == "Not good: turn: there is no TURN URL: nothing can be relayed."
 
 
 def test_names_are_short_and_tell_apart() -> None:

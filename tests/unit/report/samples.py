@@ -746,7 +746,9 @@ RESULTS: dict[str, Result] = {
                 is_required=False,
                 reason="no answer over UDP from port 53: a firewall drops it, or no server is there; "
                 "port 53 is blocked by browsers",
-                stop=Stop(Step.ALLOCATE, "The TURN server did not answer an allocate request within 4 s."),
+                stop=Stop(
+                    Step.ALLOCATE, "The TURN server did not answer an allocate request within 4 s.", is_silence=True
+                ),
                 addresses=("141.101.90.1",),
                 address="141.101.90.1",
                 dns_ms=3.0,
