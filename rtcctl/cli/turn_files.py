@@ -93,6 +93,8 @@ def requirements(values: list[str] | None) -> tuple[Requirement, ...]:
 
 
 def _json(option: str, path: Path) -> Any:
+    if str(path) == ".":  # what an empty text becomes
+        raise UsageError(f"{option} is empty.", hint="It names a file, or is - for stdin.")
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

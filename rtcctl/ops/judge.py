@@ -220,7 +220,7 @@ def judge(
             verdict = "Signalling, media and content are fine."
         else:
             verdict = f"Passed: {', '.join(status)}."
-        return verdict, ("rtcctl dev", f"rtcctl track publish --name mic --tone 440{named}")
+        return verdict, (f"rtcctl track publish --name mic --tone 440{named}",)
     if failure is not None and failure.exit_status == ExitStatus.AUTH:
         return "The service refuses the credentials.", (f"rtcctl config check{named}", "rtcctl config show --origin")
     if status.get("api") is CheckStatus.FAILED:
@@ -246,6 +246,8 @@ def judge(
         if failure is None:
             return f"Media flows, but is not good enough: {names}.", ("rtcctl smoke --for 30s" + named, *look)
         return _sentence(failure, bad), look
+    if failure is not None and not bad:
+        return _sentence(failure, bad), ("rtcctl smoke --help",)
     return "This machine could not measure properly: nothing is known about the service.", (
         "rtcctl smoke --for 10s" + named,
     )

@@ -185,6 +185,8 @@ class _Run:
         self.checks: dict[str, Check] = {}
         self.failure: Failure | None = None
         self.sessions: list[str] = []
+        self._is_measured = False
+        "For the whole time that was asked for."
         self.publish: Publish | None = None
         self.subscribe: Subscribe | None = None
 
@@ -212,6 +214,8 @@ class _Run:
         await self._step("api", self._api(client))
         publisher_session, subscriber_session = self.sessions
         relays = await self._turn(peers)
+        if not self._is_chosen(*(name for name in CHECKS if name not in ("api", "turn", "cleanup"))):
+            return  # nothing of media is asked for
         publisher = await peers.enter_async_context(media.open_peer(env, relays=relays))
         lag = await peers.enter_async_context(LoopMonitor(clock=env.clock))
         publication, *pictures = await self._session(client, publisher, publisher_session)
@@ -445,6 +449,8 @@ class _Run:
             error = errors.exceptions[0]
             assert isinstance(error, NetworkError)
             self.failure = Failure.of(error)
+        else:
+            self._is_measured = True
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -478,6 +484,9 @@ class _Run:
         if "simulcast" in self.checks or not self._is_chosen("simulcast"):
             return
         switch = next((s for s in received.layer_switches or () if s.layer == SECOND_LAYER), None)
+        if switch is None and not self._is_measured:
+            self._set(Check("simulcast", CheckStatus.SKIPPED, detail="cut short before the layer could change"))
+            return
         if switch is None:
             status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
             detail = f"asked for layer {SECOND_LAYER}, but {received.layer or 'none'} kept coming"
@@ -545,6 +554,9 @@ class _Run:
         checks = _selected(self.checks, self.request)
         failure = self.failure
         verdict, commands = judge(checks, failure, self.env.profile.name, self.sessions)
+        if failure is None and self.request.embedded:
+            # The server of this run is gone with it.
+            commands = ("rtcctl dev", *commands)
         return Smoke(
             target=self.env.target,
             checks=checks,

@@ -173,9 +173,24 @@ def _check(report: UrlReport) -> Check:
     rtt = report.traffic.rtt_ms if report.traffic is not None else None
     observed = rtt.p50 if rtt is not None else report.binding_ms if not report.is_turn else None
     if report.is_required:
-        return Check(report.name, report.verdict, observed=observed, unit="ms", detail=report.reason)
+        return Check(
+            report.name, report.verdict, observed=observed, unit="ms", detail=report.reason, hint=_hint(report)
+        )
     detail = f"not required; {report.verdict}" + (f": {report.reason}" if report.reason else "")
     return Check(report.name, CheckStatus.SKIPPED, observed=observed, unit="ms", detail=detail)
+
+
+def _hint(report: UrlReport) -> str:
+    """What to try, where it is not plain from the reason."""
+    tls = report.tls
+    if tls is not None and tls.problem is not None and "authority" in tls.problem and not tls.intercepted_by:
+        return (
+            "For an authority of your own (that of `rtcctl dev` is the `authority` it prints) set SSL_CERT_FILE to "
+            "its certificate; --insecure goes on without."
+        )
+    if report.stop is not None and report.stop.code == 401:
+        return "Credentials are short-lived: make new ones, and check again."
+    return ""
 
 
 def names(reports: Sequence[UrlReport]) -> list[str]:

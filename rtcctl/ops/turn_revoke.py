@@ -44,7 +44,7 @@ class RevokeRequest:
 def revoke_calls(request: RevokeRequest, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `revoke` makes."""
     key_id = profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"
-    names = [quote(name, safe="") for name in request.usernames] or ["$USERNAME"]
+    names = [quote(name, safe="") for name in request.usernames] or ["$TURN_USERNAME"]
     asked = []
     if request.custom_identifier is not None and _has_analytics(profile):
         from rtcctl.realtime.analytics import PATH, TURN_USERNAMES, turn_usernames_variables
@@ -260,7 +260,8 @@ async def _revoke_all(outcomes: list[RevokedCredential], env: Env) -> tuple[Mapp
                 return
             revoked_at[target.username] = env.clock()
             env.journal.turn_revoked(target.username, env.wallclock())
-            outcomes[i] = replace(target, outcome="revoked")
+            unknown = "the API does not say whether it existed" if target.source == "caller" else None
+            outcomes[i] = replace(target, outcome="revoked", description=unknown)
 
     async with env.turn_client() as client, asyncio.TaskGroup() as group:
         for i in range(len(outcomes)):

@@ -20,7 +20,7 @@ PLACEHOLDERS = (
     "$OFFER_SDP",
     "$ANSWER_SDP",
     "$RTCCTL_TURN_KEY_ID",
-    "$USERNAME",
+    "$TURN_USERNAME",
     "$FROM",
     "$TO",
 )

@@ -70,6 +70,10 @@ def parse_pasted(body: Any) -> tuple[IceServerObject, ...]:
     """
     if isinstance(body, dict) and "ice_servers" in body:
         body = {"iceServers": body["ice_servers"]}
+    elif isinstance(body, dict) and "uris" in body:  # the REST convention, as `--as coturn`
+        body = {
+            "iceServers": {**body, "urls": body["uris"], "credential": body.get("credential", body.get("password"))}
+        }
     elif isinstance(body, list) or (isinstance(body, dict) and "urls" in body):
         body = {"iceServers": body}
     return parse_ice_servers(body)

@@ -76,7 +76,7 @@ class State:
             self.step = event.text
         elif isinstance(event, CredentialsFile):
             valid, renewal = figures.moment(event.expires_at), figures.moment(event.renewal_at)
-            self.step = f"{event.path} is valid until {valid}, and renewed at {renewal}"
+            self.step = f"{event.path} is valid until {valid}, next renewal {renewal}"
         elif isinstance(event, CheckDone):
             self.checks[event.name] = event
         elif isinstance(event, Interval):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import RTCCTL, Home
-from tests.support.requirements import require_lonely_host
+from tests.support.command import RTCCTL, Home, drain
+from tests.support.requirements import require, require_lonely_host
 
 WITHOUT_TURN = set() if shutil.which("turnserver") else {"turn"}
 "What is skipped where there is no coturn."
@@ -99,6 +100,24 @@ def test_smoke_only_and_skip(home: Home):
         wrong = home.run("smoke", "--only", names)
         assert wrong.status == 2
         assert said in wrong.stderr
+
+
+def test_smoke_of_the_api_and_turn_runs_no_media(home: Home):
+    """Nothing is published and nothing waited for when nothing of it is to be judged."""
+    require("turnserver", why="the check of TURN is to pass")
+    document = home.run("smoke", "--for", "60s", "--only", "api,turn", "--output", "json", timeout_s=30).document
+    assert [(check["name"], check["status"]) for check in document["checks"]] == [("api", "passed"), ("turn", "passed")]
+    assert (document["publish"], document["subscribe"]) == (None, None)
+
+
+def test_a_layer_that_had_no_time_to_change_has_not_failed(home: Home):
+    """A run that is interrupted before skips the check."""
+    with home.running("smoke", "--for", "30s", "--output", "jsonl") as command:
+        while command.event("check")["name"] != "data-channel":
+            pass
+        assert command.stop(signal.SIGINT) == 130
+        checks = {check["name"]: check["status"] for check in json.loads(drain(command)[-1])["checks"]}
+    assert checks["simulcast"] == "skipped"
 
 
 def test_smoke_fails_a_limit_with_3(home: Home):

@@ -34,7 +34,8 @@ def opening(event: ServerReady) -> list[Line]:
             ("seed", None if event.seed is None else f"{event.seed}, of session ids and names of discovered tracks"),
         ),
         BLANK,
-        *(line(f"export {name}={shlex.quote(value)}") for name, value in event.environment),
+        # To be pasted, so never broken: only what is last in a line wraps.
+        *(line(f"export {name}={shlex.quote(value)}", "") for name, value in event.environment),
         *((BLANK,) if event.environment else ()),
         line(Styled("Ctrl-C ends it. In another terminal: rtcctl smoke", "dim")),
     ]

@@ -28,7 +28,9 @@ def _(result: FaultSet | FaultList) -> list[Line]:
 
 @body.register
 def _(result: FaultClear) -> list[Line]:
-    return _faults(result.faults) or [line(Styled("no faults were set", "dim"))]
+    if not result.faults:
+        return [line(Styled("no faults were set", "dim"))]
+    return [line("cleared:"), *_faults(result.faults)]
 
 
 def _faults(faults: tuple[Fault, ...]) -> list[Line]:

@@ -97,7 +97,7 @@ def opening(event: CredentialsWritten) -> list[Line]:
     return facts(
         ("file", event.path),
         ("valid until", figures.moment(event.expires_at)),
-        ("renewed at", figures.moment(event.renewal_at)),
+        ("next renewal", figures.moment(event.renewal_at)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rtcctl.report import figures
 from rtcctl.report.layout import Cell, Line, Styled, facts, grid, known_grid, line
-from rtcctl.report.table import BLANK, STYLES
+from rtcctl.report.table import BLANK, STYLES, hints
 from rtcctl.report.tables.pieces import known
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn_check import Before, NatReport, Refusal, TurnCheck, UrlReport
@@ -24,7 +24,7 @@ def body(result: TurnCheck) -> list[Line]:
     bad = [check for check in result.checks if check.status in (CheckStatus.FAILED, CheckStatus.INCONCLUSIVE)]
     missing = [check for check in bad if check.name.startswith("require ")]
     lines += [line(Styled(f"{check.name}: {check.detail}", "red")) for check in missing]
-    return [*lines, line(Styled(result.verdict, "bold red" if bad else "bold green"))]
+    return [*lines, line(Styled(result.verdict, "bold red" if bad else "bold green")), *hints(result.checks)]
 
 
 def _rows(report: UrlReport) -> Iterator[tuple[Cell, Cell, Cell]]:

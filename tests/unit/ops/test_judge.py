@@ -179,6 +179,7 @@ def test_the_verdict_says_how_far_media_came(detail: str, end: str):
         ({"content": "failed", "loss": "passed"}, None, "do not carry the tone"),
         ({"loss": "failed"}, None, "not good enough: loss"),
         ({"jitter": "inconclusive"}, None, "could not measure"),
+        ({"relay": "skipped"}, Failure(exit_status=2, message="No TURN server is reached via tcp"), "via tcp."),
     ],
 )
 def test_the_verdict_says_where_it_broke(checked: dict[str, str], failure: Failure | None, said: str):

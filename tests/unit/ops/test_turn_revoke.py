@@ -220,7 +220,7 @@ def test_the_calls():
         "/turn/keys/key/credentials/c/revoke",
     ]
     (call,) = revoke_calls(RevokeRequest(custom_identifier="alice"), PROFILE)
-    assert '"$USERNAME"/revoke' in curl_command(call, PROFILE)
+    assert '"$TURN_USERNAME"/revoke' in curl_command(call, PROFILE)
     query, _ = revoke_calls(RevokeRequest(custom_identifier="alice"), WITH_ACCOUNT)
     text = curl_command(query, WITH_ACCOUNT)
     assert "https://api.cloudflare.com/client/v4/graphql" in text

@@ -159,3 +159,10 @@ def test_urls_of_port_53_go():
     ]
     assert kept.credential == "c"
     assert servers[1].urls[0].endswith("udp"), "the argument is left alone"
+
+
+@pytest.mark.parametrize("key", ["credential", "password"])
+def test_the_rest_convention_can_be_pasted(key: str):
+    """What `turn creds --as coturn` writes, and what the draft calls the credential."""
+    body = {"username": "u", key: "c", "ttl": 60, "uris": TURN["urls"]}
+    assert parse_pasted(body) == (IceServerObject(**TURN),)

@@ -56,6 +56,14 @@ def test_the_opening_of_dev() -> None:
     expect("dev-apps.json", json.render_event(READY_WITH_APPS))
 
 
+def test_lines_to_paste_are_not_broken() -> None:
+    """However narrow the terminal is, `export NAME=VALUE` is one line."""
+    wide, narrow = (table.render_event(READY, None, width=width, colour=False).splitlines() for width in (200, 30))
+    exports = [line for line in wide if line.startswith("export ")]
+    assert exports
+    assert [line for line in narrow if line.startswith("export ")] == exports
+
+
 def test_the_opening_of_turn_refresh() -> None:
     """What `rtcctl turn refresh` prints when its file is there."""
     expect("turn-refresh-written.table.txt", table.render_event(WRITTEN, TARGET, width=100, colour=False))

@@ -28,7 +28,7 @@ def test_a_file_of_credentials_is_a_line() -> None:
     """Until when it is valid, and when it is renewed."""
     state = State()
     assert state.add(WRITTEN)
-    text = "… turn.json is valid until 2026-11-18 12:06:40Z, and renewed at 2026-11-18 11:54:40Z"
+    text = "… turn.json is valid until 2026-11-18 12:06:40Z, next renewal 2026-11-18 11:54:40Z"
     assert _drawn(state) == text
 
 
