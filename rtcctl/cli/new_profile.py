@@ -86,7 +86,10 @@ async def verify_and_store(origins: Mapping[str, str], env: Env) -> ConfigCheck:
         api_base=profile.api_base,
         turn_key_id=profile.turn_key_id,
         account_id=profile.account_id,
+        account_api_base=profile.account_api_base,
     )
+    if [known.name for known in config.list_profiles() if known.is_chosen] == [profile.name]:
+        env.emit(Warned(text=f"profile {profile.name} is used from now on; `rtcctl config use` chooses another one"))
     stored = {
         kind: config.store_secret(profile.name, kind, secret)
         for kind, key in _KINDS.items()

@@ -23,7 +23,7 @@ from rtcctl.config.folders import (
 )
 from rtcctl.config.rules import ENV, LOCAL, checked_api_base, checked_name
 from rtcctl.errors import UsageError
-from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
+from rtcctl.realtime.profile import CLOUDFLARE_ACCOUNT_API_BASE, CLOUDFLARE_API_BASE
 
 if TYPE_CHECKING:
     from rtcctl.config.tables import ProfilesFile, ProfileTable
@@ -158,6 +158,7 @@ def add_profile(
     api_base: str = CLOUDFLARE_API_BASE,
     turn_key_id: str = "",
     account_id: str = "",
+    account_api_base: str = CLOUDFLARE_ACCOUNT_API_BASE,
     replace: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Path:
@@ -174,6 +175,8 @@ def add_profile(
         "turn_key_id": turn_key_id.strip(),
         "account_id": account_id.strip(),
     }
+    if account_id.strip() and account_api_base != CLOUDFLARE_ACCOUNT_API_BASE:
+        table["account_api_base"] = checked_api_base(account_api_base, "the account API's base")
     layer = _layer(config_path(environ))
     if name in layer.profiles and not replace:
         raise UsageError(f"{layer.path} already has a profile {name}.", hint="Choose another name.")

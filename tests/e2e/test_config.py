@@ -55,6 +55,9 @@ def test_add_verifies_and_stores_and_use_chooses(home: Home):
         assert server.ready["app_secret"] not in added.stdout + home.config.read_text()
         created = home.run("session", "create", "--profile", "staging", "--output", "json")
         assert created.document["target"]["profile"] == "staging"
+        assert "profile staging is used from now on" in added.stderr
+        # What was verified is what is used: the account's base, too.
+        assert home.run("app", "list", "--profile", "staging").status == 0
         assert home.run("config", "use", "staging").status == 0
         assert home.run("session", "create", "--output", "json").document["target"]["profile"] == "staging"
     for path in home.folder.rglob("secrets.toml"):
