@@ -11,7 +11,8 @@ from rtcctl.report.tables.pieces import known
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn_check import Before, NatReport, Refusal, TurnCheck, UrlReport
 
-_FIGURES = ("", "connect", "binding", "allocate", "rtt p50", "p95", "p99", "jitter", "lost")
+_FIGURES = ("in ms", "connect", "binding", "allocate", "rtt p50", "p95", "p99", "jitter", "lost")
+"The unit stands in the first column's head, so that the figures fit into 80 columns."
 
 
 def body(result: TurnCheck) -> list[Line]:
@@ -49,7 +50,11 @@ def _measured(report: UrlReport) -> list[Cell | None]:
         None if traffic is None else traffic.jitter_ms,
     )
     lost = None if traffic is None else figures.percent(traffic.fraction_lost)
-    return [report.name, *(known(figures.milliseconds, time) for time in times), lost]
+    return [report.name, *(known(_without_unit, time) for time in times), lost]
+
+
+def _without_unit(milliseconds: float) -> str:
+    return figures.milliseconds(milliseconds).removesuffix(" ms")
 
 
 def _before(before: Before) -> str:
