@@ -48,6 +48,14 @@ def test_what_was_wrong_is_said_once() -> None:
     assert finding.where == "body"
 
 
+@pytest.mark.parametrize("status", [201, 404])
+def test_the_account_api_is_another(status: int) -> None:
+    """The rules of the Realtime API are not its."""
+    account = row("", status=status, operation="apps/create", body={"name": "n"}, answer={"success": status == 201})
+    account.path = "/client/v4/accounts/account/calls/apps"
+    assert ApiRequest.of(account, APP).findings == ()
+
+
 def test_what_a_status_means() -> None:
     """A good request that was refused at a bad moment is explained by its answer."""
     answer = {"errorCode": "session_error", "errorDescription": "Session appears to be disconnected."}
