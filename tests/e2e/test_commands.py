@@ -275,6 +275,20 @@ def test_stdout_and_stderr_may_be_closed(home: Home, closed: str, arguments: str
     assert "bug" not in done.stderr
 
 
+def test_stdin_may_be_closed(home: Home):
+    """Nothing is read then, as from /dev/null."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {RTCCTL} turn check --ice-servers - <&-"],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--ice-servers - is not JSON" in done.stderr
+
+
 def test_dev_with_a_port_in_use_is_a_clear_error(home: Home):
     """A second server on the same port says so."""
     with home.dev() as server:
