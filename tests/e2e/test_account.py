@@ -320,7 +320,13 @@ def test_what_is_made_and_deleted_is_kept(home: Home):
         assert home.run("session", "create", environment=environment).status == 0
         for app_id in (stays["id"], DEVELOPMENT_APP_ID):
             assert home.run("app", "delete", app_id, "--yes").status == 0
+        assert home.run("turn", "key", "delete", key["id"], "--yes").status == 0
         assert home.run("app", "list", "--output", "json").document["apps"] == []
     with home.dev("--persist", "kept.toml") as server:
-        assert server.ready["app_id"] == DEVELOPMENT_APP_ID
+        assert (server.ready["app_id"], server.ready["turn_key_id"]) == (DEVELOPMENT_APP_ID, "")
         assert home.run("session", "create").status == 0
+        assert names(home, "turn", "key") == []
+        assert "no TURN key" in home.run("turn", "creds").stderr
+    # What is run against it has no empty variables.
+    around = home.run("dev", "--port", "0", "--persist", "kept.toml", "--", str(RTCCTL), "session", "create")
+    assert around.status == 0, around.stderr
