@@ -262,10 +262,13 @@ def _journal() -> "Journal":
 
 def _check_writable(file: Path) -> None:
     """Before a credential is made for it. Raises `UsageError`."""
+    from rtcctl.config.folders import require_writable
+
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}.")
     if file.exists() and not file.is_file():
         raise UsageError(f"{file} is no file that could be replaced.")
+    require_writable(file)
 
 
 def _write(file: Path, made: "TurnCreds", shape: Shape) -> None:

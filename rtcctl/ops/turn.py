@@ -86,11 +86,16 @@ async def borrowed(request: CredsRequest, env: Env) -> AsyncIterator[TurnCreds]:
     try:
         yield made
     finally:
-        usernames = {server.username for server in made.ice_servers if server.username}
-        try:
-            for username in usernames:
-                async with env.turn_client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
-                    await client.revoke(username)
-                env.journal.turn_revoked(username, env.wallclock())
-        except RtcctlError as error:
-            env.emit(Warned(text=f"the TURN credential of this run was not revoked, it expires: {error.message}"))
+        await end(made, env)
+
+
+async def end(made: TurnCreds, env: Env) -> None:
+    """Revoke credentials that nobody has but us. Where that fails, they expire, and that is said."""
+    usernames = {server.username for server in made.ice_servers if server.username}
+    try:
+        for username in usernames:
+            async with env.turn_client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
+                await client.revoke(username)
+            env.journal.turn_revoked(username, env.wallclock())
+    except RtcctlError as error:
+        env.emit(Warned(text=f"the TURN credential of this run was not revoked, it expires: {error.message}"))
