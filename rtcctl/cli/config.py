@@ -273,7 +273,7 @@ def _check_face(name: str, resolution: "Resolution") -> Face:
 def _check_calls(profile: "Profile") -> "Sequence[ApiCall]":
     from rtcctl.ops import session, turn
 
-    creds = turn.creds_calls(turn.CredsRequest(ttl_s=60), profile.turn_key_id) if profile.turn_key_id else ()
+    creds = turn.creds_calls(turn.CredsRequest(ttl_s=60), profile) if profile.turn_key_id else ()
     return (*session.create_calls(session.CreateRequest()), *creds)
 
 

@@ -61,7 +61,7 @@ def creds(
     request = turn.CredsRequest(ttl, custom_identifier, keep_port_53)
     face = Face(
         name="turn creds",
-        calls=lambda profile: turn.creds_calls(request, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn.creds_calls(request, profile),
         text=None if as_ is None else lambda result: render(result, as_),
     )
     return run(_creds, request, common, face)
@@ -125,7 +125,7 @@ def check(
     )
     face = Face(
         name="turn check",
-        calls=lambda profile: turn_check.check_calls(request, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn_check.check_calls(request, profile),
         needs_profile=ice_servers is None,
     )
     return run(turn_check.check, request, common, face)
@@ -236,7 +236,7 @@ def refresh(
     )
     face = Face(
         name="turn refresh",
-        calls=lambda profile: turn.creds_calls(request.creds, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn.creds_calls(request.creds, profile),
         announce=(CredentialsWritten,),
         is_daemon=True,
     )
