@@ -349,7 +349,10 @@ def guard(action: Callable[[], object], arguments: Sequence[str]) -> int:
         return status if isinstance(status, int) else int(ExitStatus.OK)
     except KeyboardInterrupt:
         return int(ExitStatus.INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer makes the one into the other, also where it is asked not to end the process.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         _silence_stdout()
         return READER_GONE
     except Exception as error:  # noqa: BLE001  # the last boundary: it becomes a line and an exit status
