@@ -225,6 +225,20 @@ def test_a_secret_that_cannot_be_stored_is_printed(home: Home):
     assert not (home.folder / "kept").exists()
 
 
+def test_an_app_whose_secret_could_not_be_printed(home: Home):
+    """It is there: who tries again is told to look first."""
+    with home.dev():
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$0" app create lost >/dev/full', str(RTCCTL)],
+            env=home.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "`rtcctl app list`" in done.stderr) == (2, True), done.stderr
+        assert names(home, "app") == ["", "lost"]
+
+
 @pytest.mark.parametrize("has_keyring", [True, pytest.param(False, marks=slow)])
 def test_a_profile_gets_its_turn_key_and_app(home: Home, has_keyring: bool):
     """`--secret-to keyring`: id and secret are the profile's, which uses them at once; nothing is printed."""
