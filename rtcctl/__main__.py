@@ -8,9 +8,9 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return its exit status."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed (`>&-`): nobody wants to know
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for good
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed (`<&-`, `>&-`): nobody has anything to say, or wants to know
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for good
     arguments = sys.argv[1:] if argv is None else argv
     if arguments in (["--version"], ["-V"]):
         from rtcctl import __version__

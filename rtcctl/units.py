@@ -1,6 +1,7 @@
 """What a person types where a number could be misread: durations, ratios, rates, frequencies, with their units.
 
-Each but the last is a `float`; all print as they are typed, so a default in `--help` reads like an argument.
+Each but the last is a `float`; all print as they are typed, so a default in `--help` reads like an argument. Beside
+them, what people may call an app or a TURN key.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_TONE_HZ = 20_000.0
 MAX_MESSAGES_PER_SECOND = 5000.0
 "Above, one Python process is what is measured."
+
+
+DISPLAY_NAME_MAX = 256
+DISPLAY_NAME = f"a text of up to {DISPLAY_NAME_MAX} characters, none of them a control character"
+_NO_DISPLAY_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"Control characters, and surrogates, which are no text. Joiners are part of words and of emoji."
+
+
+def is_display_name(text: str) -> bool:
+    """Whether an app or a TURN key may be called that."""
+    return len(text) <= DISPLAY_NAME_MAX and not _NO_DISPLAY_NAME.search(text)
 
 
 class SpellingError(ValueError):

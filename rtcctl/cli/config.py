@@ -174,11 +174,12 @@ def env(
             for key, name in _names_of(names).items()
             if (value := _value(profile, key))
         ]
-        if profile.ca_file:
+        # Of a server with HTTP alone it is that of `turns:`, and no bundles were written for other programs.
+        if profile.ca_file and profile.api_base.startswith("https:"):
             from rtcctl.config.tls import trust_variables
 
             trust = trust_variables(Path(profile.ca_file))
-            variables += [Variable(name=name, value=value) for name, value in trust.items()]
+            variables += [Variable(name=name, value=value) for name, value in trust.items() if Path(value).exists()]
         return ConfigEnv(profile=profile.name, variables=tuple(variables), names=names)
 
     return present(work, common, Face(name="config env", text=partial(render, as_)))
@@ -272,7 +273,7 @@ def _check_face(name: str, resolution: "Resolution") -> Face:
 def _check_calls(profile: "Profile") -> "Sequence[ApiCall]":
     from rtcctl.ops import session, turn
 
-    creds = turn.creds_calls(turn.CredsRequest(ttl_s=60), profile.turn_key_id) if profile.turn_key_id else ()
+    creds = turn.creds_calls(turn.CredsRequest(ttl_s=60), profile) if profile.turn_key_id else ()
     return (*session.create_calls(session.CreateRequest()), *creds)
 
 

@@ -144,7 +144,7 @@ def dev(
     if apps is None:
         credentials = credentials_for(host, state_dir, secret)
     else:
-        credentials = credentials_of(host, state_dir, secret, apps)
+        credentials = credentials_of(host, state_dir, secret, apps, has_all_turn_keys=persist is not None)
         keep_secret(*credentials.hidden_secrets)
         if secret is not None and secret != credentials.app_secret:
             open_streams(common).warn(f"RTCCTL_DEV_SECRET is ignored: {apps} has the secrets of the apps")

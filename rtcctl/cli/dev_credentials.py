@@ -29,8 +29,13 @@ _ACCOUNT_TOKEN_DIGITS = 40
 "As long as Cloudflare's."
 
 
-def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -> Credentials:
-    """Those of the file of `--apps`, which names every app; without a TURN key in it, the TURN key stays what it is."""
+def credentials_of(
+    host: str, state_dir: Path, secret: str | None, apps: Path, *, has_all_turn_keys: bool = False
+) -> Credentials:
+    """Those of the file of `--apps`, which names every app; without a TURN key in it, the TURN key stays what it is.
+
+    `has_all_turn_keys`: then there is none.
+    """
     from rtcctl.config.apps import AppsFile
 
     file = AppsFile.load(apps)
@@ -40,6 +45,8 @@ def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -
     usual = credentials_for(host, state_dir, secret)
     if keys:
         usual = replace(usual, turn_key_id=keys[0].id, turn_key_token=keys[0].token)
+    elif has_all_turn_keys:
+        usual = replace(usual, turn_key_id="", turn_key_token="")
     return replace(
         usual,
         are_development=False,
@@ -48,14 +55,14 @@ def credentials_of(host: str, state_dir: Path, secret: str | None, apps: Path) -
         apps=tuple(AppSecret(app.id, app.secret, app.name, app.created, app.modified) for app in file.apps),
         turn_keys=tuple(TurnKeyToken(key.id, key.token, key.name, key.created, key.modified) for key in keys),
         apps_file=str(apps),
-        is_turn_key_of_file=bool(keys),
+        is_turn_key_of_file=bool(keys) or has_all_turn_keys,
     )
 
 
 def made_when_missing(path: Path, host: str, state_dir: Path, secret: str | None) -> Path:
     """The file of `--persist`, which is like that of `--apps`: made with the usual credentials, never written over.
 
-    When all its apps were deleted, it gets the usual one: a server has one.
+    When all its apps were deleted, it gets the usual one: a server has one. It need not have a TURN key.
     """
     from rtcctl.config.apps import AppsFile, ServedApp, ServedTurnKey
     from rtcctl.config.folders import is_there

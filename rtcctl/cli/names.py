@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rtcctl.units import SpellingError
+from rtcctl.units import DISPLAY_NAME, SpellingError, is_display_name
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 "Opaque; what Cloudflare's own samples accept."
@@ -36,8 +36,8 @@ def display_name(text: str) -> str:
     """What an app or a TURN key is called by people."""
     if not text.strip():
         raise SpellingError("a name is missing: it is empty")
-    if not text.isprintable():
-        raise SpellingError(f"a name has no control characters: {text!r}")
+    if not is_display_name(text):
+        raise SpellingError(f"a name is {DISPLAY_NAME}")
     return text
 
 

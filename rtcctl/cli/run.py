@@ -63,6 +63,8 @@ class Face(NamedTuple):
     "stdout gets the bytes of messages and nothing else, whatever `--output`."
     yes: bool = False
     "Do not ask before ending something foreign."
+    look: str = ""
+    "The command that shows what it made, for when its result could not be said."
 
 
 class Ending:
@@ -293,7 +295,11 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
         _silence_stdout()
         return READER_GONE
     if result is not None:
-        output.result(result, status)
+        try:
+            output.result(result, status)
+        except (BrokenPipeError, UsageError):
+            _tell_to_look(face, streams)
+            raise
     reports.write(
         result if result is not None else reports.nothing(env.target, failure, interrupted=bool(ending.signals)),
         common.reports,
@@ -305,7 +311,13 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
         raise error
     if ending.signals and result is None and not face.is_daemon:
         streams.err("interrupted before there was anything to report")
+        _tell_to_look(face, streams)
     return status
+
+
+def _tell_to_look(face: Face, streams: Streams) -> None:
+    if face.look:
+        streams.warn(f"{face.name} may have done it nevertheless: look with `{face.look}` before repeating it")
 
 
 def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
@@ -349,7 +361,10 @@ def guard(action: Callable[[], object], arguments: Sequence[str]) -> int:
         return status if isinstance(status, int) else int(ExitStatus.OK)
     except KeyboardInterrupt:
         return int(ExitStatus.INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer makes the one into the other, also where it is asked not to end the process.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         _silence_stdout()
         return READER_GONE
     except Exception as error:  # noqa: BLE001  # the last boundary: it becomes a line and an exit status

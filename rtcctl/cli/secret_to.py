@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -78,12 +78,16 @@ class _FileStore:
 
     def put(self, identifier: str, secret: str) -> tuple[str, tuple[str, ...]]:
         try:
-            with open(self.descriptor, "w", encoding="ascii", closefd=False) as file:
+            with open(self.descriptor, "w", encoding="utf-8", closefd=False) as file:
                 file.write(f"{secret}\n")
                 file.flush()
                 os.fsync(self.descriptor)
+            if not os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path)):
+                raise UsageError(f"{self.path} is another file by now.")
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written: {error.strerror}.") from error
+        except ValueError:
+            raise UsageError(f"{self.path} cannot hold a secret that is no Unicode text.") from None
         self.is_used = True
         return str(self.path), (
             f"export {self.kind.id_variable}={shlex.quote(identifier)}",
@@ -107,6 +111,7 @@ def _in_file(kind: Kind, path: Path) -> Iterator[Store]:
     try:
         yield store
     finally:
+        with suppress(FileNotFoundError):
+            if not store.is_used and os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                path.unlink()
         os.close(descriptor)
-        if not store.is_used:
-            path.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def creds(
     request = turn.CredsRequest(ttl, custom_identifier, keep_port_53)
     face = Face(
         name="turn creds",
-        calls=lambda profile: turn.creds_calls(request, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn.creds_calls(request, profile),
         text=None if as_ is None else lambda result: render(result, as_),
     )
     return run(_creds, request, common, face)
@@ -125,7 +125,7 @@ def check(
     )
     face = Face(
         name="turn check",
-        calls=lambda profile: turn_check.check_calls(request, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn_check.check_calls(request, profile),
         needs_profile=ice_servers is None,
     )
     return run(turn_check.check, request, common, face)
@@ -236,7 +236,7 @@ def refresh(
     )
     face = Face(
         name="turn refresh",
-        calls=lambda profile: turn.creds_calls(request.creds, profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"),
+        calls=lambda profile: turn.creds_calls(request.creds, profile),
         announce=(CredentialsWritten,),
         is_daemon=True,
     )
@@ -262,10 +262,13 @@ def _journal() -> "Journal":
 
 def _check_writable(file: Path) -> None:
     """Before a credential is made for it. Raises `UsageError`."""
+    from rtcctl.config.folders import require_writable
+
     if not file.parent.is_dir():
         raise UsageError(f"{file}: there is no folder {file.parent}.")
     if file.exists() and not file.is_file():
         raise UsageError(f"{file} is no file that could be replaced.")
+    require_writable(file)
 
 
 def _write(file: Path, made: "TurnCreds", shape: Shape) -> None:

@@ -15,6 +15,7 @@ from rtcctl.config import toml
 from rtcctl.config.folders import require_private, unwritable, write_private
 from rtcctl.config.rules import MIN_SECRET, is_fit_secret
 from rtcctl.errors import UsageError
+from rtcctl.units import DISPLAY_NAME, is_display_name
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _EXAMPLE = '[[apps]], id = "…", secret = "…"'
@@ -33,8 +34,8 @@ def _secret(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if len(text) > 256 or not text.isprintable():
-        raise ValueError("up to 256 printable characters")
+    if not is_display_name(text):
+        raise ValueError(DISPLAY_NAME)
     return text
 
 

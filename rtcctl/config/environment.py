@@ -85,11 +85,15 @@ def choose(families: tuple[Family, ...], values: Mapping[str, str]) -> Family | 
 
 
 def for_command(settings: Mapping[str, str]) -> dict[str, str]:
-    """An app, a TURN key and, where settings have it, an account, under every name by which a tool looks for them.
+    """An app and, where settings have them, a TURN key and an account, by every name by which tools look for them.
 
     And the word that rtcctl uses them.
     """
-    families = (*APP, *TURN, *(ACCOUNT if "account_id" in settings else ()))
+    families = (
+        *APP,
+        *(TURN if settings.get("turn_key_id") else ()),
+        *(ACCOUNT if "account_id" in settings else ()),
+    )
     return {
         PROFILE: ENV,
         **{name: settings[setting] for family in families for setting, name in family.variables.items()},

@@ -91,6 +91,8 @@ def write_private(path: Path, text: str) -> None:
 def require_writable(path: Path) -> None:
     """Raise `UsageError` when a private file could not be written there; tried, since permissions alone do not tell."""
     try:
+        with suppress(FileNotFoundError):
+            path.stat()  # as `write_private`
         path = path.resolve()
         make_private_folder(path.parent)
         with tempfile.TemporaryFile(dir=path.parent):

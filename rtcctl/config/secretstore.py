@@ -77,8 +77,6 @@ def _backend() -> keyring.backend.KeyringBackend | None:
 
 
 def _to_keyring(profile: str, kind: str, secret: str) -> bool:
-    from keyring.errors import KeyringError
-
     try:
         backend = _backend()
         if backend is None:
@@ -86,13 +84,11 @@ def _to_keyring(profile: str, kind: str, secret: str) -> bool:
         backend.set_password(_SERVICE, f"{profile}/{kind}", secret)
         # A keyring without a session to unlock it can take a secret and lose it.
         return backend.get_password(_SERVICE, f"{profile}/{kind}") == secret
-    except (KeyringError, RuntimeError, OSError):
+    except Exception:  # noqa: BLE001  # backends raise what they like, and nobody shows a new secret again
         return False
 
 
 def _from_keyring(profile: str, kind: str) -> str:
-    from keyring.errors import KeyringError
-
     reason = "it is not there"
     try:
         backend = _backend()
@@ -101,7 +97,7 @@ def _from_keyring(profile: str, kind: str) -> str:
             reason = "this session has no keyring"
         if secret:
             return secret
-    except (KeyringError, RuntimeError, OSError) as exc:
+    except Exception as exc:  # noqa: BLE001  # as above
         reason = type(exc).__name__
     raise UsageError(
         f"The {kind} secret of profile {profile} is in the OS keyring, but cannot be read: {reason}.",

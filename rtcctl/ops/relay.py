@@ -46,8 +46,7 @@ class Relay:
 
 def calls(relay: Relay | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `settings` makes."""
-    key_id = profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"
-    return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), key_id)
+    return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), profile)
 
 
 @asynccontextmanager

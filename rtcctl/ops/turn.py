@@ -10,6 +10,7 @@ from rtcctl.errors import RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, COMMAND_DEADLINE_S
 from rtcctl.realtime.curl import ApiCall
+from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Warned
 from rtcctl.results.turn import IceServer, TurnCreds
 
@@ -35,12 +36,17 @@ class CredsRequest:
             )
 
 
-def creds_calls(request: CredsRequest, key_id: str) -> tuple[ApiCall, ...]:
+def key_in_path(profile: Profile) -> str:
+    """The id of the TURN key in a call that is shown; where there is none, its variable."""
+    return profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"
+
+
+def creds_calls(request: CredsRequest, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `creds` makes; the path is below the API base, not below the app."""
     body: dict[str, object] = {"ttl": round(request.ttl_s)}
     if request.custom_identifier is not None:
         body["customIdentifier"] = request.custom_identifier
-    path = f"/turn/keys/{key_id}/credentials/generate-ice-servers"
+    path = f"/turn/keys/{key_in_path(profile)}/credentials/generate-ice-servers"
     return (ApiCall("POST", path, body, secret=TURN_SECRET),)
 
 
@@ -59,17 +65,7 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
         IceServer(urls=tuple(server.urls), username=server.username, credential=server.credential)
         for server in (generated if request.keep_port_53 else without_port_53(generated))
     )
-    username = next((server.username for server in servers if server.username), None)
-    if username is not None:
-        env.journal.turn_issued(
-            username,
-            key_id=env.profile.turn_key_id,
-            profile=env.profile.name,
-            issued_at=issued_at,
-            expires_at=issued_at + ttl_s,
-            custom_identifier=request.custom_identifier,
-        )
-    return TurnCreds(
+    made = TurnCreds(
         target=env.target,
         ice_servers=servers,
         ttl_s=ttl_s,
@@ -77,6 +73,16 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
         relays=any(url.startswith(("turn:", "turns:")) for server in servers for url in server.urls),
         custom_identifier=request.custom_identifier,
     )
+    if made.username is not None:
+        env.journal.turn_issued(
+            made.username,
+            key_id=env.profile.turn_key_id,
+            profile=env.profile.name,
+            issued_at=issued_at,
+            expires_at=made.expires_at,
+            custom_identifier=request.custom_identifier,
+        )
+    return made
 
 
 @asynccontextmanager
@@ -86,11 +92,16 @@ async def borrowed(request: CredsRequest, env: Env) -> AsyncIterator[TurnCreds]:
     try:
         yield made
     finally:
-        usernames = {server.username for server in made.ice_servers if server.username}
-        try:
-            for username in usernames:
-                async with env.turn_client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
-                    await client.revoke(username)
-                env.journal.turn_revoked(username, env.wallclock())
-        except RtcctlError as error:
-            env.emit(Warned(text=f"the TURN credential of this run was not revoked, it expires: {error.message}"))
+        await end(made, env)
+
+
+async def end(made: TurnCreds, env: Env) -> None:
+    """Revoke credentials that nobody has but us. Where that fails, they expire, and that is said."""
+    if made.username is None:
+        return
+    try:
+        async with env.turn_client(deadline_s=CLEAN_UP_DEADLINE_S) as client:
+            await client.revoke(made.username)
+        env.journal.turn_revoked(made.username, env.wallclock())
+    except RtcctlError as error:
+        env.emit(Warned(text=f"the TURN credential of this run was not revoked, it expires: {error.message}"))

@@ -12,6 +12,7 @@ from rtcctl.ops.env import Env
 from rtcctl.ops.turn import CredsRequest, borrowed, creds, creds_calls
 from rtcctl.ops.turn_judge import Requirement, checks_of, judged, names, sentence
 from rtcctl.realtime.curl import ApiCall
+from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Progress, Warned
 from rtcctl.results.turn import IceServer
 from rtcctl.results.turn_check import Before, TurnCheck, UrlReport
@@ -40,11 +41,11 @@ class CheckRequest:
     before: Mapping[str, Before] | None = None
 
 
-def check_calls(request: CheckRequest, key_id: str) -> tuple[ApiCall, ...]:
+def check_calls(request: CheckRequest, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `check` makes: a credential, and one that has to be refused later."""
     if request.ice_servers is not None:
         return ()
-    return tuple(call for ttl in (CREDENTIAL_TTL_S, SHORT_TTL_S) for call in creds_calls(CredsRequest(ttl), key_id))
+    return tuple(call for ttl in (CREDENTIAL_TTL_S, SHORT_TTL_S) for call in creds_calls(CredsRequest(ttl), profile))
 
 
 async def check(request: CheckRequest, env: Env) -> TurnCheck:

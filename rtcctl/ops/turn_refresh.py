@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from rtcctl.errors import AuthError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import CredsRequest, creds
+from rtcctl.ops.turn import CredsRequest, creds, end
 from rtcctl.results.event import Warned
 from rtcctl.results.turn import CredentialsFile, CredentialsRenewed, CredentialsWritten, TurnCreds, TurnRefresh
 
@@ -70,15 +70,19 @@ async def refresh(
 async def _write(request: RefreshRequest, env: Env, event: type[CredentialsFile]) -> CredentialsFile:
     """One set of credentials, into the file. Raises what `creds` and `write` raise."""
     made = await creds(request.creds, env)
-    username = next((server.username for server in made.ice_servers if server.username), None)
-    if not made.relays or username is None:
+    if not made.relays or made.username is None:
         raise UsageError(
             "There is no TURN server behind this key: nothing to keep fresh.",
             hint="rtcctl dev relays where coturn is installed: apt install coturn" if env.profile.is_embedded else "",
         )
-    request.write(made)
+    try:
+        request.write(made)
+    except RtcctlError:
+        # A disk may be full for long: not one more live credential with each attempt.
+        await end(made, env)
+        raise
     renewal_at = made.expires_at - made.ttl_s + made.ttl_s * env.random.uniform(*RENEWED_AT)
-    written = event(path=request.path, username=username, expires_at=made.expires_at, renewal_at=renewal_at)
+    written = event(path=request.path, username=made.username, expires_at=made.expires_at, renewal_at=renewal_at)
     env.emit(written)
     logger.info("%s written, valid for %d s", request.path, made.ttl_s)
     return written

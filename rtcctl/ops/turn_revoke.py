@@ -11,7 +11,7 @@ from urllib.parse import quote
 from rtcctl.errors import ApiError, AuthError, NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import COMMAND_DEADLINE_S
-from rtcctl.ops.turn import MAX_TTL_S, TURN_SECRET
+from rtcctl.ops.turn import MAX_TTL_S, TURN_SECRET, key_in_path
 from rtcctl.ops.turn_verify import VERIFY_DEADLINE_S, is_taken, refused_after
 from rtcctl.realtime.curl import ACCOUNT_TOKEN, ApiCall
 from rtcctl.realtime.profile import Profile
@@ -43,7 +43,6 @@ class RevokeRequest:
 
 def revoke_calls(request: RevokeRequest, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `revoke` makes."""
-    key_id = profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"
     names = [quote(name, safe="") for name in request.usernames] or ["$TURN_USERNAME"]
     asked = []
     if request.custom_identifier is not None and _has_analytics(profile):
@@ -52,7 +51,8 @@ def revoke_calls(request: RevokeRequest, profile: Profile) -> tuple[ApiCall, ...
         variables = turn_usernames_variables(profile, request.custom_identifier, "$FROM", "$TO")
         body = {"query": TURN_USERNAMES, "variables": variables}
         asked = [ApiCall("POST", PATH, body, secret=ACCOUNT_TOKEN)]
-    revoked = [ApiCall("POST", f"/turn/keys/{key_id}/credentials/{name}/revoke", secret=TURN_SECRET) for name in names]
+    credentials = f"/turn/keys/{key_in_path(profile)}/credentials"
+    revoked = [ApiCall("POST", f"{credentials}/{name}/revoke", secret=TURN_SECRET) for name in names]
     return (*asked, *revoked)
 
 

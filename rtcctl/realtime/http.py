@@ -360,7 +360,12 @@ class HttpApi:
         said = presentable(description or raw, secrets)
         code = presentable(code, secrets) if code else None
         subcode = presentable(subcode, secrets) if subcode else None
-        message = f"{request}: {status}" + (f" {code}" if code else "") + (f": {said}" if said else "")
+        # Where the account API has no code of its own it repeats the status.
+        message = (
+            f"{request}: {status}"
+            + (f" {code}" if code and code != str(status) else "")
+            + (f": {said}" if said else "")
+        )
         if status in (401, 403):
             hint = (self._auth_hint(secret) if secret is not None else "") or hint_for(status, code)
             raise AuthError(message, hint=hint, status=status, code=code, ray=ray)

@@ -32,6 +32,11 @@ class TurnCreds(Result):
     "False when no URL is a TURN URL: nothing can be relayed."
     custom_identifier: str | None = None
 
+    @property
+    def username(self) -> str | None:
+        """Of the credential; `None` where no server takes one."""
+        return next((server.username for server in self.ice_servers if server.username), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnCredentialRecord:

@@ -29,13 +29,13 @@ from rtcctl.realtime.development import ACCOUNT_PREFIX as PREFIX
 from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.faults.requests import RequestLog
 from rtcctl.server.registry import App, Registry, TurnKey
+from rtcctl.units import DISPLAY_NAME, is_display_name
 from rtcctl.web.answer import json_answer, named
 from rtcctl.web.body import read_body
 from rtcctl.web.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 
-NAME_MAX = 256
 _BODY_BYTES = 1 << 16
 
 Handler = Callable[["_Collection", Request], Awaitable[Response]]
@@ -194,10 +194,8 @@ class AccountApi:
         except (ValueError, TypeError, RecursionError):
             raise Refusal(400, "6007", "Malformed JSON in request body") from None
         name = document.get("name", "")
-        if not isinstance(name, str) or len(name) > NAME_MAX or not name.isprintable():
-            raise Refusal(
-                400, "400", f"name must be a string of up to {NAME_MAX} printable characters", subcode="/name"
-            )
+        if not isinstance(name, str) or not is_display_name(name):
+            raise Refusal(400, "400", f"name must be {DISPLAY_NAME}", subcode="/name")
         return name if "name" in document else None
 
     def _document(self, entry: App | TurnKey) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _BACKLOG = 2048
 
 
 class Credentials(Protocol):
-    """What clients must present."""
+    """What clients must present. Without a `turn_key_id` there is no TURN key."""
 
     @property
     def app_id(self) -> str: ...
@@ -119,7 +119,14 @@ class RealtimeServer:
             endpoint=endpoint,
             candidates=self.candidates,
             apps=[App(credentials.app_id, credentials.app_secret), *apps],
-            turn_keys=[TurnKey(credentials.turn_key_id, credentials.turn_key_token, credentials.app_id), *turn_keys],
+            turn_keys=[
+                *(
+                    [TurnKey(credentials.turn_key_id, credentials.turn_key_token, credentials.app_id)]
+                    if credentials.turn_key_id
+                    else []
+                ),
+                *turn_keys,
+            ],
             turn=self.turn,
             limits=limits,
             clock=clock,

@@ -188,7 +188,7 @@ class Realtime:
 
     def _remove(self) -> None:
         registry = self._server.registry
-        # The application may have removed them itself, through the account API.
+        # Who gave the server an account token (`credentials`) may have removed them through the account API.
         if self.app_id in registry.apps:
             registry.remove_app(self.app_id)
         if self.turn_key_id in registry.turn_keys:

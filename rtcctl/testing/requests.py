@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from rtcctl.realtime.development import ACCOUNT_PREFIX
 from rtcctl.realtime.explain.errors import hint_for
 from rtcctl.realtime.explain.finding import Finding
 from rtcctl.realtime.explain.request import explain_request
@@ -108,6 +109,8 @@ def _decoded(data: bytes) -> Any:
 def _findings(row: RequestRow, answer: Any) -> Iterable[Finding]:
     from rtcctl.server.faults.requests import BODY_KEPT
 
+    if row.path.startswith(f"{ACCOUNT_PREFIX}/"):
+        return  # another API, of which nothing is known here
     # What was cut off here is not what was sent.
     found = explain_request(row.method, row.path, row.body) if len(row.body) < BODY_KEPT else []
     yield from found

@@ -31,16 +31,16 @@ class LoopThread:
     """Runs coroutines in one loop until it is closed; those that are left then are cancelled."""
 
     def __init__(self, name: str) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # Here, where it is an error of the caller's that it cannot be made (no file descriptor is left, for one).
+        # Sockets are watched by `add_reader`, which the default loop of Windows does not have.
+        self._loop = asyncio.SelectorEventLoop()
         self._stop = asyncio.Event()
-        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
-        self._ready.wait()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start it; cancelling the future cancels it."""
-        if self._loop is None or self._loop.is_closed():
+        if self._loop.is_closed():
             work.close()
             raise RuntimeError(CLOSED)
         # In a context of its own: the caller's may say that it runs under trio.
@@ -66,15 +66,12 @@ class LoopThread:
 
     def close(self) -> None:
         """End the loop and the thread; harmless the second time."""
-        if self._thread.is_alive() and self._loop is not None:
+        if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def _main(self) -> None:
-        # Sockets are watched by `add_reader`, which the default loop of Windows does not have.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            self._loop = runner.get_loop()
-            self._loop.call_soon(self._ready.set)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._wait())
 
     async def _wait(self) -> None:

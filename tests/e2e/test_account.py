@@ -225,6 +225,20 @@ def test_a_secret_that_cannot_be_stored_is_printed(home: Home):
     assert not (home.folder / "kept").exists()
 
 
+def test_an_app_whose_secret_could_not_be_printed(home: Home):
+    """It is there: who tries again is told to look first."""
+    with home.dev():
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$0" app create lost >/dev/full', str(RTCCTL)],
+            env=home.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "`rtcctl app list`" in done.stderr) == (2, True), done.stderr
+        assert names(home, "app") == ["", "lost"]
+
+
 @pytest.mark.parametrize("has_keyring", [True, pytest.param(False, marks=slow)])
 def test_a_profile_gets_its_turn_key_and_app(home: Home, has_keyring: bool):
     """`--secret-to keyring`: id and secret are the profile's, which uses them at once; nothing is printed."""
@@ -320,7 +334,13 @@ def test_what_is_made_and_deleted_is_kept(home: Home):
         assert home.run("session", "create", environment=environment).status == 0
         for app_id in (stays["id"], DEVELOPMENT_APP_ID):
             assert home.run("app", "delete", app_id, "--yes").status == 0
+        assert home.run("turn", "key", "delete", key["id"], "--yes").status == 0
         assert home.run("app", "list", "--output", "json").document["apps"] == []
     with home.dev("--persist", "kept.toml") as server:
-        assert server.ready["app_id"] == DEVELOPMENT_APP_ID
+        assert (server.ready["app_id"], server.ready["turn_key_id"]) == (DEVELOPMENT_APP_ID, "")
         assert home.run("session", "create").status == 0
+        assert names(home, "turn", "key") == []
+        assert "no TURN key" in home.run("turn", "creds").stderr
+    # What is run against it has no empty variables.
+    around = home.run("dev", "--port", "0", "--persist", "kept.toml", "--", str(RTCCTL), "session", "create")
+    assert around.status == 0, around.stderr

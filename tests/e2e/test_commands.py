@@ -275,6 +275,38 @@ def test_stdout_and_stderr_may_be_closed(home: Home, closed: str, arguments: str
     assert "bug" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("session", "list"), ("config", "path"), ("session", "--help")], ids=" ".join)
+def test_a_reader_that_has_gone(home: Home, arguments: tuple[str, ...]):
+    """As a shell reports a process that SIGPIPE ended, and without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [RTCCTL, *arguments],
+        env=home.environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_stdin_may_be_closed(home: Home):
+    """Nothing is read then, as from /dev/null."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {RTCCTL} turn check --ice-servers - <&-"],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--ice-servers - is not JSON" in done.stderr
+
+
 def test_dev_with_a_port_in_use_is_a_clear_error(home: Home):
     """A second server on the same port says so."""
     with home.dev() as server:

@@ -543,3 +543,11 @@ async def test_the_server_may_end_while_coturn_starts(tmp_path: Path, temporary:
                 await until(lambda: bool(processes(temporary)))
             answer = await asyncio.gather(asked, return_exceptions=True)
     assert isinstance(answer[0], httpx.HTTPError) or answer[0].status_code in (201, 503)
+
+
+def test_pasted_lines_name_no_authority_of_turn(home: Home) -> None:
+    """Without `--tls` the certificate is for `turns:` alone: HTTPS elsewhere goes on as it was."""
+    with home.dev() as server:
+        assert server.ready["ca_file"]
+        listed = home.run("config", "env", "--with-secrets", "--as", "json").document
+    assert listed == dict(server.ready["environment"])

@@ -235,6 +235,14 @@ def test_a_file_is_written_through_a_link_and_over_an_open_one(home: Home) -> No
         assert command.stop() == 0
 
 
+def test_no_credential_for_a_file_that_cannot_be_written(home: Home) -> None:
+    """Not even root makes a file there."""
+    with home.dev():
+        refused = home.run("turn", "refresh", "/sys/kernel/turn.json")
+        assert (refused.status, "cannot be written" in refused.stderr) == (2, True)
+        assert home.run("turn", "list", "--output", "json").document["credentials"] == []
+
+
 @slow
 def test_an_outage_is_said_and_waited_out(home: Home) -> None:
     """The file is stale meanwhile, and gets right by itself."""

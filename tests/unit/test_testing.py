@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from rtcctl.server.faults.ledger import RequestRow
 from rtcctl.server.faults.requests import BODY_KEPT
 from rtcctl.testing.requests import SHOWN, ApiRequest, told
+from rtcctl.testing.threads import LoopThread
 from tests.support.sdp import offer_of, section
 
 APP = "a" * 32
@@ -46,6 +48,14 @@ def test_what_was_wrong_is_said_once() -> None:
     request = ApiRequest.of(row("sessions/new", status=400, error_code="decoding_error", body={}, answer=answer), APP)
     (finding,) = request.findings
     assert finding.where == "body"
+
+
+@pytest.mark.parametrize("status", [201, 404])
+def test_the_account_api_is_another(status: int) -> None:
+    """The rules of the Realtime API are not its."""
+    account = row("", status=status, operation="apps/create", body={"name": "n"}, answer={"success": status == 201})
+    account.path = "/client/v4/accounts/account/calls/apps"
+    assert ApiRequest.of(account, APP).findings == ()
 
 
 def test_what_a_status_means() -> None:
@@ -141,3 +151,15 @@ def test_calls_that_repeat_are_one_line() -> None:
     lines = told(many, APP).splitlines()
     assert (lines[0], len(lines)) == ("(5 earlier calls)", SHOWN + 1)
     assert told([], APP) == "The API was not called."
+
+
+@pytest.mark.timeout(10)
+def test_a_loop_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that has used up its file descriptors is told so, and does not wait for ever."""
+
+    def exhausted() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "SelectorEventLoop", exhausted)
+    with pytest.raises(OSError, match="Too many open files"):
+        LoopThread("rtcctl server")

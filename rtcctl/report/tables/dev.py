@@ -25,8 +25,11 @@ def opening(event: ServerReady) -> list[Line]:
             *(("", app.app_id + names.get(app.app_id, "")) for app in others),
             ("App Secret", f"in {event.apps_file}" if event.app_secret is None else event.app_secret + kind),
             ("TURN", f"by {event.turn}" if event.turn else "STUN only: coturn is not installed (apt install coturn)"),
-            ("TURN key", event.turn_key_id),
-            ("TURN token", f"in {event.apps_file}" if event.turn_key_token is None else event.turn_key_token),
+            ("TURN key", event.turn_key_id or f"none in {event.apps_file}"),
+            (
+                "TURN token",
+                event.turn_key_token or (f"in {event.apps_file}" if event.turn_key_id else None),
+            ),
             ("account API", event.account_api_base),
             ("account", event.account_id),
             ("API token", event.account_token),

@@ -80,8 +80,9 @@ def test_ids_of_the_account() -> None:
 
 
 def test_names_for_people() -> None:
-    """Anything printable, but not nothing."""
-    assert names.display_name("Staging ⚗ / 2") == "Staging ⚗ / 2"
-    for wrong in ("", " ", "a\nb", "\ud800"):
+    """Any text, as the server takes it: joiners are part of words and of emoji. Not nothing, and no controls."""
+    for text in ("Staging ⚗ / 2", "👩\u200d💻", "می\u200cخواهم", "a\u00a0b", "x" * 256):
+        assert names.display_name(text) == text
+    for wrong in ("", " ", "a\nb", "\x9b2J", "\x7f", "\ud800", "x" * 257):
         with pytest.raises(SpellingError):
             names.display_name(wrong)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -245,6 +246,29 @@ def test_interrupted_before_anything_was_known(capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert not out
     assert "interrupted" in err
+
+
+@pytest.mark.parametrize("ends", ["interrupted", "unwritable"])
+def test_what_may_have_been_made_is_not_passed_over(
+    ends: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When its result cannot be said, where to look is."""
+
+    async def operation(_: None, env: Env) -> Thing:
+        if ends == "interrupted":
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+        return Thing(target=env.target)
+
+    with open("/dev/full", "w") as full:
+        if ends == "unwritable":
+            monkeypatch.setattr("sys.stdout", full)
+        status = _run(operation, face=FACE._replace(look="rtcctl thing list"))
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert status == (143 if ends == "interrupted" else 2)
+    assert "look with `rtcctl thing list` before repeating it" in capsys.readouterr().err
 
 
 def test_signal_handlers_are_put_back() -> None:

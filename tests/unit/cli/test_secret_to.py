@@ -73,3 +73,26 @@ def test_a_full_disk_is_an_error_and_no_file_is_left(monkeypatch: pytest.MonkeyP
             store.put("key", SECRET)
         assert SECRET not in caught.value.message
     assert not Path("kept").exists()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_was_taken_away_is_an_error(is_replaced: bool) -> None:
+    """What was written into it nobody finds; what came into its place is not ours to remove."""
+    path = Path("kept")
+    with open_store("kept") as store:
+        path.unlink()
+        if is_replaced:
+            path.write_text("another's")
+        with pytest.raises(UsageError):
+            store.put("key", SECRET)
+    assert path.exists() == is_replaced
+
+
+def test_a_secret_may_be_any_text() -> None:
+    """The service chooses it; what is no text is an error, after which it can still be printed."""
+    with open_store("kept") as store:
+        store.put("key", "schlüssel")
+    assert Path("kept").read_text("utf-8") == "schlüssel\n"
+    with open_store("other") as store, pytest.raises(UsageError, match="no Unicode text"):
+        store.put("key", "\ud800")
+    assert not Path("other").exists()

@@ -65,7 +65,7 @@ token = "{SECRET}3"
         (f"[[apps]]\nid = 'one'\nsecret = '{SECRET}é'", r"\[\[apps\]\] 1 \(one\) secret must be at least 16"),
         (f"[[apps]]\nid = 'one'\nsercet = '{SECRET}'", "secret is missing"),
         (f"{APP}sercet = '{SECRET}'", r"\[\[apps\]\] 1 \(one\) sercet is not a setting"),
-        (f'{APP}name = "\\u0007"', r"\[\[apps\]\] 1 \(one\) name must be up to 256"),
+        (f'{APP}name = "\\u0007"', r"\[\[apps\]\] 1 \(one\) name must be a text of up to 256"),
         (f"{APP}[[apps]]\nid = 'one'\nsecret = '{SECRET}x'", r"\[\[apps\]\] 2 has the id one of \[\[apps\]\] 1"),
         (f"{APP}[[apps]]\nid = 'two'\nsecret = '{SECRET}'", r"\[\[apps\]\] 2 has the secret of \[\[apps\]\] 1"),
         (f"{APP}[[turn_keys]]\nid = 'k'\ntoken = '{SECRET}'", r"\[\[turn_keys\]\] 1 \(k\): its token is the secret"),

@@ -72,15 +72,23 @@ def test_a_keyring_that_loses_what_it_is_given_is_not_trusted(prod: User, monkey
 
 
 class Locked(MemoryKeyring):
+    error: Exception = keyring.errors.KeyringLocked("locked")
+
     def get_password(self, service: str, username: str) -> str | None:
-        raise keyring.errors.KeyringLocked("locked")
+        raise self.error
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        raise keyring.errors.KeyringLocked("locked")
+        raise self.error
 
 
-def test_a_locked_keyring_sends_new_secrets_to_the_file(prod: User):
-    """Storing works without it."""
+class BackendError(Exception):
+    """Of a backend's own, as jeepney's DBusErrorResponse is one."""
+
+
+@pytest.mark.parametrize("error", [Locked.error, BackendError("no reply")], ids=lambda error: type(error).__name__)
+def test_a_locked_keyring_sends_new_secrets_to_the_file(prod: User, error: Exception, monkeypatch: pytest.MonkeyPatch):
+    """Storing works without it, whatever it raises."""
+    monkeypatch.setattr(Locked, "error", error)
     keyring.set_keyring(Locked())
     assert store(prod, "prod", "app").endswith("secrets.toml")
 

@@ -157,8 +157,19 @@ async def test_an_error_at_the_start_ends_it(tmp_path: Path):
 
 
 async def test_a_file_that_cannot_be_written_later_is_an_outage_too(tmp_path: Path):
-    """A full disk passes."""
-    with wired(tmp_path, servers()) as env:
+    """A full disk passes; the credential that could not be written is revoked."""
+    revoked: list[str] = []
+    issued = 0
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        nonlocal issued
+        if request.url.path.endswith("/revoke"):
+            revoked.append(request.url.path.split("/")[-2])
+            return httpx.Response(204)
+        issued += 1
+        return servers(f"u{issued}")
+
+    with wired(tmp_path, reply) as env:
         writes: list[float] = []
 
         def write(_: TurnCreds) -> None:
@@ -171,6 +182,8 @@ async def test_a_file_that_cannot_be_written_later_is_an_outage_too(tmp_path: Pa
             await refresh(request, env, sleep=until(env, TTL_S))
         assert len(writes) == 3
         assert "No space left on device" in env.said
+        assert revoked == ["u2"]
+        assert "u2" not in {record.username for record in env.journal.turn_credentials(env.wallclock())}
 
 
 async def test_a_key_without_a_turn_server_has_nothing_to_keep(tmp_path: Path):

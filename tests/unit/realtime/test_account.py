@@ -157,3 +157,10 @@ async def test_a_profile_without_an_account():
             await account.list("apps")
     assert "RTCCTL_ACCOUNT_ID" in caught.value.hint
     assert not service.requests
+
+
+async def test_a_code_that_is_the_status_is_said_once():
+    """The embedded server has no other where Cloudflare's is not known."""
+    async with client(Service(refusal(400, 400, "name must be a text"))) as account:
+        with pytest.raises(ApiError, match="apps: 400: name must be a text"):
+            await account.create("apps", "n")
