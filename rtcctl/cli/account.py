@@ -62,7 +62,9 @@ def add_verbs(app: typer.Typer, noun: Noun) -> None:
         kind = places.APP if noun.collection == "apps" else places.TURN
         store = places.store_of(secret_to, kind, resolution.profile.name)
         request = account.CreateRequest(noun.collection, name, store)
-        return run(_create, request, common, face("create", account.create_calls, request, resolution=resolution))
+        look = f"rtcctl {noun.command} list"
+        shown = face("create", account.create_calls, request, resolution=resolution, look=look)
+        return run(_create, request, common, shown)
 
     def get(uid: Uid, common: Common) -> int:
         from rtcctl.ops import account
