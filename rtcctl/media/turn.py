@@ -351,7 +351,10 @@ class TurnClient:
                 self._refresh_at = now + lifetime_s * 5 / 6
                 self._events.append(Allocated(relayed, self.mapped, lifetime_s))
             case Method.REFRESH:
-                self._refresh_at = now + _lifetime_s(message) * 5 / 6
+                if not (lifetime_s := _lifetime_s(message)):
+                    self._refused(transaction, 500, "the answer names no lifetime")
+                    return
+                self._refresh_at = now + lifetime_s * 5 / 6
             case _:
                 peer = transaction.peer
                 assert peer is not None

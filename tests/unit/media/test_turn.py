@@ -322,6 +322,17 @@ def test_a_refresh_that_is_refused_is_the_end():
     assert is_silent(whole)
 
 
+@pytest.mark.parametrize("given", [{}, {Attribute.LIFETIME: bytes(4)}])
+def test_a_refresh_without_a_lifetime_is_the_end(given: dict[int, bytes]):
+    """What is granted for no time is no allocation, and not to be asked for again and again."""
+    whole = allocated()
+    whole.script.next_answers = [whole.script.accept(given)] * 2
+    whole.wait_for_timer()
+    assert whole.run() == [Refused(Method.REFRESH, 500, "the answer names no lifetime")]
+    assert whole.client.state is State.ENDED
+    assert is_silent(whole)
+
+
 def test_a_refresh_that_is_not_answered_is_the_end():
     """The allocation cannot be relied on any more."""
     whole = allocated()
