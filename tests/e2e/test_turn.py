@@ -136,6 +136,20 @@ async def test_a_peer_that_is_denied_is_refused_and_another_is_not():
         assert allocation.is_alive
 
 
+async def test_a_peer_that_is_denied_is_not_asked_for_with_each_packet():
+    """One request for all that is sent to it within some seconds; and one when it is asked for by name."""
+    peer = ("127.0.0.3", 9)
+    async with coturn("denied-peer-ip=127.0.0.3") as server, allocation_at(server, "udp", Inbox()) as allocation:
+        await allocation.allocate(TIMEOUT_S)
+        for _ in range(20):
+            allocation.send(peer, b"x")
+            await asyncio.sleep(0.01)
+        assert "403" in allocation.refusals[peer].message
+        assert server.log.count("CHANNEL_BIND processed, error 403") == 1
+        with pytest.raises(RefusedError):
+            await allocation.bind(peer, TIMEOUT_S)
+
+
 async def test_a_nonce_that_ends_is_replaced():
     """coturn's 438 is answered with the new nonce, and nobody notices."""
     async with coturn("stale-nonce=1") as server, allocation_at(server, "udp", Inbox()) as allocation:

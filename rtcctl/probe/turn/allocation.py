@@ -27,6 +27,9 @@ from rtcctl.probe.turn.link import Link
 _QUEUED_PACKETS = 64
 "For a peer whose channel is not bound yet; more are dropped, as on any path."
 
+_REFUSED_S = 3.0
+"For so long a peer that was refused is not asked for again, whatever is sent to it."
+
 
 class RefusedError(NetworkError):
     """The server answered, and said no; `code` is that of RFC 8656 §19 or RFC 8489 §18.4."""
@@ -75,6 +78,7 @@ class Allocation:
         "By what is waited for: a method, a peer or a transaction id."
         self.refusals: dict[Address, NetworkError] = {}
         "Peers that the server does not relay to, and why."
+        self._refused_until: dict[Address, float] = {}
         self._queued: dict[Address, list[bytes]] = {}
         "Packets for peers whose channels are not bound yet."
         self._timer: asyncio.TimerHandle | None = None
@@ -174,7 +178,7 @@ class Allocation:
         if self._client.is_bound(peer):
             self._link.send(self._client.data_for(peer, data))
             return
-        if not self.is_alive:
+        if not self.is_alive or self._clock() < self._refused_until.get(peer, 0.0):
             return
         queue = self._queued.setdefault(peer, [])
         if len(queue) < _QUEUED_PACKETS:
@@ -267,6 +271,7 @@ class Allocation:
         if isinstance(what, tuple):
             self._queued.pop(what, None)
             self.refusals[what] = error
+            self._refused_until[what] = self._clock() + _REFUSED_S
         future = self._waiting.pop(what, None)
         if future is not None and not future.done():
             future.set_exception(error)
