@@ -247,7 +247,8 @@ class TurnClient:
         if message.method == Method.DATA and message.message_class is MessageClass.INDICATION:
             sender = message.xor_address(Attribute.XOR_PEER_ADDRESS)
             payload = message.attributes.get(Attribute.DATA, b"")
-            if sender in self._channels:
+            # A permission is of an address, whatever the port (§9).
+            if sender is not None and any(sender[0] == host for host, _ in self._channels):
                 self._events.append(DataReceived(sender, payload))
             return
         transaction = self._transactions.get(message.transaction_id)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,6 +108,23 @@ async def test_what_is_sent_before_the_channel_is_there_waits_for_it():
             for number in range(5):
                 alice.send(bob.relayed, bytes([number]))
             assert [(await to_bob.next())[0][0] for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+async def test_another_port_of_a_peer_is_heard_and_answered():
+    """As ICE does with a peer whose NAT has a port for each destination: it comes from one that nobody has named."""
+    loop = asyncio.get_running_loop()
+    inbox = Inbox()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.bind(("127.0.0.4", 0))
+        sock.setblocking(False)
+        async with coturn() as server, allocation_at(server, "udp", inbox) as allocation:
+            await allocation.allocate(TIMEOUT_S)
+            await allocation.bind(("127.0.0.4", 9), TIMEOUT_S)
+            sock.sendto(b"hello", allocation.relayed)
+            assert await inbox.next() == (b"hello", sock.getsockname())
+            allocation.send(sock.getsockname(), b"you")
+            async with asyncio.timeout(TIMEOUT_S):
+                assert await loop.sock_recvfrom(sock, 100) == (b"you", allocation.relayed)
 
 
 @pytest.mark.parametrize(

@@ -491,6 +491,16 @@ def test_data_of_a_peer():
     assert whole.events() == [DataReceived(OTHER_PEER, b"")] * 2
 
 
+def test_data_of_another_port_of_a_peer():
+    """A permission is of an address (RFC 8656 §9): behind a NAT a peer may come from a port that nobody has named."""
+    whole = bound(PEER)
+    prflx = PEER[0], PEER[1] + 1
+    whole.client.receive_datagram(data_indication(prflx, b"abc"), whole.now)
+    assert whole.events() == [DataReceived(prflx, b"abc")]
+    whole.client.bind(prflx, whole.now)
+    assert whole.run() == [ChannelBound(prflx)]
+
+
 @pytest.mark.parametrize(
     "data",
     [
