@@ -156,7 +156,8 @@ class Relays:
         if opened:
             soon = asyncio.get_running_loop().time() + GRACE_S
             for other in self._waiting:
-                other.reschedule(min(soon, other.when() or soon))
+                if not other.expired():
+                    other.reschedule(min(soon, other.when() or soon))
 
 
 async def open_relay(
