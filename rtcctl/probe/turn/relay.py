@@ -203,7 +203,7 @@ async def _allocate(
 
 
 def candidate(relayed: Address, protocol: Protocol, index: int) -> Candidate:
-    """A relayed candidate (RFC 8445 §5.1.2.1), which says nothing of where we are (RFC 9429 §3.5.3).
+    """A relayed candidate (RFC 8445 §5.1.2.1), which says nothing of where we are (RFC 8839 §5.1).
 
     `index`: of its URL; what one server relays for each of several protocols are paths of their own.
     """
@@ -211,7 +211,7 @@ def candidate(relayed: Address, protocol: Protocol, index: int) -> Candidate:
     # Below those of another protocol, and each its own.
     preference = _LOCAL_PREFERENCES[protocol] << 8 | max(0, 0xFF - index)
     hidden = "::" if ":" in host else "0.0.0.0"
-    return Candidate(str(index + 1), 1, "udp", preference << 8 | 255, host, port, "relay", f"raddr {hidden} rport 0")
+    return Candidate(str(index + 1), 1, "udp", preference << 8 | 255, host, port, "relay", f"raddr {hidden} rport 9")
 
 
 def _close(relays: Sequence[Relay]) -> None:
