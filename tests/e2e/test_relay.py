@@ -14,6 +14,7 @@ import pytest
 
 from rtcctl.errors import NetworkError, UsageError
 from rtcctl.journal import Journal
+from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops import media
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
@@ -35,6 +36,7 @@ from tests.support.command import Home
 from tests.support.data_path import until
 from tests.support.relaying import addresses_of_media, kill_coturn, loopback_certificate, relaying_server
 from tests.support.requirements import require, slow
+from tests.support.turn_path import turn_path
 
 PROTOCOLS = ("udp", "tcp", "tls")
 TRANSPORTS = ("aiortc", "lean")
@@ -123,6 +125,27 @@ async def test_the_server_sees_the_relayed_address_alone(tmp_path: Path, via: st
         assert addresses_of_media(at.server) == {at.session_id: at.relayed}
         await until(lambda: at.publication.sender.statistics(at.env.clock()).packets_sent > 10)
         await until(lambda: at.peer.rtt_ms is not None)
+
+
+@pytest.mark.parametrize("transport", ["lean", pytest.param("aiortc", marks=slow)])
+async def test_of_two_relays_the_server_uses_the_one_that_is_kept(tmp_path: Path, transport: Kind):
+    """The slower one, which is given back, does not tell the server that it is nominated."""
+    async with relaying_server(tmp_path) as (server, env), env.client(deadline_s=30) as client:
+        async with relaying.settings(Relay(Via("udp")), env, for_s=10) as relays:
+            assert relays is not None
+            (turn,) = relays.servers
+            address = ("127.0.0.1", turn.url.port)
+            with turn_path(address, hold_s=0.01) as near, turn_path(address, hold_s=0.02) as far:
+                urls = [ServerUrl.parse(f"turn:127.0.0.1:{path.port}") for path in (near, far)]
+                two = replace(relays, servers=tuple(replace(turn, url=url) for url in urls))
+                async with media.open_peer(env, relays=two, transport=transport) as peer:
+                    session_id = await new_session(client, env)
+                    tone = Outgoing.of("tone", ToneSource(440.0))
+                    (publication,) = await media.publish(client, env, peer, session_id, tone)
+                    at = Publishing(server, env, peer, session_id, publication)
+                    for _ in range(10):
+                        assert addresses_of_media(server) == {session_id: at.relayed}
+                        await asyncio.sleep(0.01)  # about as long as what was sent by the slower one takes
 
 
 @pytest.mark.parametrize("kind", ["aiortc", pytest.param("lean", marks=slow)])
