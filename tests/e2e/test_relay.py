@@ -148,6 +148,26 @@ async def test_of_two_relays_the_server_uses_the_one_that_is_kept(tmp_path: Path
                         await asyncio.sleep(0.01)  # about as long as what was sent by the slower one takes
 
 
+@pytest.mark.parametrize("transport", ["lean", pytest.param("aiortc", marks=slow)])
+async def test_a_candidate_that_the_relay_denies_is_not_why_a_connection_ends(tmp_path: Path, transport: Kind):
+    """Of a path that has worked, it says nothing; before there was one, it may be the reason."""
+    async with publishing(tmp_path, "udp", transport) as at:
+        transport_ = at.peer._transport
+        assert transport_ is not None
+        relays, pair = transport_.relays, transport_.selected_pair
+        assert relays is not None
+        assert pair is not None
+        (relay,) = relays.opened
+        relay.send(b"x", ("2001:db8::9", 9))  # of another family than the relay
+        await until(lambda: bool(relay.allocation.refusals))
+        assert at.peer.path_trouble is None
+        before = relays.trouble(None)
+        assert before is not None
+        assert "refused channel_bind: 4" in before.message
+        denied = replace(pair[1], address="2001:db8::9", port=9)
+        assert relays.trouble((pair[0], denied)) is not None
+
+
 @pytest.mark.parametrize("kind", ["aiortc", pytest.param("lean", marks=slow)])
 async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
     """Two commands, each through TURN: the tone arrives whole, and both say how; `--relay` takes any protocol."""
