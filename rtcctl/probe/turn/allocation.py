@@ -305,6 +305,11 @@ class Allocation:
             self._timer = None
 
     def _handle_timer(self) -> None:
+        if self._client.state is State.ALLOCATING and isinstance(self._link.last_error, ConnectionRefusedError):
+            # Nobody listens, and there is nothing yet that would be worth waiting for the server's return.
+            assert self.trouble is not None
+            self._failed(self.trouble)
+            return
         self._client.handle_timer(self._clock())
         self._advance()
 
