@@ -26,8 +26,6 @@ MIN_TTL_S = 3600
 "Of a credential for a run, which renews its allocations with it."
 MARGIN_S = 600
 "For what comes before and after the time that a run is to take."
-ENDLESS_TTL_S = 86_400
-"For a run that goes on until it is interrupted."
 
 SERVER_DEADLINE_S = 3.0
 "For one URL in `check_servers`; all are asked at once."
@@ -165,5 +163,5 @@ async def check_servers(settings: RelaySettings, env: Env) -> Check:
 
 def _ttl_s(for_s: float | None) -> int:
     if for_s is None:
-        return ENDLESS_TTL_S
+        return MAX_TTL_S
     return min(MAX_TTL_S, max(MIN_TTL_S, round(for_s) + MARGIN_S))
