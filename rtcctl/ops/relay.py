@@ -32,7 +32,7 @@ SERVER_DEADLINE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayPolicy:
     """All media through TURN, as with `iceTransportPolicy: "relay"`; `via`: through such servers alone."""
 
     via: Via | None = None
@@ -42,14 +42,18 @@ class Relay:
         return ["--relay"] if self.via is None else ["--relay-via", self.via]
 
 
-def calls(relay: Relay | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
+Relay = RelayPolicy
+"As `ops/smoke.py` calls it still."
+
+
+def calls(relay: RelayPolicy | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `settings` makes."""
     key_id = profile.turn_key_id or "$RTCCTL_TURN_KEY_ID"
     return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), key_id)
 
 
 @asynccontextmanager
-async def settings(relay: Relay | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
+async def settings(relay: RelayPolicy | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
     """What a peer needs to relay for `for_s` seconds (`None`: without an end), with credentials of its own.
 
     Raises `UsageError` when the profile has no TURN key, nothing relays, or no URL is as `via` says.
@@ -87,7 +91,7 @@ def _settings(made: TurnCreds, env: Env) -> RelaySettings:
     return RelaySettings(tuple(servers), trust)
 
 
-def chosen(relay: Relay, settings: RelaySettings) -> RelaySettings:
+def chosen(relay: RelayPolicy, settings: RelaySettings) -> RelaySettings:
     """Those that `via` allows. Raises `UsageError` when there are none."""
     from dataclasses import replace
 
@@ -112,7 +116,7 @@ def chosen(relay: Relay, settings: RelaySettings) -> RelaySettings:
 INSTALL_COTURN = "An embedded server relays where coturn is installed (apt install coturn, brew install coturn)."
 
 
-def check(relay: Relay | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
+def check(relay: RelayPolicy | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
     """Whether the selected paths are relayed ones, and as `via` says."""
     if relay is None:
         return ()
