@@ -18,7 +18,7 @@ from rtcctl.errors import UsageError
 from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError, Via
 
 if TYPE_CHECKING:
-    from rtcctl.ops.relay import Relay
+    from rtcctl.ops.relay import RelayPolicy
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -135,11 +135,11 @@ def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     return parts
 
 
-def relay_of(is_relayed: bool, via: Via | None) -> "Relay | None":
+def relay_of(is_relayed: bool, via: Via | None) -> "RelayPolicy | None":
     """What `--relay` and `--relay-via` say."""
-    from rtcctl.ops.relay import Relay
+    from rtcctl.ops.relay import RelayPolicy
 
-    return Relay(via) if is_relayed or via is not None else None
+    return RelayPolicy(via) if is_relayed or via is not None else None
 
 
 WATCH_S = 1.0

@@ -129,6 +129,6 @@ def _calls(request: "SmokeRequest", profile: "Profile") -> "Sequence[ApiCall]":
     ref = TrackRef("$PUBLISHER_SESSION_ID", TRACK_NAME)
     subscribed = subscribe.subscribe_calls(subscribe.SubscribeRequest((ref,)))
     # For the check `turn`, too.
-    relayed = request.relay or (relay.Relay() if profile.turn_key_id else None)
+    relayed = request.relay or (relay.RelayPolicy() if profile.turn_key_id else None)
     credentials = relay.calls(relayed, request.for_s, profile)
     return (*credentials, *published, *subscribed, *session.get_calls(session.GetRequest("$SESSION_ID")))

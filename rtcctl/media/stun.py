@@ -185,9 +185,11 @@ class Message:
 
     @property
     def error_code(self) -> int | None:
-        """The code of an error response, 300…699 (RFC 8489 §14.8)."""
+        """The code of an error response, 300…699 (RFC 8489 §14.8); `None` for anything else."""
         value = self.attributes.get(Attribute.ERROR_CODE, b"")
-        return (value[2] & 0x07) * 100 + value[3] if len(value) >= 4 else None
+        if len(value) < 4 or not 3 <= (hundreds := value[2] & 0x07) <= 6 or value[3] > 99:
+            return None
+        return hundreds * 100 + value[3]
 
     @property
     def error_reason(self) -> str:

@@ -180,8 +180,10 @@ class TurnClient:
         self._outbox: deque[bytes] = deque()
         self._events: deque[Event] = deque()
         self._refresh_at: float | None = None
+        self._numbers: dict[Address, int] = {}
+        "The channel of each peer that was ever asked for."
         self._channels: dict[Address, int] = {}
-        self._next_channel = FIRST_CHANNEL
+        "Of peers that are bound, or that the server has not answered about."
         self._peers: dict[int, Address] = {}
         "Of channels that are bound."
         self._rebind_at: dict[Address, float] = {}
@@ -202,10 +204,11 @@ class TurnClient:
         """Ask for a channel to `peer`, and a permission with it. Nothing unless ALLOCATED; harmless the second time."""
         if self.state is not State.ALLOCATED or peer in self._channels:
             return
-        # Never one that another peer had: the server may hold it for that one still (§12.2).
-        assert self._next_channel <= LAST_CHANNEL
-        self._channels[peer] = self._next_channel
-        self._next_channel += 1
+        if peer not in self._numbers and len(self._numbers) > LAST_CHANNEL - FIRST_CHANNEL:
+            self._events.append(Refused(Method.CHANNEL_BIND, 508, "there are no more channel numbers", peer))
+            return
+        # Never one that another peer had: the server may hold it for that one still. The same pair may be bound (§12).
+        self._channels[peer] = self._numbers.setdefault(peer, FIRST_CHANNEL + len(self._numbers))
         self._bind(peer, now)
 
     def is_bound(self, peer: Address) -> bool:
@@ -244,7 +247,8 @@ class TurnClient:
         if message.method == Method.DATA and message.message_class is MessageClass.INDICATION:
             sender = message.xor_address(Attribute.XOR_PEER_ADDRESS)
             payload = message.attributes.get(Attribute.DATA, b"")
-            if sender in self._channels:
+            # A permission is of an address, whatever the port (§9).
+            if sender is not None and any(sender[0] == host for host, _ in self._channels):
                 self._events.append(DataReceived(sender, payload))
             return
         transaction = self._transactions.get(message.transaction_id)
@@ -351,7 +355,10 @@ class TurnClient:
                 self._refresh_at = now + lifetime_s * 5 / 6
                 self._events.append(Allocated(relayed, self.mapped, lifetime_s))
             case Method.REFRESH:
-                self._refresh_at = now + _lifetime_s(message) * 5 / 6
+                if not (lifetime_s := _lifetime_s(message)):
+                    self._refused(transaction, 500, "the answer names no lifetime")
+                    return
+                self._refresh_at = now + lifetime_s * 5 / 6
             case _:
                 peer = transaction.peer
                 assert peer is not None

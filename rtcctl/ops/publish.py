@@ -11,7 +11,7 @@ from rtcctl.errors import UsageError
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_sent, of_each_track
-from rtcctl.ops.relay import Relay
+from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
 from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session, read
 from rtcctl.ops.sources import TrackSpec, open_tracks, rids_warning
@@ -32,7 +32,7 @@ class PublishRequest:
     session_id: str | None = None
     for_s: float | None = None
     interval_s: float = INTERVAL_S
-    relay: Relay | None = None
+    relay: RelayPolicy | None = None
     "All media through TURN."
 
 
@@ -95,7 +95,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
 
 
 def publish_result(
-    env: Env, publications: Sequence[Publication], saturated: str | None, *, relay: Relay | None = None
+    env: Env, publications: Sequence[Publication], saturated: str | None, *, relay: RelayPolicy | None = None
 ) -> Publish:
     """What was published and sent until now, on one connection."""
     now = env.clock()

@@ -26,15 +26,13 @@ MIN_TTL_S = 3600
 "Of a credential for a run, which renews its allocations with it."
 MARGIN_S = 600
 "For what comes before and after the time that a run is to take."
-ENDLESS_TTL_S = 86_400
-"For a run that goes on until it is interrupted."
 
 SERVER_DEADLINE_S = 3.0
 "For one URL in `check_servers`; all are asked at once."
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayPolicy:
     """All media through TURN, as with `iceTransportPolicy: "relay"`; `via`: through such servers alone."""
 
     via: Via | None = None
@@ -44,13 +42,17 @@ class Relay:
         return ["--relay"] if self.via is None else ["--relay-via", self.via]
 
 
-def calls(relay: Relay | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
+Relay = RelayPolicy
+"As `ops/smoke.py` calls it still."
+
+
+def calls(relay: RelayPolicy | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `settings` makes."""
     return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), profile)
 
 
 @asynccontextmanager
-async def settings(relay: Relay | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
+async def settings(relay: RelayPolicy | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
     """What a peer needs to relay for `for_s` seconds (`None`: without an end), with credentials of its own.
 
     Raises `UsageError` when the profile has no TURN key, nothing relays, or no URL is as `via` says.
@@ -88,7 +90,7 @@ def _settings(made: TurnCreds, env: Env) -> RelaySettings:
     return RelaySettings(tuple(servers), trust)
 
 
-def chosen(relay: Relay, settings: RelaySettings) -> RelaySettings:
+def chosen(relay: RelayPolicy, settings: RelaySettings) -> RelaySettings:
     """Those that `via` allows. Raises `UsageError` when there are none."""
     from dataclasses import replace
 
@@ -113,7 +115,7 @@ def chosen(relay: Relay, settings: RelaySettings) -> RelaySettings:
 INSTALL_COTURN = "An embedded server relays where coturn is installed (apt install coturn, brew install coturn)."
 
 
-def check(relay: Relay | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
+def check(relay: RelayPolicy | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
     """Whether the selected paths are relayed ones, and as `via` says."""
     if relay is None:
         return ()
@@ -164,5 +166,5 @@ async def check_servers(settings: RelaySettings, env: Env) -> Check:
 
 def _ttl_s(for_s: float | None) -> int:
     if for_s is None:
-        return ENDLESS_TTL_S
+        return MAX_TTL_S
     return min(MAX_TTL_S, max(MIN_TTL_S, round(for_s) + MARGIN_S))

@@ -16,7 +16,7 @@ from rtcctl.results.event import Progress, Refreshed, SessionCreated
 from rtcctl.results.session import DataChannelState, SessionClose, SessionCreate, SessionGet, SessionList
 
 if TYPE_CHECKING:
-    from rtcctl.ops.relay import Relay
+    from rtcctl.ops.relay import RelayPolicy
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import GetSessionStateResponse
     from rtcctl.results.track import TrackClosed, TrackState
@@ -38,7 +38,7 @@ class CreateRequest:
     connect: bool = False
     for_s: float | None = None
     correlation_id: str | None = None
-    relay: Relay | None = None
+    relay: RelayPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from rtcctl.errors import UsageError
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
 from rtcctl.ops.judge import check_content, check_loss, check_picture, check_received, of_each_track
-from rtcctl.ops.relay import Relay
+from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import (
     INTERVAL_S,
     Flow,
@@ -49,7 +49,7 @@ class SubscribeRequest:
     interval_s: float = INTERVAL_S
     offered_by: Literal["sfu", "client"] = "sfu"
     peer: Literal["aiortc", "lean"] = "aiortc"
-    relay: Relay | None = None
+    relay: RelayPolicy | None = None
     "All media through TURN."
 
 

@@ -7,7 +7,7 @@ Theory of operation
 -------------------
 The states are those of `transport.TransportState`. Everything happens in callbacks of the event loop, in three of them:
 a datagram has arrived, the one timer has fired, or the peer sends something. After each mutation of the ICE agent or of
-DTLS, `_advance` sends what they have to send, takes their events, and sets the timer anew. RTP and RTCP touch neither.
+DTLS, `_advance` takes their events, sends what they have to send, and sets the timer anew. RTP and RTCP touch neither.
 
 With the first path that is answered the socket is connected to it (`datagrams`). A peer that controls ICE may change
 the path, and its requests come from elsewhere then: towards such a one the socket stays unconnected.
@@ -222,16 +222,17 @@ class LeanTransport:
 
     def _advance(self, now: float) -> None:
         """Something was told to ICE or DTLS: send, react, set the timer."""
-        for data, addr in self._agent.datagrams_to_send(now):
-            self._datagrams.send(data, addr)
         while self._agent.round_trips_s:
             self._listener.round_trip_measured(self._agent.round_trips_s.popleft() * 1000)
+        # Before anything is sent: a nomination goes the way that was selected, and by no other relay.
         while not self._is_over and (event := self._agent.next_event()) is not None:
             match event:
                 case RemoteAddressSelected(addr):
                     self._select(addr, now)
                 case AddressExpired() if self._agent.selected is None and self.nominated_at is not None:
                     self._end(TransportState.FAILED, "consent is lost")
+        for data, addr in self._agent.datagrams_to_send(now):
+            self._datagrams.send(data, addr)
         self._send_dtls()
         self._set_timer(now)
 

@@ -391,8 +391,10 @@ class Peer:
     @property
     def path_trouble(self) -> NetworkError | None:
         """Why nothing comes through the relays, when a TURN server has said or shown it."""
-        relays = None if self._transport is None else self._transport.relays
-        return None if relays is None else relays.trouble
+        transport = self._transport
+        if transport is None or transport.relays is None:
+            return None
+        return transport.relays.trouble(transport.selected_pair)
 
     @property
     def have_sources_ended(self) -> bool:

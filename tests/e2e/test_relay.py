@@ -14,11 +14,12 @@ import pytest
 
 from rtcctl.errors import NetworkError, UsageError
 from rtcctl.journal import Journal
+from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops import media
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
 from rtcctl.ops.publish import PublishRequest, publish
-from rtcctl.ops.relay import Relay
+from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.session import CreateRequest, create, new_session
 from rtcctl.ops.smoke import SmokeRequest, smoke
 from rtcctl.ops.sources import Outgoing, TrackSpec
@@ -35,6 +36,7 @@ from tests.support.command import Home
 from tests.support.data_path import until
 from tests.support.relaying import addresses_of_media, kill_coturn, loopback_certificate, relaying_server
 from tests.support.requirements import require, slow
+from tests.support.turn_path import turn_path
 
 PROTOCOLS = ("udp", "tcp", "tls")
 TRANSPORTS = ("aiortc", "lean")
@@ -71,7 +73,7 @@ async def publishing(folder: Path, via: str, transport: Kind) -> AsyncIterator[P
     async with (
         relaying_server(folder) as (server, env),
         env.client(deadline_s=30) as client,
-        relaying.settings(Relay(Via(via)), env, for_s=10) as relays,
+        relaying.settings(RelayPolicy(Via(via)), env, for_s=10) as relays,
         media.open_peer(env, relays=relays, transport=transport) as peer,
     ):
         session_id = await new_session(client, env)
@@ -96,7 +98,7 @@ def is_free(address: tuple[str, int]) -> bool:
 async def test_smoke_passes_and_says_which_relayed_pair_carried_it(tmp_path: Path, via: str):
     """Both peers of `smoke` go through the server that was asked for; it is in the checks and in both results."""
     async with relaying_server(tmp_path) as (_, env):
-        result = await smoke(SmokeRequest(for_s=1, relay=Relay(Via(via)), only=PATH), env)
+        result = await smoke(SmokeRequest(for_s=1, relay=RelayPolicy(Via(via)), only=PATH), env)
     assert result.exit_status == 0, result.verdict
     checks = {check.name: check for check in result.checks}
     assert {check.status for check in checks.values()} == {CheckStatus.PASSED}
@@ -125,6 +127,50 @@ async def test_the_server_sees_the_relayed_address_alone(tmp_path: Path, via: st
         await until(lambda: at.peer.rtt_ms is not None)
 
 
+@pytest.mark.parametrize("transport", ["lean", pytest.param("aiortc", marks=slow)])
+async def test_of_two_relays_the_server_uses_the_one_that_is_kept(tmp_path: Path, transport: Kind):
+    """The slower one, which is given back, does not tell the server that it is nominated."""
+    async with (
+        relaying_server(tmp_path) as (server, env),
+        env.client(deadline_s=30) as client,
+        relaying.settings(RelayPolicy(Via("udp")), env, for_s=10) as relays,
+    ):
+        assert relays is not None
+        (turn,) = relays.servers
+        address = ("127.0.0.1", turn.url.port)
+        with turn_path(address, hold_s=0.01) as near, turn_path(address, hold_s=0.02) as far:
+            urls = [ServerUrl.parse(f"turn:127.0.0.1:{path.port}") for path in (near, far)]
+            two = replace(relays, servers=tuple(replace(turn, url=url) for url in urls))
+            async with media.open_peer(env, relays=two, transport=transport) as peer:
+                session_id = await new_session(client, env)
+                tone = Outgoing.of("tone", ToneSource(440.0))
+                (publication,) = await media.publish(client, env, peer, session_id, tone)
+                at = Publishing(server, env, peer, session_id, publication)
+                for _ in range(10):
+                    assert addresses_of_media(server) == {session_id: at.relayed}
+                    await asyncio.sleep(0.01)  # about as long as what was sent by the slower one takes
+
+
+@pytest.mark.parametrize("transport", ["lean", pytest.param("aiortc", marks=slow)])
+async def test_a_candidate_that_the_relay_denies_is_not_why_a_connection_ends(tmp_path: Path, transport: Kind):
+    """Of a path that has worked, it says nothing; before there was one, it may be the reason."""
+    async with publishing(tmp_path, "udp", transport) as at:
+        transport_ = at.peer._transport
+        assert transport_ is not None
+        relays, pair = transport_.relays, transport_.selected_pair
+        assert relays is not None
+        assert pair is not None
+        (relay,) = relays.opened
+        relay.send(b"x", ("2001:db8::9", 9))  # of another family than the relay
+        await until(lambda: bool(relay.allocation.refusals))
+        assert at.peer.path_trouble is None
+        before = relays.trouble(None)
+        assert before is not None
+        assert "refused channel_bind: 4" in before.message
+        denied = replace(pair[1], address="2001:db8::9", port=9)
+        assert relays.trouble((pair[0], denied)) is not None
+
+
 @pytest.mark.parametrize("kind", ["aiortc", pytest.param("lean", marks=slow)])
 async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
     """Two commands, each through TURN: the tone arrives whole, and both say how; `--relay` takes any protocol."""
@@ -136,11 +182,11 @@ async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
                 sessions.put_nowait(event.session_id)
 
         tone = TrackSpec(track_name="mic", source="tone", argument="440")
-        request = PublishRequest((tone,), for_s=4, relay=Relay(Via("tcp")))
+        request = PublishRequest((tone,), for_s=4, relay=RelayPolicy(Via("tcp")))
         async with asyncio.TaskGroup() as group:
             publisher = group.create_task(publish(request, replace(env, emit=listen)))
             ref = TrackRef(await sessions.get(), "mic")
-            pulling = SubscribeRequest((ref,), for_s=1.5, relay=Relay(), peer=kind)
+            pulling = SubscribeRequest((ref,), for_s=1.5, relay=RelayPolicy(), peer=kind)
             received = await subscribe(pulling, env)
         sent = publisher.result()
     assert (sent.exit_status, received.exit_status) == (0, 0)
@@ -153,7 +199,7 @@ async def test_publish_and_subscribe_through_relays(tmp_path: Path, kind: Kind):
 async def test_a_session_is_held_through_a_relay(tmp_path: Path):
     """`session create --connect --relay-via tls`; its credential ends with it, and the journal knows."""
     async with relaying_server(tmp_path) as (server, env):
-        result = await create(CreateRequest(connect=True, for_s=0.3, relay=Relay(Via("tls"))), env)
+        result = await create(CreateRequest(connect=True, for_s=0.3, relay=RelayPolicy(Via("tls"))), env)
         assert server.turn.credentials == ()
     assert (result.exit_status, result.relay_protocol) == (0, "tls")
     assert env.journal.turn_credentials(env.wallclock()) == ()
@@ -212,7 +258,7 @@ async def test_another_authority_is_not_trusted(tmp_path: Path, transport: Kind)
         with loopback_certificate() as other:
             env = env.with_profile(replace(env.profile, ca_file=str(other.authority)))
             async with (
-                relaying.settings(Relay(Via("tls")), env, for_s=1) as relays,
+                relaying.settings(RelayPolicy(Via("tls")), env, for_s=1) as relays,
                 media.open_peer(env, relays=relays, transport=transport) as peer,
             ):
                 peer.add_receiver()
@@ -231,7 +277,7 @@ async def test_what_does_not_relay_is_said_and_the_others_do(tmp_path: Path):
 
         with loopback_certificate() as other:
             broken = replace(env.with_profile(replace(env.profile, ca_file=str(other.authority))), emit=listen)
-            result = await smoke(SmokeRequest(for_s=0.5, relay=Relay(), only=PATH), broken)
+            result = await smoke(SmokeRequest(for_s=0.5, relay=RelayPolicy(), only=PATH), broken)
     checks = {check.name: check for check in result.checks}
     assert (result.exit_status, checks["turn"].status) == (3, CheckStatus.FAILED)
     assert "is not trusted" in checks["turn"].detail
@@ -245,10 +291,10 @@ async def test_no_turn_server_no_relay(tmp_path: Path):
     """Via what there is not, and without a TURN key, nothing is begun; the message says what there is."""
     async with relaying_server(tmp_path) as (_, env):
         with pytest.raises(UsageError, match=r"via tls:1; there are turn:127\.0\.0\.1:\d+\?transport=udp, turn:"):
-            await relaying.settings(Relay(Via("tls:1")), env, for_s=1).__aenter__()
+            await relaying.settings(RelayPolicy(Via("tls:1")), env, for_s=1).__aenter__()
         without = env.with_profile(replace(env.profile, turn_key_id="", turn_key_token=""))
         with pytest.raises(UsageError, match="has no TURN key"):
-            await relaying.settings(Relay(), without, for_s=1).__aenter__()
+            await relaying.settings(RelayPolicy(), without, for_s=1).__aenter__()
 
 
 async def test_without_a_turn_server_the_check_is_skipped_and_never_passed(tmp_path: Path):
@@ -279,7 +325,7 @@ async def test_stun_alone_relays_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         with Journal.open(tmp_path) as journal:
             env = Env(profile=profile, journal=journal)
             skipped = await smoke(SmokeRequest(for_s=0.5, only=("turn",)), env)
-            relayed = await smoke(SmokeRequest(for_s=0.5, only=("turn",), relay=Relay()), env)
+            relayed = await smoke(SmokeRequest(for_s=0.5, only=("turn",), relay=RelayPolicy()), env)
     assert skipped.checks[0].status is CheckStatus.SKIPPED
     assert "coturn" in skipped.checks[0].hint
     assert relayed.exit_status == 2

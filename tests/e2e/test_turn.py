@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -110,6 +110,23 @@ async def test_what_is_sent_before_the_channel_is_there_waits_for_it():
             assert [(await to_bob.next())[0][0] for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
+async def test_another_port_of_a_peer_is_heard_and_answered():
+    """As ICE does with a peer whose NAT has a port for each destination: it comes from one that nobody has named."""
+    loop = asyncio.get_running_loop()
+    inbox = Inbox()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.bind(("127.0.0.4", 0))
+        sock.setblocking(False)
+        async with coturn() as server, allocation_at(server, "udp", inbox) as allocation:
+            await allocation.allocate(TIMEOUT_S)
+            await allocation.bind(("127.0.0.4", 9), TIMEOUT_S)
+            sock.sendto(b"hello", allocation.relayed)
+            assert await inbox.next() == (b"hello", sock.getsockname())
+            allocation.send(sock.getsockname(), b"you")
+            async with asyncio.timeout(TIMEOUT_S):
+                assert await loop.sock_recvfrom(sock, 100) == (b"you", allocation.relayed)
+
+
 @pytest.mark.parametrize(
     ("line", "code"), [("user-quota=1", 486), ("total-quota=1", 486), ("alternate-server=127.0.0.2:3479", 300)]
 )
@@ -134,6 +151,20 @@ async def test_a_peer_that_is_denied_is_refused_and_another_is_not():
         assert (caught.value.code, caught.value.method) == (403, Method.CHANNEL_BIND)
         await allocation.bind(("127.0.0.4", 9), TIMEOUT_S)
         assert allocation.is_alive
+
+
+async def test_a_peer_that_is_denied_is_not_asked_for_with_each_packet():
+    """One request for all that is sent to it within some seconds; and one when it is asked for by name."""
+    peer = ("127.0.0.3", 9)
+    async with coturn("denied-peer-ip=127.0.0.3") as server, allocation_at(server, "udp", Inbox()) as allocation:
+        await allocation.allocate(TIMEOUT_S)
+        for _ in range(20):
+            allocation.send(peer, b"x")
+            await asyncio.sleep(0.01)
+        assert "403" in allocation.refusals[peer].message
+        assert server.log.count("CHANNEL_BIND processed, error 403") == 1
+        with pytest.raises(RefusedError):
+            await allocation.bind(peer, TIMEOUT_S)
 
 
 async def test_a_nonce_that_ends_is_replaced():

@@ -29,6 +29,9 @@ _BINDING_PAUSE_S = 0.5
 _QUEUED_PACKETS = 64
 "For a peer whose channel is not bound yet; more are dropped, as on any path."
 
+_REFUSED_S = 3.0
+"For so long a peer that was refused is not asked for again, whatever is sent to it."
+
 
 class RefusedError(NetworkError):
     """The server answered, and said no; `code` is that of RFC 8656 §19 or RFC 8489 §18.4."""
@@ -77,6 +80,7 @@ class Allocation:
         "By what is waited for: a method, a peer or a transaction id."
         self.refusals: dict[Address, NetworkError] = {}
         "Peers that the server does not relay to, and why."
+        self._refused_until: dict[Address, float] = {}
         self._queued: dict[Address, list[bytes]] = {}
         "Packets for peers whose channels are not bound yet."
         self._timer: asyncio.TimerHandle | None = None
@@ -178,7 +182,7 @@ class Allocation:
         if self._client.is_bound(peer):
             self._link.send(self._client.data_for(peer, data))
             return
-        if not self.is_alive:
+        if not self.is_alive or self._clock() < self._refused_until.get(peer, 0.0):
             return
         queue = self._queued.setdefault(peer, [])
         if len(queue) < _QUEUED_PACKETS:
@@ -271,6 +275,7 @@ class Allocation:
         if isinstance(what, tuple):
             self._queued.pop(what, None)
             self.refusals[what] = error
+            self._refused_until[what] = self._clock() + _REFUSED_S
         future = self._waiting.pop(what, None)
         if future is not None and not future.done():
             future.set_exception(error)
@@ -304,6 +309,11 @@ class Allocation:
             self._timer = None
 
     def _handle_timer(self) -> None:
+        if self._client.state is State.ALLOCATING and isinstance(self._link.last_error, ConnectionRefusedError):
+            # Nobody listens, and there is nothing yet that would be worth waiting for the server's return.
+            assert self.trouble is not None
+            self._failed(self.trouble)
+            return
         self._client.handle_timer(self._clock())
         self._advance()
 

@@ -87,12 +87,16 @@ class Relays:
     def candidates(self) -> tuple[Candidate, ...]:
         return tuple(relay.candidate for relay in self.opened)
 
-    @property
-    def trouble(self) -> NetworkError | None:
-        """Why nothing comes through, when a server has said or shown it."""
-        for relay in self.opened:
-            refusals = relay.allocation.refusals.values()
-            error = relay.allocation.trouble or next(iter(refusals), None)
+    def trouble(self, pair: tuple[Candidate, Candidate] | None) -> NetworkError | None:
+        """Why nothing comes through, when a server has said or shown it: on the way of `pair`, or before there is one.
+
+        Once there is a pair, a server that denies another candidate of the peer is no trouble.
+        """
+        ours = None if pair is None else self.of(pair[0])
+        peer = None if pair is None else (pair[1].address, pair[1].port)
+        for relay in self.opened if ours is None else (ours,):
+            refused = (error for addr, error in relay.allocation.refusals.items() if peer in (None, addr))
+            error = relay.allocation.trouble or next(refused, None)
             if error is not None:
                 return NetworkError(f"{relay.url}: {error.message}", phase="turn", hint=error.hint)
         return None

@@ -129,6 +129,25 @@ def test_error_code():
     assert Message(Method.BINDING, MessageClass.ERROR, TRANSACTION).error_code is None
 
 
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"\0\0\x03\0", 300),
+        (b"\0\0\x06\x63", 699),
+        (b"\xff\xff\xfc\x01", 401),  # 21 bits are reserved
+        (b"\0\0\0\0", None),
+        (b"\0\0\x02\x63", None),
+        (b"\0\0\x07\0", None),
+        (b"\0\0\x04\x64", None),
+        (b"\0\0\x04", None),
+    ],
+)
+def test_what_is_no_error_code(value: bytes, code: int | None):
+    """Class 3…6 and number 0…99; anything else is none (RFC 8489 §14.8)."""
+    message = Message(Method.BINDING, MessageClass.ERROR, TRANSACTION, {Attribute.ERROR_CODE: value})
+    assert message.error_code == code
+
+
 def test_integrity_covers_everything_before_it():
     """A changed byte before the integrity breaks it."""
     for at in range(len(REQUEST) - 32):
@@ -199,5 +218,5 @@ def test_noise(cut, noise):
         return
     message.check_integrity(PASSWORD)
     assert isinstance(message.unknown_attributes(), tuple)
-    assert message.error_code is None or message.error_code >= 0
+    assert message.error_code is None or 300 <= message.error_code <= 699
     assert message.mapped_address is None or message.mapped_address[1] >= 0

@@ -322,6 +322,17 @@ def test_a_refresh_that_is_refused_is_the_end():
     assert is_silent(whole)
 
 
+@pytest.mark.parametrize("given", [{}, {Attribute.LIFETIME: bytes(4)}])
+def test_a_refresh_without_a_lifetime_is_the_end(given: dict[int, bytes]):
+    """What is granted for no time is no allocation, and not to be asked for again and again."""
+    whole = allocated()
+    whole.script.next_answers = [whole.script.accept(given)] * 2
+    whole.wait_for_timer()
+    assert whole.run() == [Refused(Method.REFRESH, 500, "the answer names no lifetime")]
+    assert whole.client.state is State.ENDED
+    assert is_silent(whole)
+
+
 def test_a_refresh_that_is_not_answered_is_the_end():
     """The allocation cannot be relied on any more."""
     whole = allocated()
@@ -392,8 +403,17 @@ def test_the_timer_is_the_nearest_of_all():
 # -- channels ----------------------------------------------------------------------------------------------------------
 
 
-def test_channel_numbers_are_never_used_again():
-    """A peer that was refused gives its number up for good, since the server may hold it still."""
+def bound_numbers(whole: Exchange) -> list[int]:
+    """Channels that were asked for, one for each request."""
+    return [
+        struct.unpack_from("!H", request.attributes[Attribute.CHANNEL_NUMBER])[0]
+        for request in whole.script.requests
+        if request.method == Method.CHANNEL_BIND
+    ]
+
+
+def test_a_channel_number_is_of_one_peer_for_good():
+    """A peer that was refused keeps its number, and no other gets it: the server may hold the pair still."""
     whole = allocated()
     whole.script.next_answers = [whole.script.refuse(403, "Forbidden IP")]
     whole.client.bind(PEER, whole.now)
@@ -403,22 +423,18 @@ def test_channel_numbers_are_never_used_again():
     for peer in (OTHER_PEER, PEER):
         whole.client.bind(peer, whole.now)
         assert whole.run() == [ChannelBound(peer)]
-    numbers = [
-        struct.unpack_from("!H", request.attributes[Attribute.CHANNEL_NUMBER])[0]
-        for request in whole.script.requests
-        if request.method == Method.CHANNEL_BIND
-    ]
-    assert numbers == [FIRST_CHANNEL, FIRST_CHANNEL + 1, FIRST_CHANNEL + 2]
+    assert bound_numbers(whole) == [FIRST_CHANNEL, FIRST_CHANNEL + 1, FIRST_CHANNEL]
 
 
 def test_all_channels_of_the_range_can_be_used():
-    """4096 peers; another one would be a bug of ours."""
+    """4096 peers; another one is refused, since a peer may come from as many ports as it likes."""
     whole = allocated()
     for number in range(LAST_CHANNEL - FIRST_CHANNEL + 1):
         whole.client.bind(("203.0.113.9", 1 + number), whole.now)
     assert len(whole.run()) == 4096
-    with pytest.raises(AssertionError):
-        whole.client.bind(OTHER_PEER, whole.now)
+    assert (bound_numbers(whole)[0], bound_numbers(whole)[-1]) == (FIRST_CHANNEL, LAST_CHANNEL)
+    whole.client.bind(OTHER_PEER, whole.now)
+    assert whole.run() == [Refused(Method.CHANNEL_BIND, 508, "there are no more channel numbers", OTHER_PEER)]
 
 
 def test_binding_twice_or_too_early_asks_nothing():
@@ -473,6 +489,16 @@ def test_data_of_a_peer():
     whole.client.receive_datagram(b"\x40\x01\x00\x00", whole.now)
     whole.client.receive_datagram(data_indication(OTHER_PEER, b""), whole.now)
     assert whole.events() == [DataReceived(OTHER_PEER, b"")] * 2
+
+
+def test_data_of_another_port_of_a_peer():
+    """A permission is of an address (RFC 8656 §9): behind a NAT a peer may come from a port that nobody has named."""
+    whole = bound(PEER)
+    prflx = PEER[0], PEER[1] + 1
+    whole.client.receive_datagram(data_indication(prflx, b"abc"), whole.now)
+    assert whole.events() == [DataReceived(prflx, b"abc")]
+    whole.client.bind(prflx, whole.now)
+    assert whole.run() == [ChannelBound(prflx)]
 
 
 @pytest.mark.parametrize(

