@@ -42,10 +42,6 @@ class RelayPolicy:
         return ["--relay"] if self.via is None else ["--relay-via", self.via]
 
 
-Relay = RelayPolicy
-"As `ops/smoke.py` calls it still."
-
-
 def calls(relay: RelayPolicy | None, for_s: float | None, profile: Profile) -> tuple[ApiCall, ...]:
     """The API calls that `settings` makes."""
     return () if relay is None else creds_calls(CredsRequest(_ttl_s(for_s)), profile)

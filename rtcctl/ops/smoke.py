@@ -27,7 +27,7 @@ from rtcctl.ops.judge import (
     judge,
 )
 from rtcctl.ops.publish import publish_result
-from rtcctl.ops.relay import INSTALL_COTURN, Relay
+from rtcctl.ops.relay import INSTALL_COTURN, RelayPolicy
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.ops.sources import SIMULCAST_RIDS, TrackSpec, open_tracks
 from rtcctl.results.check import Check, CheckStatus
@@ -108,7 +108,7 @@ class SmokeRequest:
     require: tuple[str, ...] = ()
     attempts: int = 1
     embedded: bool = False
-    relay: Relay | None = None
+    relay: RelayPolicy | None = None
 
 
 async def smoke(request: SmokeRequest, env: Env) -> Smoke:
