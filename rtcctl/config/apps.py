@@ -122,8 +122,8 @@ class AppsFile(BaseModel):
     def put(cls, path: Path, entry: ServedApp | ServedTurnKey) -> None:
         """Put an entry into a file, in place of the one of its id and secret if there is one.
 
-        The file is read anew: what was written into it meanwhile stays, comments too. Raises `UsageError`, and then it
-        is as it was.
+        The file is read anew: what was written into it meanwhile stays, comments between entries too. Raises
+        `UsageError`, and then it is as it was.
         """
         file = cls.load(path, may_be_without_apps=True)
         entries, at = file._entries_and_place(entry)

@@ -1,12 +1,12 @@
 """The account API: the apps and TURN keys that are served, for whoever has the account's token (Realtime docs: API).
 
-As `api.cloudflare.com` it answers without CORS: no page of a browser can use it, whatever token it knows. Codes are
-numbers; those of Cloudflare's API where they are known, the HTTP status where they are not.
+As `api.cloudflare.com` it answers without CORS, and on loopback, where its token is public, to its own Host and Origin
+alone: no page of a browser can use it, whatever token it knows. Codes are numbers; those of Cloudflare's API where they
+are known, the HTTP status where they are not.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import logging
@@ -31,7 +31,8 @@ from rtcctl.server.faults.requests import RequestLog
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.units import DISPLAY_NAME, is_display_name
 from rtcctl.web.answer import json_answer, named
-from rtcctl.web.body import read_body
+from rtcctl.web.body import BodyReader
+from rtcctl.web.hosts import OwnHosts
 from rtcctl.web.refusal import Refusal
 
 logger = logging.getLogger(__name__)
@@ -97,14 +98,17 @@ class AccountApi:
         account_id: str,
         token: str,
         *,
+        own_hosts: OwnHosts | None = None,
         keep_bodies: bool = False,
         wallclock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`keep_bodies`: in the ledger of requests; they may hold secrets then."""
+        """`own_hosts`: those that alone are answered to. `keep_bodies`: in the ledger; they may hold secrets then."""
         self._app = app
         self._registry = registry
         self._account_id = account_id
         self._token = token
+        self._own_hosts = own_hosts
+        self._bodies = BodyReader(_BODY_BYTES, registry.limits.body_wait_s)
         self._wallclock = wallclock
         self._started = self._now()
         routes = []
@@ -144,7 +148,13 @@ class AccountApi:
 
         return Route(path, endpoint, methods=[method])
 
+    def close(self) -> None:
+        """Answer the requests whose bodies are still on their way."""
+        self._bodies.close()
+
     def _authorize(self, request: Request) -> None:
+        if self._own_hosts is not None and (reason := self._own_hosts.refusal(request.scope)):
+            raise Refusal(403, "403", f"The account API of this server {reason}")
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(presented.strip().encode(), self._token.encode()):
             raise Refusal(401, "10000", "Authentication error")
@@ -186,7 +196,7 @@ class AccountApi:
 
     async def _name(self, request: Request) -> str | None:
         """`name` of the body; `None` where it says nothing. Raises `Refusal` with 400."""
-        body = await read_body(request, _BODY_BYTES, asyncio.timeout(self._registry.limits.body_wait_s))
+        body = await self._bodies.read(request)
         try:
             document = json.loads(body or b"{}")
             if not isinstance(document, dict):

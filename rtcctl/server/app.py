@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -33,7 +32,7 @@ from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.session import Session, gone
 from rtcctl.server.turn import DEFAULT_TTL_S, TurnService, as_one, check_lifetime
 from rtcctl.web.answer import ERROR_HANDLERS, json_answer, log_item_errors
-from rtcctl.web.body import read_body
+from rtcctl.web.body import BodyReader
 from rtcctl.web.cors import Cors
 from rtcctl.web.refusal import Refusal
 
@@ -61,7 +60,7 @@ class RealtimeApi:
         self._registry = registry
         self._turn = turn
         self._keep_bodies = keep_bodies
-        self._reading: set[asyncio.Timeout] = set()
+        self._bodies = BodyReader(registry.limits.body_bytes, registry.limits.body_wait_s)
 
     def asgi(self) -> ASGIApp:
         routes = [
@@ -117,7 +116,7 @@ class RealtimeApi:
             self._registry.app(app_id, authorization)
         else:
             app_id = self._registry.turn_key(parameters["key_id"], authorization).app_id
-        body = await self._body(request)
+        body = await self._bodies.read(request)
         active = self._registry.faults.find(operation, app_id, session_id, named_tracks(body, session_id))
         if active is None:
             return await handler(with_body(request, body))
@@ -132,14 +131,15 @@ class RealtimeApi:
 
     def close(self) -> None:
         """Answer the requests whose bodies are still on their way."""
-        for timeout in self._reading:
-            timeout.reschedule(0)
+        self._bodies.close()
 
     # --- sessions
 
     async def new_session(self, request: Request) -> Response:
+        self._app(request)
+        body = await self._bodies.read(request)
+        # Again, since it may be deleted while a body is on its way.
         app = self._app(request)
-        body = await self._body(request)
         # Decoded before the session exists, so that a bad request leaves none behind.
         offer = _parse(NewSessionRequest, body).session_description if body else None
         session = self._registry.new_session(
@@ -211,7 +211,7 @@ class RealtimeApi:
 
     async def _issue(self, request: Request) -> list[dict[str, Any]]:
         key = self._turn_key(request)
-        body = await self._body(request)
+        body = await self._bodies.read(request)
         asked = _parse(TurnCredentialsRequest, body or b"{}")
         check_lifetime(asked, self._registry.limits)
         ttl_s: float = DEFAULT_TTL_S if asked.ttl is None else asked.ttl
@@ -219,7 +219,13 @@ class RealtimeApi:
         ttl_s = min(ttl_s, getattr(request.state, "turn_ttl_limit_s", ttl_s))
         row: RequestRow = request.state.row
         row.turn_ttl_s = ttl_s
-        return await self._turn.issue(key.key_id, ttl_s, asked.custom_identifier)
+        servers = await self._turn.issue(key.key_id, ttl_s, asked.custom_identifier)
+        try:
+            self._turn_key(request)
+        except Refusal:  # it was deleted while the body was on its way, or coturn was starting
+            self._turn.revoke_all(key.key_id)
+            raise
+        return servers
 
     def _turn_key(self, request: Request) -> TurnKey:
         return self._registry.turn_key(request.path_params["key_id"], request.headers.get("authorization", ""))
@@ -229,15 +235,6 @@ class RealtimeApi:
     def _app(self, request: Request) -> App:
         return self._registry.app(request.path_params["app_id"], request.headers.get("authorization", ""))
 
-    async def _body(self, request: Request) -> bytes:
-        limits = self._registry.limits
-        timeout = asyncio.timeout(limits.body_wait_s)
-        self._reading.add(timeout)
-        try:
-            return await read_body(request, limits.body_bytes, timeout)
-        finally:
-            self._reading.discard(timeout)
-
     async def _mutate(
         self,
         request: Request,
@@ -245,7 +242,7 @@ class RealtimeApi:
         operation: Callable[[Session, RequestBody], Awaitable[Wire]],
     ) -> Response:
         app = self._app(request)
-        content = await self._body(request)
+        content = await self._bodies.read(request)
         # Only now, since a session may end while a body is on its way.
         session = self._registry.session(app, request.path_params["session_id"])
         body = _parse(kind, content)

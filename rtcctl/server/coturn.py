@@ -54,6 +54,8 @@ _CONSOLE = "127.0.0.1"
 "Where coturn's own console listens."
 _SECOND_LOOK_S = 1.0
 "After which no answer to a user who is no more can be under way."
+_NEXT_LOOK_S = 0.1
+"A session that was ended is listed a moment longer."
 _USERS = "CREATE TABLE turnusers_lt (realm TEXT, name TEXT, hmackey TEXT, PRIMARY KEY (realm, name))"
 "Of coturn's schema, the one table that the long-term mechanism needs."
 _SUPERVISOR = """
@@ -286,10 +288,15 @@ class _Console(asyncio.Protocol):
         self._said = b""
         self._is_waiting = False
         "For a command."
+        self._command = ""
+        "The last one."
         self._transport: asyncio.Transport | None = None
 
     def end(self, username: str) -> None:
-        """End all that a user has allocated; and again, should an answer have been under way."""
+        """End all that a user has allocated; and again, should an answer have been under way.
+
+        It lists 256 at most, so what has listed some is asked again until it lists none.
+        """
         self._ask(f"ps {username}")
         asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._ask, f"ps {username}")
 
@@ -304,7 +311,10 @@ class _Console(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._said += data
         if self._said.rstrip(b"\r\n").endswith((b"password: ", b"> ")):
-            self._commands += [f"cs {found.decode()}" for found in re.findall(rb"id=(\d+), user <", self._said)]
+            found = re.findall(rb"id=(\d+), user <", self._said)
+            self._commands += [f"cs {session.decode()}" for session in found]
+            if found:
+                asyncio.get_running_loop().call_later(_NEXT_LOOK_S, self._ask, self._command)
             self._said = b""
             self._is_waiting = True
             self._next()
@@ -316,7 +326,8 @@ class _Console(asyncio.Protocol):
     def _next(self) -> None:
         if self._is_waiting and self._commands and self._transport is not None and not self._transport.is_closing():
             self._is_waiting = False
-            self._transport.write(self._commands.popleft().encode() + b"\r\n")
+            self._command = self._commands.popleft()
+            self._transport.write(self._command.encode() + b"\r\n")
 
 
 def _is_loopback(host: str) -> bool:

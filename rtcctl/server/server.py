@@ -29,6 +29,7 @@ from rtcctl.server.limits import Limits
 from rtcctl.server.registry import App, Registry, TurnKey
 from rtcctl.server.turn import TurnService
 from rtcctl.units import SpellingError
+from rtcctl.web.hosts import OwnHosts
 
 if TYPE_CHECKING:
     from rtcctl.transport.tls import TlsFiles
@@ -114,6 +115,7 @@ class RealtimeServer:
         self._tls = tls
         origin = f"{'http' if tls is None else 'https'}://{_url_host(address)}:{port}"
         self.base_url = f"{origin}/v1"
+        self._is_loopback = ip_address(address).is_loopback
         self.account_api_base = f"{origin}{development.ACCOUNT_PREFIX}"
         self.registry = Registry(
             endpoint=endpoint,
@@ -222,7 +224,12 @@ class RealtimeServer:
     async def _serving(self, listener: socket.socket) -> AsyncIterator[None]:
         api = RealtimeApi(self.registry, self.turn, keep_bodies=self._keep_bodies)
         account = AccountApi(
-            api.asgi(), self.registry, self.account_id, self.account_token, keep_bodies=self._keep_bodies
+            api.asgi(),
+            self.registry,
+            self.account_id,
+            self.account_token,
+            own_hosts=OwnHosts(self.base_url) if self._is_loopback else None,
+            keep_bodies=self._keep_bodies,
         )
         http = _HttpServer(
             uvicorn.Config(
@@ -254,6 +261,7 @@ class RealtimeServer:
                     # These first: that answers the requests that are being held.
                     self.registry.close()
                     api.close()
+                    account.close()
                     http.end()
                     await asyncio.wait([serving])
                     self._closed.set()

@@ -38,3 +38,26 @@ async def read_body(request: Request, limit_bytes: int, timeout: asyncio.Timeout
 
 def _too_large(limit_bytes: int) -> Refusal:
     return Refusal(413, "payload_too_large", f"The body is larger than {limit_bytes} bytes")
+
+
+class BodyReader:
+    """Reads the bodies of one API's requests; at its end, those that are still on their way are answered (408)."""
+
+    def __init__(self, limit_bytes: int, wait_s: float) -> None:
+        self._limit_bytes = limit_bytes
+        self._wait_s = wait_s
+        self._reading: set[asyncio.Timeout] = set()
+
+    async def read(self, request: Request) -> bytes:
+        """As `read_body`."""
+        timeout = asyncio.timeout(self._wait_s)
+        self._reading.add(timeout)
+        try:
+            return await read_body(request, self._limit_bytes, timeout)
+        finally:
+            self._reading.discard(timeout)
+
+    def close(self) -> None:
+        """No body is waited for any more."""
+        for timeout in self._reading:
+            timeout.reschedule(0)

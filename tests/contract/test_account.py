@@ -217,6 +217,11 @@ async def test_no_page_may_ask() -> None:
         answer = await asked.ask("GET", "apps", headers=headers)
         for each in (preflight, answer):
             assert each.headers.get("access-control-allow-origin") not in ("*", headers["Origin"])
+        if asked.service.quirks.follows_assumptions:  # its token is public
+            for foreign in ({"Host": "evil.example:1"}, {"Origin": "https://evil.example"}):
+                refused = await asked.ask("POST", "apps", {"name": "x"}, headers=foreign)
+                assert refused.status_code == 403
+                assert refused.json()["success"] is False
 
 
 async def until_known(asked: Account, method: str, path: str, secret: str, body: Any = None) -> httpx.Response:

@@ -23,12 +23,12 @@ from rtcctl.server.faults.faults import Faults
 from rtcctl.units import SpellingError
 from rtcctl.web.answer import ERROR_HANDLERS, error_answer, json_answer
 from rtcctl.web.body import read_body
+from rtcctl.web.hosts import OwnHosts
 from rtcctl.web.refusal import Refusal
 
 _BODY_BYTES = 1 << 16
 _PROXY_HEADERS = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"cf-connecting-ip", b"via")
 "Beginnings of names."
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ID = re.compile(r"[0-9]{1,15}")
 
 
@@ -38,14 +38,7 @@ class Admin:
     def __init__(self, app: ASGIApp, faults: Faults, base_url: str) -> None:
         self._app = app
         self._faults = faults
-        scheme, _, rest = base_url.partition("://")
-        own = rest.partition("/")[0]
-        port = own.rpartition(":")[2]
-        hosts = (own, *(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")))
-        # Clients leave the port out where it is that of the scheme (RFC 9110 §4.2.3).
-        bare = [host.removesuffix(f":{port}") for host in hosts if port == _DEFAULT_PORTS[scheme]]
-        self._hosts = frozenset((*hosts, *bare))
-        self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts)
+        self._own = OwnHosts(base_url)
         routes = [
             Route(f"{PREFIX}/faults", self._list, methods=["GET"]),
             Route(f"{PREFIX}/faults", self._set, methods=["POST"]),
@@ -73,14 +66,9 @@ class Admin:
             return "The admin API answers peers on loopback only"
         if not (getattr(peer, "ipv4_mapped", None) or peer).is_loopback:
             return "The admin API answers peers on loopback only"
-        names = [name for name, _ in scope["headers"]]
-        headers = dict(scope["headers"])
-        if names.count(b"host") != 1 or headers[b"host"].decode("latin-1").lower() not in self._hosts:
-            return "The admin API answers to its own Host only"
-        origins = {value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"origin"}
-        if not origins <= self._origins:
-            return "The admin API answers to its own Origin only"
-        if any(name.startswith(_PROXY_HEADERS) for name in names):
+        if reason := self._own.refusal(scope):
+            return f"The admin API {reason}"
+        if any(name.startswith(_PROXY_HEADERS) for name, _ in scope["headers"]):
             return "The admin API does not answer through a proxy"
         return ""
 

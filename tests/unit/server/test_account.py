@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -141,3 +142,19 @@ async def test_a_client_of_one_app_cannot_take_the_others(caplog: pytest.LogCapt
             shown = (await client.get(f"{CALLS}/turn_keys/key")).text + (await client.get(f"{CALLS}/apps/app")).text
         for secret in ("secret-of-the-app", "token-of-the-key", TOKEN):
             assert secret not in shown + caplog.text
+
+
+async def test_a_body_that_is_on_its_way_at_the_end_is_answered() -> None:
+    """408 in the envelope; nobody waits for it."""
+    registry = Registry(endpoint=FakeEndpoint(Clock()), candidates=(), apps=(), limits=Limits(), clock=Clock())  # type: ignore[arg-type]
+    account = AccountApi(json_answer({}), registry, "account", TOKEN)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        account.close()
+        await asyncio.Event().wait()
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(account), base_url="http://server") as client:
+        answer = await client.post(f"{CALLS}/apps", content=half(), headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.json()["success"]) == (408, False)
+    assert registry.apps == {}

@@ -467,3 +467,35 @@ async def test_a_refused_offer_leaves_no_session() -> None:
             answer = await client.post(f"{SESSIONS}/new", headers=SECRET, json=body)
             assert error(answer)[:2] == (status, code)
             assert "sessionId" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [(f"{SESSIONS}/new", SECRET), (f"{CREDENTIALS}/generate-ice-servers", TOKEN)],
+    ids=["an app", "a TURN key"],
+)
+async def test_what_is_deleted_while_a_body_is_on_its_way_makes_nothing(path: str, headers: dict[str, str]) -> None:
+    """404 as for any later request: no session in an app that is gone, and no credential of such a key."""
+    clock = Clock()
+    endpoint = FakeEndpoint(clock)
+    turn = TurnService(["127.0.0.1"], 8610, clock=clock, is_available=False)
+    registry = Registry(
+        endpoint=endpoint,  # type: ignore[arg-type]
+        candidates=endpoint.candidates,
+        turn=turn,
+        apps=[App("app", "secret")],
+        turn_keys=[TurnKey("key", "token")],
+        limits=Limits(),
+        clock=clock,
+    )
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        registry.remove_app("app")
+        registry.remove_turn_key("key")
+        yield b"}"
+
+    transport = httpx.ASGITransport(RealtimeApi(registry, turn).asgi())
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        answer = await client.post(path, content=body(), headers=headers)
+    assert answer.status_code == 404
