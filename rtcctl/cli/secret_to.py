@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtcctl.errors import UsageError
+from rtcctl.realtime.profile import CLOUDFLARE_API_BASE
 
 if TYPE_CHECKING:
     from rtcctl.ops.account import Store
@@ -54,7 +55,7 @@ class _ProfileStore:
     kind: Kind
     profile: str
 
-    def put(self, identifier: str, secret: str) -> tuple[str, tuple[str, ...]]:
+    def put(self, identifier: str, secret: str, api_base: str) -> tuple[str, tuple[str, ...]]:
         from rtcctl.config.profiles import fill
 
         origin = fill(self.profile, self.kind.name, identifier, secret)
@@ -76,7 +77,7 @@ class _FileStore:
     descriptor: int
     is_used: bool = False
 
-    def put(self, identifier: str, secret: str) -> tuple[str, tuple[str, ...]]:
+    def put(self, identifier: str, secret: str, api_base: str) -> tuple[str, tuple[str, ...]]:
         try:
             with open(self.descriptor, "w", encoding="utf-8", closefd=False) as file:
                 file.write(f"{secret}\n")
@@ -89,7 +90,10 @@ class _FileStore:
         except ValueError:
             raise UsageError(f"{self.path} cannot hold a secret that is no Unicode text.") from None
         self.is_used = True
+        # Without it, what is of another Realtime would be sent to Cloudflare.
+        elsewhere = () if api_base == CLOUDFLARE_API_BASE else (f"export RTCCTL_API_BASE={shlex.quote(api_base)}",)
         return str(self.path), (
+            *elsewhere,
             f"export {self.kind.id_variable}={shlex.quote(identifier)}",
             f'export {self.kind.secret_variable}="$(cat {shlex.quote(str(self.path))})"',
         )

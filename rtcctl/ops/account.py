@@ -25,7 +25,7 @@ One = TypeVar("One", bound=results.OneItem)
 class Store(Protocol):
     """Where the secret of what is made is put."""
 
-    def put(self, identifier: str, secret: str) -> tuple[str, tuple[str, ...]]:
+    def put(self, identifier: str, secret: str, api_base: str) -> tuple[str, tuple[str, ...]]:
         """Where it is now, and lines by which it is used. Raises `UsageError`."""
 
 
@@ -113,7 +113,7 @@ async def create(request: CreateRequest, env: Env) -> results.CreatedItem:
     with request.store() as store:
         item = await _made(request, env)
         try:
-            stored_in, usage = store.put(item.uid, item.secret)
+            stored_in, usage = store.put(item.uid, item.secret, env.profile.api_base)
         except RtcctlError as error:
             lost = UsageError(
                 f"The secret could not be stored, so it is printed, this once: {error.message}", hint=error.hint

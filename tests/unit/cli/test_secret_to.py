@@ -12,6 +12,7 @@ from rtcctl.cli.secret_to import APP, TURN, store_of
 from rtcctl.errors import UsageError
 
 SECRET = "s" * 64
+BASE = "https://rtc.example/v1"
 
 
 def open_store(place: str) -> Any:
@@ -32,10 +33,14 @@ def test_a_file_is_there_before_the_secret() -> None:
         assert (path.read_text(), path.stat().st_mode & 0o777) == ("", 0o600)
         with pytest.raises(UsageError, match="not written over"), open_store("a file"):
             pass
-        stored_in, usage = store.put("key", SECRET)
+        stored_in, usage = store.put("key", SECRET, BASE)
     assert path.read_text() == f"{SECRET}\n"
     assert stored_in == "a file"
-    assert usage == ("export RTCCTL_TURN_KEY_ID=key", "export RTCCTL_TURN_KEY_TOKEN=\"$(cat 'a file')\"")
+    assert usage == (
+        f"export RTCCTL_API_BASE={BASE}",
+        "export RTCCTL_TURN_KEY_ID=key",
+        "export RTCCTL_TURN_KEY_TOKEN=\"$(cat 'a file')\"",
+    )
 
 
 def test_a_link_to_elsewhere_is_not_followed(tmp_path: Path) -> None:
@@ -70,7 +75,7 @@ def test_a_full_disk_is_an_error_and_no_file_is_left(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "fsync", full)
     with open_store("kept") as store:
         with pytest.raises(UsageError, match="No space left") as caught:
-            store.put("key", SECRET)
+            store.put("key", SECRET, BASE)
         assert SECRET not in caught.value.message
     assert not Path("kept").exists()
 
@@ -84,15 +89,15 @@ def test_a_file_that_was_taken_away_is_an_error(is_replaced: bool) -> None:
         if is_replaced:
             path.write_text("another's")
         with pytest.raises(UsageError):
-            store.put("key", SECRET)
+            store.put("key", SECRET, BASE)
     assert path.exists() == is_replaced
 
 
 def test_a_secret_may_be_any_text() -> None:
     """The service chooses it; what is no text is an error, after which it can still be printed."""
     with open_store("kept") as store:
-        store.put("key", "schlüssel")
+        store.put("key", "schlüssel", BASE)
     assert Path("kept").read_text("utf-8") == "schlüssel\n"
     with open_store("other") as store, pytest.raises(UsageError, match="no Unicode text"):
-        store.put("key", "\ud800")
+        store.put("key", "\ud800", BASE)
     assert not Path("other").exists()
