@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 async def main() -> None:
     base_url, app_id, app_secret = (os.environ[name] for name in ("API_BASE", "APP_ID", "APP_SECRET"))
     async with httpx.AsyncClient(timeout=30) as http:
-        service = Subject(base_url, app_id, app_secret, "", "", Quirks(), http)
+        service = Subject(base_url, app_id, app_secret, *[""] * 5, quirks=Quirks(), http=http)
         async with publisher(service, "tone", source=Loud) as client:
             track = {
                 "location": "remote",
