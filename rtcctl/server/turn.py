@@ -70,6 +70,8 @@ class TurnService:
         "On demand."
         self._tls = tls
         self._starting = asyncio.Lock()
+        self._start: asyncio.Timeout | None = None
+        "Of coturn, while it starts."
         self._coturn: coturn.Coturn | None = None
         self._credentials: dict[str, TurnCredential] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -132,6 +134,8 @@ class TurnService:
     def close(self) -> None:
         """End everything, and coturn."""
         self._is_closed = True
+        if self._start is not None and not self._start.expired():
+            self._start.reschedule(0)
         server = self._coturn
         self._ended()
         if server is not None:
@@ -146,16 +150,23 @@ class TurnService:
             return None
         async with self._starting:
             if self._coturn is None:
+                if self._is_closed:
+                    raise _ending()
                 server = coturn.Coturn(
                     self._hosts, self._tls, external=self._announce, random=lambda: secrets.randbits(16)
                 )
                 try:
-                    await server.start()
+                    async with asyncio.timeout(None) as self._start:
+                        await server.start()
+                except TimeoutError:
+                    raise _ending() from None
                 except NetworkError as error:
                     raise _unavailable(error) from error
+                finally:
+                    self._start = None
                 if self._is_closed:
                     server.close()
-                    raise _unavailable(NetworkError("The server is ending.", phase="turn"))
+                    raise _ending()
                 server.on_end = self._ended
                 self._coturn = server
             return self._coturn
@@ -186,6 +197,10 @@ class TurnService:
             self._look_at_in(username, left_s)
         else:
             self._end(credential)
+
+
+def _ending() -> Refusal:
+    return _unavailable(NetworkError("The server is ending.", phase="turn"))
 
 
 def _unavailable(error: NetworkError) -> Refusal:

@@ -492,18 +492,28 @@ async def test_a_port_that_is_taken_in_between_is_given_up(kind: str, which: int
                 sock.close()
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, 0.001, 0.005, 0.01, 0.02])
+@pytest.fixture
+def never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coturn that runs and does not answer."""
+    fake_coturn(tmp_path, monkeypatch, "exec sleep 60")
+
+
+def fake_coturn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    fake = tmp_path / "bin" / PROGRAM
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 0.005, 0.02])
+@pytest.mark.usefixtures("never_ready")
 async def test_a_start_that_is_cancelled_leaves_nothing(timeout_s: float, temporary: Path):
     """At any moment of it."""
     server = Coturn(["127.0.0.1"], None, external=None, random=lambda: secrets.randbits(16))
-    with nothing_left(temporary):
-        try:
-            async with asyncio.timeout(timeout_s):
-                await server.start()
-        except TimeoutError:
-            return
-        server.close()
-        assert timeout_s > 0
+    with nothing_left(temporary), pytest.raises(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await server.start()
 
 
 async def test_without_a_temporary_folder_it_is_503_with_the_reason(
@@ -522,11 +532,7 @@ async def test_without_a_temporary_folder_it_is_503_with_the_reason(
 
 async def test_a_coturn_that_does_not_start_says_why(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch):
     """503 with its last words; nothing is left."""
-    broken = tmp_path / "bin" / PROGRAM
-    broken.parent.mkdir()
-    broken.write_text('#!/bin/sh\necho "0: : it is broken" > "$(dirname "$2")/log"\n')
-    broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    fake_coturn(tmp_path, monkeypatch, 'echo "0: : it is broken" > "$(dirname "$2")/log"')
     with nothing_left(temporary):
         async with embedded(tmp_path) as (service, _, _):
             answer = await service.call("generate-ice-servers", {"ttl": 60})
@@ -534,15 +540,18 @@ async def test_a_coturn_that_does_not_start_says_why(tmp_path: Path, temporary: 
             assert answer.json()["errorDescription"] == "coturn does not start: it is broken"
 
 
+@pytest.mark.usefixtures("never_ready")
 async def test_the_server_may_end_while_coturn_starts(tmp_path: Path, temporary: Path):
-    """Nothing is left of a start that nobody waits for any more."""
+    """At once: 503 for who waits for it, and nothing is left."""
     with nothing_left(temporary):
         async with asyncio.TaskGroup() as group:
             async with embedded(tmp_path) as (service, _, _):
                 asked = group.create_task(service.call("generate-ice-servers", {"ttl": 60}))
                 await until(lambda: bool(processes(temporary)))
-            answer = await asyncio.gather(asked, return_exceptions=True)
-    assert isinstance(answer[0], httpx.HTTPError) or answer[0].status_code in (201, 503)
+                ended_at = time.monotonic()
+            assert time.monotonic() - ended_at < 0.9
+            answer = await asked
+    assert (answer.status_code, answer.json()["errorCode"]) == (503, "turn_unavailable")
 
 
 def test_pasted_lines_name_no_authority_of_turn(home: Home) -> None:
