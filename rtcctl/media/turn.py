@@ -58,7 +58,6 @@ CHANNEL_REFRESH_S = 240.0
 FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x4FFF
 "RFC 8656 §12."
 CHANNEL_HEADER_SIZE = 4
-MAX_FRAME_SIZE = 4 + 0xFFFF + 3
 
 _COOKIE = MAGIC_COOKIE.to_bytes(4)
 _UDP = 17
@@ -160,7 +159,6 @@ class TurnClient:
         *,
         is_reliable: bool,
         new_transaction_id: Callable[[], bytes],
-        lifetime_s: int = LIFETIME_S,
     ) -> None:
         """`is_reliable`: over TCP or TLS. `new_transaction_id` gives 96 random bits."""
         self.state = State.NEW
@@ -173,7 +171,6 @@ class TurnClient:
         self._password = password
         self._is_reliable = is_reliable
         self._new_transaction_id = new_transaction_id
-        self._lifetime_s = lifetime_s
         self._nonce = b""
         self._key = b""
         self._transactions: dict[bytes, _Transaction] = {}
@@ -196,7 +193,7 @@ class TurnClient:
             self.state = State.ALLOCATING
             attributes: dict[int, bytes] = {
                 Attribute.REQUESTED_TRANSPORT: bytes([_UDP, 0, 0, 0]),
-                Attribute.LIFETIME: self._lifetime_s.to_bytes(4),
+                Attribute.LIFETIME: LIFETIME_S.to_bytes(4),
             }
             self._request(Method.ALLOCATE, attributes, now)
 
@@ -280,7 +277,7 @@ class TurnClient:
             return
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh_at = None
-            self._request(Method.REFRESH, {Attribute.LIFETIME: self._lifetime_s.to_bytes(4)}, now)
+            self._request(Method.REFRESH, {Attribute.LIFETIME: LIFETIME_S.to_bytes(4)}, now)
         for peer in [peer for peer, at in self._rebind_at.items() if now >= at]:
             del self._rebind_at[peer]
             self._bind(peer, now)

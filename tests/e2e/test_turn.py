@@ -50,7 +50,7 @@ async def test_an_allocation(protocol: str):
                 mapped, rtt_s = await allocation.binding(TIMEOUT_S)
                 assert 0 < rtt_s < TIMEOUT_S
                 allocated = await allocation.allocate(TIMEOUT_S)
-                assert allocated.mapped == mapped == allocation.mapped
+                assert allocated.mapped == mapped
                 assert allocated.relayed == allocation.relayed
                 assert allocated.relayed[0] == "127.0.0.1"
                 assert allocated.lifetime_s == 600

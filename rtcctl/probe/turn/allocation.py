@@ -41,7 +41,6 @@ class RefusedError(NetworkError):
         said = f"{refused.code} {refused.reason}".strip()
         super().__init__(f"The TURN server refused {refused.method.name.lower()}: {said}{to}.", phase="turn")
         self.code = refused.code
-        self.reason = refused.reason
         self.method = refused.method
 
 
@@ -102,11 +101,6 @@ class Allocation:
         """Where others reach us."""
         assert self._client.relayed is not None, "allocate() comes first"
         return self._client.relayed
-
-    @property
-    def mapped(self) -> Address | None:
-        """Where the server sees us."""
-        return self._client.mapped
 
     @property
     def software(self) -> str:

@@ -1,7 +1,7 @@
 """How a client reaches a STUN or TURN server: UDP, TCP, or TLS over TCP (RFC 8656 §3.1).
 
 A link sends frames (a STUN message, or channel data) and hands out those that come. What can go wrong on the way up is
-told by `phase`: `dns`, `tcp`, `tls`.
+told by `phase`: `dns`, `udp`, `tcp`, `tls`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -44,21 +45,17 @@ class TlsSession:
 
     version: str
     "For example `TLSv1.3`."
-    certificate: dict[str, Any]
-    "As `ssl.SSLSocket.getpeercert` decodes it; empty when it was not verified."
     certificate_der: bytes
 
 
-class Link:
-    """A connection to a server; made by `connect_udp` and `connect_stream`."""
+class Link(ABC):
+    """A connection to a server; made by `connect_udp` and `open_stream`."""
 
     def __init__(self) -> None:
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_lost: Callable[[NetworkError], None] = _ignore
         "Called once, when it ends and it was not us."
         self.tls: TlsSession | None = None
-        self.local: Address = ()
-        "Our end."
         self.last_error: OSError | None = None
         "What the network said last, when nothing has arrived since: a closed port of UDP is no end."
         self._transport: asyncio.BaseTransport | None = None
@@ -70,9 +67,9 @@ class Link:
         """Whether nothing gets lost on it, and frames are padded."""
         return False
 
+    @abstractmethod
     def send(self, frame: bytes) -> None:
         """Send one frame; silently nothing after the end."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Harmless the second time."""
@@ -94,7 +91,6 @@ class Link:
 class _UdpLink(Link, asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self.local = transport.get_extra_info("sockname")
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_BUFFER_BYTES)
 
@@ -129,10 +125,9 @@ class _StreamLink(Link, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self.local = transport.get_extra_info("sockname")
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self.tls = TlsSession(tls.version() or "", tls.getpeercert() or {}, tls.getpeercert(True) or b"")
+            self.tls = TlsSession(tls.version() or "", tls.getpeercert(True) or b"")
 
     def data_received(self, data: bytes) -> None:
         if not self._has_frame and data.startswith((b"HTTP/", b"SSH-", b"<")):

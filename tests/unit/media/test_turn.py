@@ -37,9 +37,7 @@ GIVEN_UP_AT = 39.5
 
 def client(*, is_reliable: bool = False, password: str = PASSWORD, username: str = USERNAME) -> TurnClient:
     draw = random.Random(1)
-    return TurnClient(
-        username, password, is_reliable=is_reliable, new_transaction_id=lambda: draw.randbytes(12), lifetime_s=600
-    )
+    return TurnClient(username, password, is_reliable=is_reliable, new_transaction_id=lambda: draw.randbytes(12))
 
 
 def exchange(**options: object) -> Exchange:
