@@ -26,13 +26,14 @@ from rtcctl.ops.turn_check import CheckRequest, check
 from rtcctl.ops.turn_judge import Requirement
 from rtcctl.probe.turn import url_check
 from rtcctl.probe.turn.allocation import Allocation
+from rtcctl.probe.turn.tls import Trust
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.check import CheckStatus
 from rtcctl.results.turn import IceServer
 from rtcctl.results.turn_check import Refusal, Step, TurnCheck, UrlReport
 from rtcctl.server.server import RealtimeServer
 from rtcctl.transport import tls
-from tests.support.allocations import link_to
+from tests.support.allocations import link_to, nothing_left
 from tests.support.command import Home
 from tests.support.coturn import PASSWORD, USERNAME, certificate, coturn
 from tests.support.requirements import require, slow
@@ -364,6 +365,29 @@ async def test_what_was_checked_stays_when_it_is_interrupted(env: Env) -> None:
             await checking
     assert isinstance(env.partial, TurnCheck)
     assert [report.url for report in env.partial.urls] == ["turn:nobody.invalid"]
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+async def test_nothing_is_left_of_a_check_that_is_cancelled(protocol: str) -> None:
+    """While a server that has been reached says nothing."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    loop = asyncio.get_running_loop()
+    with closing(socket.socket(type=kind)) as silent:
+        silent.setblocking(False)
+        silent.bind(("127.0.0.1", 0))
+        if protocol == "tcp":
+            silent.listen()
+        plan = url_check.Plan(1.0, 50.0, Trust(), time.monotonic)
+        with nothing_left():
+            url = f"turn:127.0.0.1:{silent.getsockname()[1]}?transport={protocol}"
+            checking = asyncio.create_task(url_check.check_url(url, None, plan))
+            end = (await loop.sock_accept(silent))[0] if protocol == "tcp" else silent
+            await loop.sock_recv(end, 1500)  # the binding request
+            checking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await checking
+            if protocol == "tcp":
+                end.close()
 
 
 async def test_nat_behaviour(env: Env) -> None:

@@ -121,11 +121,9 @@ class _Walk:
                 if is_last or (self.report.stop is not None and self.report.stop.step is Step.TLS):
                     raise
                 continue
-            sender = self._allocation(link)
+            sender = await stack.enter_async_context(self._allocation(link))
             if await self._bind(sender, link, patience_s, is_last=is_last) or is_last:
-                await stack.enter_async_context(sender)
                 return sender, link
-            sender.close()
         raise AssertionError("a name has an address")
 
     async def _open(self, address: Address, patience_s: float) -> Link:
@@ -154,7 +152,6 @@ class _Walk:
             mapped, rtt_s = await allocation.binding(patience_s)
         except NetworkError as error:
             if is_last and (not self._url.is_turn or allocation.error is not None):
-                allocation.close()
                 raise self._unanswered(Step.BINDING, error, link) from None
             return False
         self._note(binding_ms=rtt_s * 1000, mapped_address=None if mapped is None else _text(mapped))
@@ -182,7 +179,9 @@ class _Walk:
         fresh = group.create_task(self._is_good(self._plan.short_lived))
         meter = TrafficMeter(self._plan.rate_hz, clock=self._plan.clock)
         try:
-            receiver = await stack.enter_async_context(await self._second(meter))
+            receiver = self._allocation(await self._another_link(), take=meter.received)
+            await stack.enter_async_context(receiver)
+            await receiver.allocate(STEP_TIMEOUT_S)
             bound_at = self._plan.clock()
             await receiver.bind(sender.relayed, STEP_TIMEOUT_S)
             await sender.bind(receiver.relayed, STEP_TIMEOUT_S)
@@ -196,16 +195,6 @@ class _Walk:
             raise self._stop(Step.TRAFFIC, broken.message, broken)
         if await fresh:
             self._note(expired=await self._expired())
-
-    async def _second(self, meter: TrafficMeter) -> Allocation:
-        """The allocation that receives; it is closed again when it is refused."""
-        allocation = self._allocation(await self._another_link(), take=meter.received)
-        try:
-            await allocation.allocate(STEP_TIMEOUT_S)
-        except BaseException:
-            allocation.close()
-            raise
-        return allocation
 
     async def _try_wrong_password(self) -> None:
         assert self._credential is not None
