@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import NetworkError, ParseError, UsageError
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import MAX_TTL_S, CredsRequest, borrowed, creds_calls
+from rtcctl.ops.turn import INSTALL_COTURN, MAX_TTL_S, CredsRequest, borrowed, creds_calls
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.units import Via
@@ -88,8 +88,6 @@ def _settings(made: TurnCreds, env: Env) -> RelaySettings:
 
 def chosen(relay: RelayPolicy, settings: RelaySettings) -> RelaySettings:
     """Those that `via` allows. Raises `UsageError` when there are none."""
-    from dataclasses import replace
-
     if not settings.servers:
         raise UsageError(
             "The credentials of the TURN key name no TURN server, so nothing can be relayed.", hint=INSTALL_COTURN
@@ -106,9 +104,6 @@ def chosen(relay: RelayPolicy, settings: RelaySettings) -> RelaySettings:
         known = ", ".join(server.url.text for server in settings.servers)
         raise UsageError(f"No TURN server is reached via {via}; there are {known}.")
     return replace(settings, servers=servers)
-
-
-INSTALL_COTURN = "An embedded server relays where coturn is installed (apt install coturn, brew install coturn)."
 
 
 def check(relay: RelayPolicy | None, *timings: ConnectionTiming) -> tuple[Check, ...]:
@@ -128,8 +123,6 @@ def check(relay: RelayPolicy | None, *timings: ConnectionTiming) -> tuple[Check,
 
 async def check_servers(settings: RelaySettings, env: Env) -> Check:
     """Whether each URL relays: two allocations, and packets from one to the other."""
-    from dataclasses import replace
-
     from rtcctl.probe.turn.echo import round_trip
 
     async def measure(server: TurnServer) -> float | NetworkError:

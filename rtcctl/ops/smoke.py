@@ -27,9 +27,10 @@ from rtcctl.ops.judge import (
     judge,
 )
 from rtcctl.ops.publish import publish_result
-from rtcctl.ops.relay import INSTALL_COTURN, RelayPolicy
+from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held, new_session, read
 from rtcctl.ops.sources import SIMULCAST_RIDS, TrackSpec, open_tracks
+from rtcctl.ops.turn import INSTALL_COTURN
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.results.event import CheckDone, EmbeddedServerStarted, Progress, Warned
 from rtcctl.results.result import Failure

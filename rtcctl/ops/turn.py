@@ -19,6 +19,9 @@ MAX_TTL_S = 172_800
 
 TURN_SECRET = "RTCCTL_TURN_KEY_TOKEN"
 
+INSTALL_COTURN = "An embedded server relays where coturn is installed (apt install coturn, brew install coturn)."
+"A hint where nothing relays."
+
 
 @dataclass(frozen=True, slots=True)
 class CredsRequest:

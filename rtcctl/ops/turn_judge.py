@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rtcctl.ops.turn import INSTALL_COTURN
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.turn_check import Refusal, Step, Stop, UrlReport
 
@@ -139,8 +140,7 @@ def checks_of(
     checks = [_check(report) for report in reports]
     if needs_turn and not any(report.is_turn for report in reports):
         detail = "there is no TURN URL: nothing can be relayed"
-        hint = "An embedded server relays where coturn is installed (apt install coturn)."
-        checks.append(Check("turn", CheckStatus.FAILED, 0, 1, "URLs", detail, hint, bound=Bound.AT_LEAST))
+        checks.append(Check("turn", CheckStatus.FAILED, 0, 1, "URLs", detail, INSTALL_COTURN, bound=Bound.AT_LEAST))
     for requirement in requirements:
         covered = [report for report in reports if requirement.covers(report)]
         name = f"require {requirement}"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from rtcctl.errors import AuthError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import CredsRequest, creds, end
+from rtcctl.ops.turn import INSTALL_COTURN, CredsRequest, creds, end
 from rtcctl.results.event import Warned
 from rtcctl.results.turn import CredentialsFile, CredentialsRenewed, CredentialsWritten, TurnCreds, TurnRefresh
 
@@ -73,7 +73,7 @@ async def _write(request: RefreshRequest, env: Env, event: type[CredentialsFile]
     if not made.relays or made.username is None:
         raise UsageError(
             "There is no TURN server behind this key: nothing to keep fresh.",
-            hint="rtcctl dev relays where coturn is installed: apt install coturn" if env.profile.is_embedded else "",
+            hint=INSTALL_COTURN if env.profile.is_embedded else "",
         )
     try:
         request.write(made)
