@@ -75,8 +75,9 @@ def _verdict(report: UrlReport, max_fraction_lost: float, busy: str | None) -> t
         return failed, f"the relay fell silent after {traffic.silent_after_s:.1f} s"
     if busy is not None:
         return unclear, busy
-    if traffic.fraction_lost > max_fraction_lost:
-        return failed, f"{traffic.fraction_lost:.1%} lost, more than {max_fraction_lost:.1%}"
+    lost = traffic.fraction_lost
+    if lost is not None and lost > max_fraction_lost:
+        return failed, f"{lost:.1%} lost, more than {max_fraction_lost:.1%}"
     return passed, ""
 
 

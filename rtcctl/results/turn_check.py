@@ -84,7 +84,8 @@ class RelayTraffic:
     packets_sent: int
     packets_received: int
     packets_lost: int
-    fraction_lost: float
+    fraction_lost: float | None
+    "`None`: nothing was sent, as the allocation ended before."
     rtt_ms: Percentiles | None
     "Of one packet on that way, which is one round trip between client and server; `None`: none arrived."
     jitter_ms: float | None

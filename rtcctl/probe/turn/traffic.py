@@ -104,7 +104,7 @@ class TrafficMeter:
             packets_sent=sent,
             packets_received=received,
             packets_lost=sent - received,
-            fraction_lost=(sent - received) / sent if sent else 0.0,
+            fraction_lost=(sent - received) / sent if sent else None,
             rtt_ms=None if rtt is None else Percentiles(*rtt),
             jitter_ms=None if self._jitter_s is None else self._jitter_s * 1000,
             silent_after_s=silent_after_s,

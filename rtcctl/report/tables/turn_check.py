@@ -49,7 +49,7 @@ def _measured(report: UrlReport) -> list[Cell | None]:
         *((None,) * 3 if rtt is None else (rtt.p50, rtt.p95, rtt.p99)),
         None if traffic is None else traffic.jitter_ms,
     )
-    lost = None if traffic is None else figures.percent(traffic.fraction_lost)
+    lost = None if traffic is None else known(figures.percent, traffic.fraction_lost)
     return [report.name, *(known(_without_unit, time) for time in times), lost]
 
 
