@@ -11,11 +11,12 @@ from rtcctl.errors import ParseError
 Protocol = Literal["udp", "tcp", "tls"]
 "How we speak to the server: `relayProtocol` of W3C's statistics."
 
-_URL = re.compile(
+URL = re.compile(
     r"(?P<scheme>stuns?|turns?):(?P<host>\[[0-9A-Fa-f:.]+\]|[^]\[:?/@\s]+)(?::(?P<port>\d{1,5}))?"
-    r"(?:\?transport=(?P<transport>udp|tcp))?",
+    r"(?P<query>\?(?:transport=(?P<transport>udp|tcp)|.*))?",
     re.IGNORECASE,
 )
+"With any query; `ServerUrl.parse` takes those that there are."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class ServerUrl:
     @classmethod
     def parse(cls, text: str) -> ServerUrl:
         """Raises `ParseError`, also for TURN over DTLS (`turns:…?transport=udp`), which nobody serves."""
-        match = _URL.fullmatch(text.strip())
-        if match is None:
+        match = URL.fullmatch(text.strip())
+        if match is None or (match["query"] and not match["transport"]):
             raise ParseError("stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]")
         scheme, transport = match["scheme"].lower(), (match["transport"] or "").lower()
         is_turn, is_tls = scheme.startswith("turn"), scheme.endswith("s")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from rtcctl.media.server_url import URL
 from rtcctl.realtime.explain.finding import Finding
 
 URLS_MAX = 4
 "From five on Firefox warns that it slows discovery down."
 
-_URL = re.compile(
-    r"(?P<scheme>stuns?|turns?):(?P<host>\[[0-9A-Fa-f:.]+\]|[^]\[:?/]+)(?::(?P<port>\d{1,5}))?(?:\?(?P<query>.*))?",
-    re.IGNORECASE,
-)
-"RFC 7064, RFC 7065."
-
 
 def is_port_53(url: str) -> bool:
     """Whether it names the port of DNS, which browsers block: gathering waits for it in vain."""
-    match = _URL.fullmatch(url.strip())
+    match = URL.fullmatch(url.strip())
     return match is not None and match["port"] is not None and int(match["port"]) == 53
 
 
@@ -55,11 +49,11 @@ def _of_urls(where: str, server: dict[str, Any], urls: list[Any]) -> Iterator[Fi
     is_turn = False
     for index, url in enumerate(urls):
         at = f"{where}.urls[{index}]"
-        match = _URL.fullmatch(url.strip()) if isinstance(url, str) else None
+        match = URL.fullmatch(url.strip()) if isinstance(url, str) else None
         if match is None:
             yield Finding(at, "it is no URL of a STUN or TURN server", "turn:turn.cloudflare.com:3478?transport=udp")
             continue
-        scheme, query = match["scheme"].lower(), (match["query"] or "").lower()
+        scheme, query = match["scheme"].lower(), (match["query"] or "").lower().removeprefix("?")
         is_turn |= scheme.startswith("turn")
         if is_port_53(url):
             hint = "Browsers block it, and without trickle ICE the offer waits for it (some 40 s): leave it out"

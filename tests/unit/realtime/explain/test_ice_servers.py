@@ -38,6 +38,7 @@ def test_good_lists(servers: Any) -> None:
         ([{"urls": []}], "iceServers[0].urls", "no URLs"),
         ([{"urls": ["http://a"]}], "iceServers[0].urls[0]", "no URL of a STUN or TURN server"),
         ([{"urls": [5]}], "iceServers[0].urls[0]", "no URL of a STUN or TURN server"),
+        ([{**TURN, "urls": "turn:user@a"}], "iceServers[0].urls[0]", "no URL of a STUN or TURN server"),
         ([{"urls": "stun:a?transport=udp"}], "iceServers[0].urls[0]", "query"),
         ([{**TURN, "urls": "turn:a?transport=sctp"}], "iceServers[0].urls[0]", "query"),
         ([{**TURN, "urls": "turns:a?transport=udp"}], "iceServers[0].urls[0]", "TURN over DTLS"),
