@@ -61,7 +61,10 @@ async def _check(
     from rtcctl.probe.turn.tls import Trust
     from rtcctl.probe.turn.url_check import Credential, Plan, check_url
 
-    targets = list(dict.fromkeys((url, _credential(server)) for server in servers for url in server.urls))
+    def credential(server: IceServer) -> Credential | None:
+        return Credential(server.username, server.credential or "") if server.username is not None else None
+
+    targets = list(dict.fromkeys((url, credential(server)) for server in servers for url in server.urls))
     if not targets:
         raise UsageError(f"There is no URL in {request.source}.", hint='For example [{"urls": "stun:HOST:3478"}]')
     if len(targets) > MAX_URLS:
@@ -69,7 +72,7 @@ async def _check(
     trust = Trust(env.profile.ca_file if request.ice_servers is None else "", is_insecure=request.is_insecure)
     _ = trust.context  # which cannot be made: said before anything is sent
 
-    short_lived = None if expired is None else Credential(expired.username or "", expired.credential or "")
+    short_lived = None if expired is None else credential(expired)
     plan = Plan(request.for_s, request.rate_hz, trust, env.clock, short_lived, env.clock() + SHORT_TTL_S)
 
     done: dict[int, UrlReport] = {}
@@ -77,15 +80,15 @@ async def _check(
     def result(busy: str | None = None) -> TurnCheck:
         return _result(request, env, [done[index] for index in sorted(done)], busy)
 
-    async def one(index: int, url: str, credential: tuple[str, str] | None) -> None:
-        done[index] = await check_url(url, Credential(*credential) if credential else None, plan)
+    async def one(index: int, url: str, used: Credential | None) -> None:
+        done[index] = await check_url(url, used, plan)
         env.emit(Progress(text=f"{len(done)} of {len(targets)} URLs checked"))
 
     env.emit(Progress(text=f"{len(targets)} URLs, {request.for_s:g} s of traffic each"))
     with env.keeping(result):
         async with LoopMonitor(clock=env.clock) as lag, asyncio.TaskGroup() as group:
-            for index, (url, credential) in enumerate(targets):
-                group.create_task(one(index, url, credential))
+            for index, (url, used) in enumerate(targets):
+                group.create_task(one(index, url, used))
         return result(lag.reason)
 
 
@@ -123,7 +126,3 @@ async def _servers(request: CheckRequest, env: Env) -> AsyncIterator[tuple[tuple
             return
         short = await creds(CredsRequest(SHORT_TTL_S, keep_port_53=True), env)
         yield made.ice_servers, next((server for server in short.ice_servers if server.username), None)
-
-
-def _credential(server: IceServer) -> tuple[str, str] | None:
-    return (server.username, server.credential or "") if server.username is not None else None
