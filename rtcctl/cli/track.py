@@ -15,6 +15,8 @@ from rtcctl.cli.options import (
     For,
     Interval,
     MaxLoss,
+    NoRecover,
+    RecoverFor,
     RelayOnly,
     RelayVia,
     SessionId,
@@ -22,6 +24,7 @@ from rtcctl.cli.options import (
     Wait,
     Yes,
     command,
+    recovery_of,
     relay_of,
     spelled,
     typed,
@@ -181,6 +184,8 @@ def publish(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
 ) -> int:
     """Publish tracks until Ctrl-C, --for, or the end of the file."""
@@ -228,7 +233,12 @@ def publish(
     if detach and any(spec.source == "stdin" for spec in specs):
         raise UsageError("A detached publisher has no stdin.", hint="Leave --detach away, or publish a file.")
     request = publishing.PublishRequest(
-        specs, session_id, for_s=for_, interval_s=interval, relay=relay_of(relay, relay_via)
+        specs,
+        session_id,
+        for_s=for_,
+        interval_s=interval,
+        relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track publish",
@@ -281,6 +291,8 @@ def subscribe(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Subscribe to tracks and measure what arrives."""
     from rtcctl.ops import subscribe as subscribing
@@ -303,6 +315,7 @@ def subscribe(
         offered_by=offered_by.value,
         peer=peer.value,
         relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track subscribe",

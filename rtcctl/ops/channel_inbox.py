@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtcctl.ops.env import Env
 from rtcctl.results.channel import ChannelEnded, MessageReceived, Traffic
@@ -109,19 +108,3 @@ class Inbox:
     def _tell(self, message: MessageReceived) -> None:
         self.told += 1
         self._env.emit(message)
-
-
-async def first_of(**works: Coroutine[Any, Any, None]) -> str:
-    """Run all until one is done, and end the others; the name of the first in their order. Raises what it raised."""
-    tasks = {name: asyncio.ensure_future(work) for name, work in works.items()}
-    try:
-        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        for name, task in tasks.items():
-            if task.done():
-                task.result()
-                return name
-        raise AssertionError("one is done")
-    finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rtcctl.errors import DeadlineError, UsageError
 from rtcctl.ops import channels_media
-from rtcctl.ops.channel_inbox import Inbox, first_of
+from rtcctl.ops.channel_inbox import Inbox
 from rtcctl.ops.channel_session import joined
 from rtcctl.ops.channels_media import RELIABLE, ChannelRef, Delivery, establish_calls, remote
 from rtcctl.ops.env import Env
+from rtcctl.ops.running import first_of
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.channel import (
     ChannelListen,

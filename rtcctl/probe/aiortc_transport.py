@@ -32,6 +32,7 @@ from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilities
 
 from rtcctl.media.sdp import Candidate
+from rtcctl.media.stun import BINDING_ERROR
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     CONSENT_TIMEOUT_S,
@@ -235,7 +236,8 @@ class AiortcTransport:
             def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
                 nonlocal arrival
                 arrival = Arrival(clock(), time.monotonic_ns())
-                listener.datagram_received(arrival)
+                if data[:2] != BINDING_ERROR:
+                    listener.datagram_received(arrival)
                 handle(data, address)
 
             protocol.datagram_received = datagram_received

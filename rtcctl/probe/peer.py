@@ -116,6 +116,8 @@ class Peer:
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._timing: ConnectionTiming | None = None
+        self.keeps_media = False
+        "What is sent and what was received outlive this peer: closing it closes neither sources nor sinks."
         self.last_packet_at: float | None = None
         "Clock, when a packet of any kind (RTP, RTCP, STUN, DTLS) arrived last."
         self.unrouted_packets = 0
@@ -421,7 +423,7 @@ class Peer:
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
             stack.callback(self._end)
-            for encoding in self._encodings.values():
+            for encoding in self._encodings.values() if not self.keeps_media else ():
                 stack.push_async_callback(encoding.source.close)
             if self._transport is not None:
                 stack.push_async_callback(self._transport.close)
@@ -435,7 +437,7 @@ class Peer:
         self._settled.set()
         self._ended.set()
         for receiver in self._receivers:
-            receiver.close()
+            receiver.close(keeps_media=self.keeps_media)
 
     # -- what the transport tells (transport.Listener) -----------------------------------------------------------
 
