@@ -73,7 +73,7 @@ class Policy(StrEnum):
     LIFETIME = "lifetime"
 
 
-@command(app, "open")
+@command(app, "open", probe=True)
 def open_(
     common: Common,
     channel_names: Annotated[
@@ -115,7 +115,7 @@ def open_(
     return run(channel_detach.open_, channel_detach.DetachRequest(request, log_folder), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def send(
     common: Common,
     messages: Annotated[
@@ -211,7 +211,7 @@ def send(
     return run(channel_traffic.send, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def listen(
     words: ChannelWords,
     common: Common,
@@ -329,7 +329,7 @@ def close(
     return run(channel.close, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def probe(
     common: Common,
     policies: Annotated[

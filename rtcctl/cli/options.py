@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from rtcctl.cli import names
+from rtcctl.cli.impair import Impair, ImpairLedger
 from rtcctl.cli.noun import CONTEXT
 from rtcctl.errors import UsageError
 from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError, Via
@@ -64,6 +65,8 @@ class Common(NamedTuple):
     verbose: int = 0
     no_color: bool = False
     profile: str | None = None
+    impair: tuple[str, ...] = ()
+    impair_ledger: Path | None = None
 
 
 def typed(parse: Callable[[str], T]) -> Callable[[Any], T]:
@@ -276,22 +279,29 @@ _COMMON = {
     "no_color": (NoColor, False),
 }
 
+_PROBE = {"impair": (Impair, None), "impair_ledger": (ImpairLedger, None)}
 
-def command(app: typer.Typer, name: str | None = None, *, profile: bool = True) -> Callable[[Callable[..., int]], None]:
+
+def command(
+    app: typer.Typer, name: str | None = None, *, profile: bool = True, probe: bool = False
+) -> Callable[[Callable[..., int]], None]:
     """Register a command that takes `common: Common` and returns an exit status.
 
-    Its options are its own parameters, then the common ones. `profile=False`: it speaks to no Realtime.
+    Its options are its own parameters, then the common ones. `profile=False`: it speaks to no Realtime. `probe=True`:
+    it runs a peer.
     """
 
     def register(function: Callable[..., int]) -> None:
         shared = {key: value for key, value in _COMMON.items() if profile or key != "profile"}
+        shared = {**(_PROBE if probe else {}), **shared}
         signature = inspect.signature(function)
         own = [parameter for parameter in signature.parameters.values() if parameter.name != "common"]
 
         def invoke(**values: Any) -> int:
             common = {key: values.pop(key) for key in shared}
             reports = tuple(common.pop("report") or ())
-            return function(**values, common=Common(**common, reports=reports))
+            impair = tuple(common.pop("impair", None) or ())
+            return function(**values, common=Common(**common, reports=reports, impair=impair))
 
         invoke.__name__ = function.__name__
         invoke.__doc__ = function.__doc__

@@ -33,6 +33,7 @@ from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilit
 
 from rtcctl.media.sdp import Candidate
 from rtcctl.media.stun import BINDING_ERROR
+from rtcctl.probe.impaired import ImpairedPath
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     CONSENT_TIMEOUT_S,
@@ -55,10 +56,17 @@ class AiortcTransport:
     """See the module and `transport.Transport`. To be made in a running event loop."""
 
     def __init__(
-        self, listener: Listener, *, clock: Callable[[], float], include_loopback: bool, relays: Relays | None = None
+        self,
+        listener: Listener,
+        *,
+        clock: Callable[[], float],
+        include_loopback: bool,
+        relays: Relays | None = None,
+        impaired: ImpairedPath | None = None,
     ) -> None:
-        """`relays`: to use, and nothing else."""
+        """`relays`: to use, and nothing else. `impaired`: what everything goes through, out and in."""
         self.relays = relays
+        self._impaired = impaired
         self._listener = listener
         self._clock = clock
         self._include_loopback = include_loopback
@@ -195,6 +203,8 @@ class AiortcTransport:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def vanish(self) -> None:
+        if self._impaired is not None:
+            self._impaired.vanish()
         for protocol in self._ice._connection._protocols:
             protocol.transport = _Mute(protocol.transport)
             protocol.datagram_received = lambda data, address: None
@@ -214,6 +224,8 @@ class AiortcTransport:
             stack.push_async_callback(self._wait_for, tasks)
             stack.callback(self._become, TransportState.CLOSED)
             stack.push_async_callback(self._ice.stop)
+            if self._impaired is not None:
+                stack.callback(self._impaired.close)
             stack.push_async_callback(self._dtls.stop)
             if self._sctp is not None:
                 await self._sctp.stop()
@@ -227,7 +239,7 @@ class AiortcTransport:
 
     def _tap(self) -> None:
         ice, dtls, connection, listener = self._ice, self._dtls, self._ice._connection, self._listener
-        clock, include_loopback = self._clock, self._include_loopback
+        clock, include_loopback, impaired = self._clock, self._include_loopback, self._impaired
         arrival = self.arrival
 
         def stamp(protocol: Any) -> None:
@@ -241,6 +253,11 @@ class AiortcTransport:
                 handle(data, address)
 
             protocol.datagram_received = datagram_received
+            if impaired is not None:
+                protocol.transport = _ImpairedTransport(protocol.transport, impaired)
+                protocol.datagram_received = lambda data, address: impaired.receive(
+                    data, lambda held: datagram_received(held, address)
+                )
 
         gather, relays = connection.get_component_candidates, self.relays
 
@@ -328,6 +345,21 @@ class Association(RTCSctpTransport):
                 logger.warning("data channel %s: a text that is no UTF-8 is dropped", stream_id)
                 return
         await super()._receive(stream_id, pp_id, data)
+
+
+class _ImpairedTransport:
+    """A datagram transport behind an impaired path."""
+
+    def __init__(self, transport: asyncio.DatagramTransport, path: ImpairedPath) -> None:
+        self._transport = transport
+        self._path = path
+
+    def sendto(self, data: bytes, address: Any = None) -> None:
+        """Sent once the path lets it through, if the socket is open then."""
+        self._path.send(bytes(data), lambda held: self._transport.sendto(held, address))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class _Mute:
