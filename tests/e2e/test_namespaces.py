@@ -27,7 +27,15 @@ def test_loss_is_what_the_kernel_has_dropped(home: Home):
         two_hosts() as (near, far),
         home.dev("--host", NEAR, program=(*near.enter, str(RTCCTL))) as server,
         home.running(
-            "track", "publish", "--name", "mic", "--output", "jsonl", program=(*far.enter, str(RTCCTL))
+            "track",
+            "publish",
+            "--name",
+            "mic",
+            "--interval",
+            "200ms",
+            "--output",
+            "jsonl",
+            program=(*far.enter, str(RTCCTL)),
         ) as publisher,
     ):
         assert server.ready["base_url"].startswith(f"http://{NEAR}:")
@@ -36,16 +44,16 @@ def test_loss_is_what_the_kernel_has_dropped(home: Home):
         with home.running(*arguments, program=(*far.enter, str(RTCCTL))) as subscriber:
             up, down = Dropping(near, OPUS), Dropping(far, OPUS)
             subscriber.event("first_packet")
-            up.start("mod 10 < 1")
+            up.start("mod 10 < 2")
             down.start("mod 10 < 2")
-            time.sleep(1.5)  # the faults themselves
+            time.sleep(1)  # the faults themselves
             dropped_up, dropped_down = up.stop(), down.stop()
-            for _ in range(2):  # in a second, the server reports what it has received
-                interval = publisher.event("interval")
+            reported = 0
+            while reported < dropped_up:  # the server says each second what it has received
+                reported += publisher.event("interval")["sent"]["packets_lost"] or 0
             heard = interrupted(subscriber)
         sent = interrupted(publisher)["sent"]
     assert dropped_up > 0
-    assert dropped_down > 5
+    assert dropped_down > 0
     assert heard["packets_lost"] == heard["packets_lost_rfc3550"] == dropped_up + dropped_down
     assert sent["packets_lost"] == dropped_up
-    assert interval["sent"]["packets_sent"] > 0
