@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
@@ -150,15 +150,12 @@ async def subscribe(
     """
     env.emit(Progress(text=f"waiting for {', '.join(map(str, refs))}"))
     opened: dict[ChannelRef, DataChannel] = {}
+    publishers: dict[ChannelRef, str] = {}
     async for attempt in attempts(env, wait_s):
         pending = [ref for ref in refs if ref not in opened]
+        publishers |= {ref: follow(ref.session_id) for ref in pending}
         wanted = [
-            remote(
-                replace(ref, session_id=follow(ref.session_id)),
-                delivery,
-                can_reply=can_reply,
-                wait_for_ack=wait_for_ack,
-            )
+            remote(ChannelRef(publishers[ref], ref.name), delivery, can_reply=can_reply, wait_for_ack=wait_for_ack)
             for ref in pending
         ]
         with attempt:
@@ -177,7 +174,7 @@ async def subscribe(
         await channel.wait_open(CONNECT_DEADLINE_S)
         env.emit(
             ChannelSubscribed(
-                session_id=session_id, publisher_session_id=ref.session_id, channel=ref.name, id=channel.id
+                session_id=session_id, publisher_session_id=publishers[ref], channel=ref.name, id=channel.id
             )
         )
     return tuple(opened[ref] for ref in refs)
