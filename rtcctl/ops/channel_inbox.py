@@ -24,16 +24,26 @@ class Inbox:
         self._queue: asyncio.Queue[MessageReceived] = asyncio.Queue()
         self._traffic: dict[DataChannel, list[int]] = {}
         self._owners: dict[DataChannel, str] = {}
+        self._by_key: dict[object, DataChannel] = {}
+        self._opened_at: dict[object, float] = {}
         self.heard = asyncio.Event()
         "Something has come."
         self.told = 0
         "Messages that were passed on as events."
 
-    def attach(self, owner: str, channel: DataChannel) -> None:
-        """Hear what comes on a channel that session `owner` publishes."""
-        opened_at = self._env.clock()
-        self._owners[channel] = owner
-        counts = self._traffic[channel] = [0, 0, 0, 0]
+    def attach(self, owner: str, channel: DataChannel, *, key: object = None) -> None:
+        """Hear what comes on a channel that session `owner` publishes.
+
+        `key`: what it is known by, its name unless said otherwise. It goes on with the counts of an earlier one, whose
+        connection was lost.
+        """
+        key = channel.label if key is None else key
+        opened_at = self._opened_at.setdefault(key, self._env.clock())
+        previous = self._by_key.get(key)
+        counts = [0, 0, 0, 0] if previous is None else self._traffic.pop(previous)
+        if previous is not None:
+            del self._owners[previous]
+        self._by_key[key], self._owners[channel], self._traffic[channel] = channel, owner, counts
 
         def received(message: Message, arrival: Arrival) -> None:
             data = message.encode() if isinstance(message, str) else message
@@ -54,6 +64,11 @@ class Inbox:
                 self.send(channel, self._reply)
 
         channel.on_message = received
+
+    @property
+    def channels(self) -> tuple[DataChannel, ...]:
+        """Those that are heard now."""
+        return tuple(self._traffic)
 
     def send(self, channel: DataChannel, message: Message) -> None:
         """Send, and count."""

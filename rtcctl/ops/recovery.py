@@ -162,8 +162,8 @@ class Recovery:
             stack.push_async_callback(self._leave, session_id, lambda: is_lost)
             try:
                 yield
-            except RtcctlError:
-                is_lost = True
+            except RtcctlError as error:
+                is_lost = _is_outage(error) or (isinstance(error, DeadlineError) and error.is_unanswered)
                 raise
 
     async def _leave(self, session_id: str, is_lost: Callable[[], bool]) -> None:

@@ -20,7 +20,7 @@ from rtcctl.ops.judge import (
     check_received,
     of_each_track,
 )
-from rtcctl.ops.media import Held
+from rtcctl.ops.media import SILENCE_S, Held
 from rtcctl.ops.recovery import Recovery
 from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import (
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 FOLLOW_EVERY_S = 0.5
 "How often the journal is asked where the publisher of a silent track is."
+ASK_EVERY_S = 5.0
+"How often the API is asked whether its session is gone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +246,45 @@ class _Run:
         return min(came)
 
     async def _follow(self, held: Held) -> None:
-        """Pull tracks that are silent from the session in which their publisher goes on, if there is one."""
+        """Pull tracks that are silent from the session in which their publisher goes on, if there is one.
+
+        Raises `ApiError` when a publisher's session is gone, and nobody of this machine is about to replace it.
+        """
+        asked_at: dict[int, float] = {}
         while self.recovery.is_on:
             await asyncio.sleep(FOLLOW_EVERY_S)
             for index, subscription in enumerate(self._subscriptions):
-                if (subscription.receiver.silent_s(self.env.clock()) or 0.0) < MAX_SILENCE_S:
+                now, publisher = self.env.clock(), subscription.publisher_session_id
+                silent_s = subscription.receiver.silent_s(now) or 0.0
+                if silent_s < MAX_SILENCE_S:
                     continue
-                successor = self._successor(subscription.publisher_session_id)
-                if successor != subscription.publisher_session_id:
+                if (successor := self._successor(publisher)) != publisher:
                     await self._pull_anew(held, index, successor)
+                elif silent_s >= SILENCE_S and now >= asked_at.get(index, 0.0) + ASK_EVERY_S:
+                    asked_at[index] = now
+                    await self._require_publisher(subscription)
         await asyncio.Event().wait()
+
+    async def _require_publisher(self, subscription: Subscription) -> None:
+        publisher = subscription.publisher_session_id
+        if self.env.journal.holder(publisher) is not None:
+            return  # it runs, and knows
+        try:
+            async with self.env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+                await client.get_session(publisher)
+        except ApiError as error:
+            if not error.is_gone:
+                return
+            raise ApiError(
+                f"Media of {publisher}/{subscription.track_name} has stopped: its publisher's session is gone.",
+                hint="It has ended, or goes on in another session: only one of this machine and profile is followed.",
+                status=200,
+                code="not_found_track_error",
+                request=error.request,
+                ray=error.ray,
+            ) from error
+        except (NetworkError, DeadlineError):
+            return  # of our own connection something comes still
 
     async def _pull_anew(self, held: Held, index: int, successor: str) -> None:
         """One track from another session, over the same connection. What is not there yet is left for the next time."""

@@ -234,6 +234,11 @@ class AiortcTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Where a path was selected in the very moment of closing, aioice has begun to ask for consent after the end.
+        consent = self._ice._connection._query_consent_task
+        if consent is not None:
+            consent.cancel()
+            await asyncio.gather(consent, return_exceptions=True)
 
     # -- between aiortc's transport and the sockets below it -----------------------------------------------------
 

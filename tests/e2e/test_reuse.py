@@ -17,9 +17,9 @@ from rtcctl.journal import Journal
 from rtcctl.ops import media, sources
 from rtcctl.ops.env import Env
 from rtcctl.ops.media import Subscription
-from rtcctl.ops.transceivers import MIN_POOL, TransceiverPool
 from rtcctl.ops.session import new_session
 from rtcctl.ops.sources import Outgoing
+from rtcctl.ops.transceivers import MIN_POOL, TransceiverPool
 from rtcctl.probe.peer import Peer
 from rtcctl.probe.sources.testsrc import LoopedPictureSource
 from rtcctl.probe.sources.tone import ToneSource
