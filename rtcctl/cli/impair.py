@@ -1,12 +1,10 @@
-"""`--impair` and `--impair-ledger`, of every command that runs a peer."""
+"""What `--impair` and `--impair-ledger` say, of every command that runs a peer."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
-
-import typer
+from typing import TYPE_CHECKING, TextIO
 
 from rtcctl.errors import UsageError
 from rtcctl.units import SpellingError
@@ -15,39 +13,6 @@ if TYPE_CHECKING:
     from rtcctl.cli.output import Streams
     from rtcctl.media.ledger import PacketRow
     from rtcctl.ops.impair import Impairing
-
-
-def _impairment(text: str) -> str:
-    """Of one option, as it was written."""
-    from rtcctl.media.impair import parse_path
-
-    try:
-        parse_path(text)
-    except SpellingError as error:
-        raise typer.BadParameter(str(error)) from None
-    return text
-
-
-Impair = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--impair",
-        parser=_impairment,
-        metavar="loss=5%,…",
-        help="Do to this probe's packets what a bad network does: loss=5%,delay=40ms,jitter=10ms,reorder=1%,dup=0.1%,"
-        "rate=2Mbps,seed=7,direction=up|down; once for each direction.",
-        show_default=False,
-    ),
-]
-ImpairLedger = Annotated[
-    Path | None,
-    typer.Option(
-        "--impair-ledger",
-        metavar="FILE",
-        help="Write what was done to which packet, as JSON lines.",
-        show_default=False,
-    ),
-]
 
 
 @contextmanager

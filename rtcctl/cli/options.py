@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from rtcctl.cli import names
-from rtcctl.cli.impair import Impair, ImpairLedger
 from rtcctl.cli.noun import CONTEXT
 from rtcctl.errors import UsageError
 from rtcctl.units import Hertz, PercentileLimit, Ratio, Seconds, SpellingError, Via
@@ -138,6 +137,14 @@ def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     return parts
 
 
+def impairment(text: str) -> str:
+    """One `--impair`, as it was written: a seed that is not given is drawn when it runs."""
+    from rtcctl.media.impair import parse_path
+
+    parse_path(text)
+    return text
+
+
 def relay_of(is_relayed: bool, via: Via | None) -> "RelayPolicy | None":
     """What `--relay` and `--relay-via` say."""
     from rtcctl.ops.relay import RelayPolicy
@@ -247,6 +254,26 @@ RecoverFor = Annotated[
     ),
 ]
 NoRecover = Annotated[bool, typer.Option("--no-recover", help="End when a connection is lost, as for CI.")]
+Impair = Annotated[
+    list[str] | None,
+    _option(
+        "--impair",
+        parser=typed(impairment),
+        metavar="loss=5%,...",
+        help="Do to this probe's packets what a bad network does: loss=5%, delay=40ms, jitter=10ms, reorder=1%, "
+        "dup=0.1%, rate=2Mbps, seed=7, direction=up|down, separated by commas; once for each direction.",
+        show_default=False,
+    ),
+]
+ImpairLedger = Annotated[
+    Path | None,
+    _option(
+        "--impair-ledger",
+        metavar="FILE",
+        help="Write what was done to which packet, as JSON lines.",
+        show_default=False,
+    ),
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Redraw every second until Ctrl-C.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before ending something foreign.")]
 
