@@ -46,13 +46,13 @@ def impairing(texts: tuple[str, ...], path: Path | None, streams: "Streams") -> 
 
 
 class _Ledger:
-    """A file of JSON lines. Nobody ends a measurement because its disk is full."""
+    """A file of JSON lines, complete even when the process is killed. A disk that is full ends no measurement."""
 
     def __init__(self, path: Path, streams: "Streams") -> None:
         self._path = path
         self._streams = streams
         try:
-            self._file: TextIO | None = path.open("w", encoding="utf-8")
+            self._file: TextIO | None = path.open("w", buffering=1, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"--impair-ledger: {path} cannot be written: {error.strerror}.") from None
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtcctl.media.impair import REORDER_S, parse_path
 from rtcctl.media.ledger import PacketRow
+from rtcctl.media.reception import ReceptionStatistics
 from rtcctl.ops.impair import Impairing
 from rtcctl.probe.impaired import ImpairedPath
+from rtcctl.probe.lean import LeanTransport
+from rtcctl.probe.turn.datagrams import RelayedDatagrams
+from rtcctl.probe.turn.relay import Relays, RelaySettings
 from tests.support.impaired import DATA, DTLS, STUN, FakeEndpoint, rtcp, rtp
 
 RTX = 97
@@ -192,3 +200,60 @@ def test_a_seed_that_was_drawn_is_in_the_text() -> None:
     assert not again.has_drawn
     assert (again.by_way, again.texts) == (made.by_way, made.texts)
     assert made.options() == ["--impair", first, "--impair", second]
+
+
+@given(
+    loss=st.integers(0, 60),
+    delay=st.integers(0, 50),
+    jitter=st.integers(0, 50),
+    reorder=st.sampled_from([0, 20]),
+    seed=st.integers(0, 99),
+)
+def test_what_is_measured_is_what_the_ledger_says(loss: int, delay: int, jitter: int, reorder: int, seed: int) -> None:
+    """Exactly: packets lost between the first that came and the last, and the jitter of RFC 3550 A.8."""
+    path = Path(f"loss={loss}%,delay={delay}ms,jitter={jitter}ms,reorder={reorder}%,seed={seed}")
+    statistics = ReceptionStatistics(48_000, min_sequential=0)
+    arrivals: list[tuple[int, float]] = []
+
+    def arrive(data: bytes) -> None:
+        number = int.from_bytes(data[2:4])
+        arrivals.append((number, path.world.now()))
+        statistics.receive(number, 960 * number, 1, path.world.now())
+
+    for number in range(100):
+        path.path.send(rtp(number), arrive)
+        path.world.pass_by(0.02)
+    path.world.pass_by(1)
+    if len(arrivals) < 2:
+        return
+    measured = statistics.totals(path.world.now(), is_final=True)
+    rows = sorted((row for row in path.rows), key=lambda row: row.sequence_number or 0)
+    first, last = arrivals[0][0], max(number for number, _ in arrivals)
+    dropped = [row.sequence_number for row in rows if row.fate == "dropped"]
+    assert measured.packets_lost == sum(first < (number or 0) < last for number in dropped)
+    if reorder:
+        return
+    left = [(row.at + row.held_s, row.sequence_number or 0) for row in rows if row.held_s is not None]
+    jitter_s = 0.0
+    for (before, one), (after, other) in pairwise(left):
+        jitter_s += (abs(after - before - 0.02 * (other - one)) - jitter_s) / 16
+    assert measured.jitter_ms == pytest.approx(jitter_s * 1000, abs=1e-3)
+
+
+def test_the_relay_that_brought_a_packet_is_known_when_it_is_let_through() -> None:
+    """The path that is selected is that of the answer, not that of what has come meanwhile through another relay."""
+    path = Path("delay=10ms,seed=1")
+    transport = LeanTransport(
+        Mock(), clock=path.world.now, include_loopback=True, relays=Relays(RelaySettings(())), impaired=path.path
+    )
+    datagrams = transport._datagrams
+    assert isinstance(datagrams, RelayedDatagrams)
+    heard: list[Any] = []
+    transport._received = lambda size, addr: heard.append((datagrams.heard, size))  # type: ignore[method-assign]
+    near: Any = Mock(name="near")
+    far: Any = Mock(name="far")
+    datagrams._received(near, STUN, ("192.0.2.1", 1))
+    path.world.pass_by(0.005)
+    datagrams._received(far, STUN, ("192.0.2.1", 1))
+    path.world.pass_by(1)
+    assert heard == [(near, len(STUN)), (far, len(STUN))]
