@@ -33,7 +33,7 @@ from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilit
 
 from rtcctl.media.sdp import Candidate
 from rtcctl.media.stun import BINDING_ERROR
-from rtcctl.probe.impaired import ImpairedPath
+from rtcctl.probe.impaired import ImpairedPath, ImpairedTransport
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     CONSENT_TIMEOUT_S,
@@ -259,7 +259,7 @@ class AiortcTransport:
 
             protocol.datagram_received = datagram_received
             if impaired is not None:
-                protocol.transport = _ImpairedTransport(protocol.transport, impaired)
+                protocol.transport = ImpairedTransport(protocol.transport, impaired)
                 protocol.datagram_received = lambda data, address: impaired.receive(
                     data, lambda held: datagram_received(held, address)
                 )
@@ -350,21 +350,6 @@ class Association(RTCSctpTransport):
                 logger.warning("data channel %s: a text that is no UTF-8 is dropped", stream_id)
                 return
         await super()._receive(stream_id, pp_id, data)
-
-
-class _ImpairedTransport:
-    """A datagram transport behind an impaired path."""
-
-    def __init__(self, transport: asyncio.DatagramTransport, path: ImpairedPath) -> None:
-        self._transport = transport
-        self._path = path
-
-    def sendto(self, data: bytes, address: Any = None) -> None:
-        """Sent once the path lets it through, if the socket is open then."""
-        self._path.send(bytes(data), lambda held: self._transport.sendto(held, address))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class _Mute:

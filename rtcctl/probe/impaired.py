@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from rtcctl.media.impair import DelayLine, Impairer, Impairment
 from rtcctl.media.ledger import PacketRow, SeenNumbers, packet_kind
@@ -200,6 +200,21 @@ class ImpairedPath:
         if key not in self._streams and len(self._streams) < _STREAMS:
             self._streams[key] = sum(way == row.direction for way, _ in self._streams)
         return f"{row.kind} {self._streams.get(key, _STREAMS)}"
+
+
+class ImpairedTransport:
+    """A datagram transport of asyncio whose packets take such a path; in all else it is the one that it stands for."""
+
+    def __init__(self, transport: asyncio.DatagramTransport, path: ImpairedPath) -> None:
+        self._transport = transport
+        self._path = path
+
+    def sendto(self, data: bytes, addr: Any = None) -> None:
+        """Sent once the path lets it through."""
+        self._path.send(bytes(data), lambda held: self._transport.sendto(held, addr))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _drawing(seed: str) -> Callable[[str], float]:

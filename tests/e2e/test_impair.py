@@ -20,6 +20,7 @@ from rtcctl.errors import UsageError
 from rtcctl.journal import Journal
 from rtcctl.media.ledger import PacketRow
 from rtcctl.media.rtcp import ReportBlock
+from rtcctl.media.seqnum import SequenceUnwrapper
 from rtcctl.ops import media
 from rtcctl.ops.env import Env
 from rtcctl.ops.impair import Impairing
@@ -246,6 +247,15 @@ async def test_latency_and_jitter_equal_the_ledger(tmp_path: Path):
     assert len(measured) == 4
 
 
+def overtaken_packets(rows: list[PacketRow]) -> int:
+    """How many left after one that has a higher number."""
+    left = sorted(rows, key=lambda row: row.at + (row.held_s or 0))
+    unwrap = SequenceUnwrapper().unwrap
+    numbers = [unwrap(row.sequence_number) for row in left if row.sequence_number is not None]
+    highest = itertools.accumulate(numbers, max)
+    return sum(number < before for number, before in zip(numbers[1:], highest, strict=False))
+
+
 async def test_what_is_repaired_overtaken_or_doubled(tmp_path: Path):
     """Of a picture with RTX, lost is what was dropped of the originals, and the repair of it lowers nobody's count of
     lost packets: neither ours nor aiortc's. What is overtaken counts as such; a copy is a replay to SRTP."""
@@ -272,7 +282,7 @@ async def test_what_is_repaired_overtaken_or_doubled(tmp_path: Path):
             statistics = at.receiver.statistics(env.clock())
         rows = at.originals("down")
         assert statistics.packets_received == len(rows)
-        assert statistics.packets_reordered == sum(row.reason == "reorder" for row in rows) > 0
+        assert statistics.packets_reordered == overtaken_packets(rows) > 0
         assert sum(row.reason == "dup" for row in rows) > 0
         assert statistics.packets_duplicated == 0
         assert statistics.packets_lost == statistics.packets_lost_rfc3550 == at.aiortc_lost() == 0
