@@ -331,6 +331,9 @@ class _RelayTransport(asyncio.DatagramTransport):
     def sendto(self, data: Any, addr: Any = None) -> None:
         self._relay.send(data, addr)
 
+    def is_closing(self) -> bool:
+        return not self._relay.allocation.is_alive
+
     def close(self) -> None:
         self._relay.allocation.close()
         # Which aioice waits for, and takes a second time.

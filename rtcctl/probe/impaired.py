@@ -210,8 +210,13 @@ class ImpairedTransport:
         self._path = path
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
-        """Sent once the path lets it through."""
-        self._path.send(bytes(data), lambda held: self._transport.sendto(held, addr))
+        """Sent once the path lets it through, if the socket is open then."""
+
+        def onward(held: bytes) -> None:
+            if not self._transport.is_closing():
+                self._transport.sendto(held, addr)
+
+        self._path.send(bytes(data), onward)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

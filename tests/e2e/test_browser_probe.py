@@ -293,7 +293,7 @@ def test_chromium_and_the_probe_count_the_same_losses(shared: tuple[Home, Runnin
             with home.running(*arguments, "-o", "jsonl") as subscriber:
                 subscriber.event("first_packet")
                 (mid,) = bob.pull(session_id, name)
-                bob.received(mid, 50)
+                bob.received(mid, 40)
                 publisher.stop(signal.SIGINT)
                 seen = [-1]
 

@@ -160,7 +160,7 @@ async def test_loss_equals_the_ledger_exactly(tmp_path: Path):
     async def case(env: Env, loss: str, way: Literal["up", "down"], transport: Kind) -> None:
         what = {"up": loss, "down": CLEAN} if way == "up" else {"up": CLEAN, "down": loss}
         async with pair(env, **what, transport=transport) as at:
-            await asyncio.sleep(2.2)
+            await asyncio.sleep(1.8)
             source, sender = at.publication.sender.source, at.publication.sender
             assert isinstance(source, EndingTone)
             source.is_over = True
@@ -178,7 +178,7 @@ async def test_loss_equals_the_ledger_exactly(tmp_path: Path):
         lost = sum(row.fate == "dropped" for row in counted)
         assert (lost > 0) == (not loss.startswith("loss=0%"))
         assert received.packets_lost == received.packets_lost_rfc3550 == at.aiortc_lost() == lost
-        assert received.packets_received == sum(row.fate == "sent" for row in counted) > 80
+        assert received.packets_received == sum(row.fate == "sent" for row in counted) > 50
 
     async with world(tmp_path) as env:
         await all_of(
@@ -213,7 +213,7 @@ async def test_latency_and_jitter_equal_the_ledger(tmp_path: Path):
 
     async def case(env: Env, what: str, way: Literal["up", "down"], transport: Kind) -> None:
         async with pair(env, **{way: f"{what},seed=7"}, transport=transport) as at:
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.5)
             at.publisher.vanish()
             await asyncio.sleep(0.2)
             statistics = at.receiver.statistics(env.clock())

@@ -31,23 +31,31 @@ class Host:
         return done.stdout
 
 
-class Dropping:
-    """nftables in one host: RTP is dropped at random as it comes in, and the kernel counts what it has dropped.
+_TABLE = """
+nft add table ip truth
+nft add counter ip truth dropped
+nft add chain ip truth input '{ type filter hook input priority 0; }'
+"""
+_RULE = """
+nft add rule ip truth input 'meta l4proto udp @th,64,2 2 @th,73,7 %d numgen random %s counter name dropped drop'
+"""
+"RTP alone, by the first byte (RFC 7983 §7) and the payload type; RTCP, STUN and DTLS pass."
 
-    RTP alone, by the first byte (RFC 7983 §7) and the payload type; RTCP, STUN and DTLS pass.
-    """
+
+class Dropping:
+    """nftables in one host: RTP is dropped at random as it comes in, and the kernel counts what it has dropped."""
 
     def __init__(self, host: Host, payload_type: int) -> None:
         require("nft", why="drops packets in the kernel, and counts them")
+        is_able = _works(_TABLE + _RULE % (payload_type, "mod 2 < 1"))
+        require("nft", why="this kernel drops no packets at random", is_there=is_able)
         self._host = host
-        self._is_rtp = f"@th,64,2 2 @th,73,7 {payload_type}"
-        host.run("nft add table ip truth; nft add counter ip truth dropped")
-        host.run("nft add chain ip truth input '{ type filter hook input priority 0; }'")
+        self._payload_type = payload_type
+        host.run(_TABLE)
 
     def start(self, share: str) -> None:
         """`share`: as nftables writes it, `mod 10 < 2` for a fifth."""
-        rule = f"meta l4proto udp {self._is_rtp} numgen random {share} counter name dropped drop"
-        self._host.run(f"nft add rule ip truth input '{rule}'")
+        self._host.run(_RULE % (self._payload_type, share))
 
     def stop(self) -> int:
         """Drop nothing more; how many packets there were."""
@@ -62,6 +70,9 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
     """A host at `NEAR` and one at `FAR`."""
     require_lonely_host()
     require("nsenter", why="starts commands in another network namespace")
+    require(
+        "unshare", why="the kernel makes no veth pairs", is_there=_works("ip link add name x type veth peer name y")
+    )
     with ExitStack() as stack:
         near = stack.enter_context(_namespace(("unshare", "--map-root-user", "--net")))
         far = stack.enter_context(_namespace((*near.enter, "unshare", "--net")))
@@ -69,6 +80,14 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
         near.run(f"ip address add {NEAR}/24 dev cable; ip link set cable up")
         far.run(f"ip link set lo up; ip address add {FAR}/24 dev elbac; ip link set elbac up")
         yield near, far
+
+
+def _works(command: str) -> bool:
+    """Whether a line of shell succeeds in a network namespace of its own."""
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--net", "sh", "-ec", command], capture_output=True, check=False
+    )
+    return done.returncode == 0
 
 
 @contextmanager

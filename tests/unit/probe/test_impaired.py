@@ -16,7 +16,7 @@ from rtcctl.media.impair import REORDER_S, parse_path
 from rtcctl.media.ledger import PacketRow
 from rtcctl.media.reception import ReceptionStatistics
 from rtcctl.ops.impair import Impairing
-from rtcctl.probe.impaired import ImpairedPath
+from rtcctl.probe.impaired import ImpairedPath, ImpairedTransport
 from rtcctl.probe.lean import LeanTransport
 from rtcctl.probe.turn.datagrams import RelayedDatagrams
 from rtcctl.probe.turn.relay import Relays, RelaySettings
@@ -178,6 +178,20 @@ def test_what_vanishes_says_nothing_any_more() -> None:
     path.world.pass_by(1)
     assert path.world.passed == []
     assert path.world.pending == []
+
+
+def test_what_is_held_when_its_socket_is_closed_goes_nowhere() -> None:
+    """aioice closes its sockets by itself when consent to send is over."""
+    path = Path("delay=40ms,seed=1")
+    transport = Mock()
+    transport.is_closing.side_effect = [False, True]
+    impaired = ImpairedTransport(transport, path.path)
+    impaired.sendto(STUN, ("192.0.2.1", 1))
+    impaired.sendto(DTLS, ("192.0.2.1", 1))
+    assert not transport.sendto.called
+    path.world.pass_by(1)
+    transport.sendto.assert_called_once_with(STUN, ("192.0.2.1", 1))
+    assert impaired.get_extra_info is transport.get_extra_info
 
 
 def test_made_up_ssrcs_take_no_memory() -> None:
