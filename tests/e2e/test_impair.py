@@ -37,6 +37,8 @@ from rtcctl.server.server import RealtimeServer
 Kind = Literal["aiortc", "lean"]
 CLEAN = "loss=0%"
 "Nothing is done; the packets are written down."
+SEED = 141
+"Of 20 % of the packets, those of the first handshake are not among the lost ones, which would take seconds."
 
 
 class EndingTone(ToneSource):
@@ -183,7 +185,7 @@ async def test_loss_equals_the_ledger_exactly(tmp_path: Path):
     async with world(tmp_path) as env:
         await all_of(
             *(
-                case(env, f"loss={loss},seed=7", way, transport)
+                case(env, f"loss={loss},seed={SEED}", way, transport)
                 for loss in ("0%", "5%", "20%")
                 for way in ("up", "down")
                 for transport in ("aiortc", "lean")
