@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
@@ -95,14 +95,18 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     from rtcctl import config
     from rtcctl.cli import reports
+    from rtcctl.cli.impair import impairing
     from rtcctl.journal import Journal
     from rtcctl.ops.env import Env
 
     reports.check(common.reports)
+    opened = ExitStack()
+    impaired = opened.enter_context(impairing(common.impair, common.impair_ledger, streams))
     journal = Journal.open(config.state_dir(os.environ))
     if journal.unavailable and face.needs_profile:
         streams.warn(f"the journal cannot be used: {journal.unavailable}")
     env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
+    env.impairing = impaired
     output: Output
     if face.around:
         output = CommandOutput(streams, face.around)
@@ -129,6 +133,7 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
     finally:
         streams.stop_live()
         journal.close()
+        opened.close()
     return _finish(ending, env, common, face, streams, output)
 
 

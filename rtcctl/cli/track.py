@@ -97,7 +97,7 @@ RidNotAvailable = Annotated[
 ]
 
 
-@command(app)
+@command(app, probe=True)
 def publish(
     common: Common,
     session_id: Annotated[
@@ -254,7 +254,7 @@ def publish(
     return run(detached.publish, detached.DetachRequest(request, log_folder), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def subscribe(
     words: TrackWords,
     common: Common,

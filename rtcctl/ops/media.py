@@ -53,7 +53,7 @@ async def open_peer(
     transport: Literal["aiortc", "lean"] = "aiortc",
     keeps_media: bool = False,
 ) -> AsyncIterator[Peer]:
-    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback.
+    """A peer that is closed at the end, impaired as the command is. Loopback candidates only to a Realtime there.
 
     `relays`: to use, and nothing else. `keeps_media`: another peer may go on with its sources and figures.
     """
@@ -65,6 +65,7 @@ async def open_peer(
         transport=transport,
         relays=relays,
         verify=verify,
+        impaired=None if env.impairing is None else env.impairing.path(env),
     ) as peer:
         peer.keeps_media = keeps_media
         yield peer
@@ -138,6 +139,7 @@ async def publish(
     """
     from rtcctl.realtime.schema import TrackObject
 
+    peer.belongs_to(session_id)
     senders = [peer.add_sender(*track.layers) for track in tracks]
     for sender, before in zip(senders, previous, strict=False):
         sender.go_on_from(before.sender)
@@ -212,6 +214,7 @@ async def subscribe(
     tracks whose connection was lost; their figures go on.
     Raises `ApiError` naming the first track that could not be pulled.
     """
+    peer.belongs_to(session_id)
     pulled: dict[int, tuple[str, float]] = {}
     wanted = list(tracks)
     pending = list(range(len(tracks)))
