@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtcctl.cli.noun import noun
-from rtcctl.cli.options import WATCH_S, Common, For, RelayOnly, RelayVia, SessionId, Watch, Yes, command, relay_of
+from rtcctl.cli.options import WATCH_S, Common, For, Pcap, RelayOnly, RelayVia, SessionId, Watch, Yes, command, relay_of
 from rtcctl.cli.run import Face, present, run
 from rtcctl.errors import UsageError
 
@@ -27,6 +27,7 @@ def create(
     ] = None,
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
 ) -> int:
     """Create a session; with --connect, hold it until Ctrl-C or --for."""
     from rtcctl.ops import session
@@ -35,6 +36,8 @@ def create(
 
     if for_ is not None and not connect:
         raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
+    if pcap is not None and not connect:
+        raise UsageError("--pcap writes what a connection carries.", hint="Add --connect.")
     relayed = relay_of(relay, relay_via)
     if relayed is not None and not connect:
         raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
@@ -43,6 +46,7 @@ def create(
         name="session create",
         calls=lambda profile: (*calls(relayed, for_, profile), *session.create_calls(request)),
         announce=(SessionCreated,) if connect else (),
+        pcap=pcap,
     )
     return run(session.create, request, common, face)
 

@@ -15,6 +15,7 @@ from rtcctl.cli.options import (
     For,
     Interval,
     MaxLoss,
+    Pcap,
     RelayOnly,
     RelayVia,
     SessionId,
@@ -181,6 +182,7 @@ def publish(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
 ) -> int:
     """Publish tracks until Ctrl-C, --for, or the end of the file."""
@@ -234,6 +236,7 @@ def publish(
         name="track publish",
         calls=lambda profile: (*calls(request.relay, for_, profile), *publishing.publish_calls(request)),
         announce=() if detach else (Published,),
+        pcap=None if detach else pcap,
     )
     if not detach:
         return run(publishing.publish, request, common, face)
@@ -241,7 +244,8 @@ def publish(
     from rtcctl.ops import detach as detached
 
     log_folder = config.state_dir(os.environ) / "probes"
-    return run(detached.publish, detached.DetachRequest(request, log_folder), common, face)
+    captured = () if pcap is None else ("--pcap", str(pcap.absolute()))
+    return run(detached.publish, detached.DetachRequest(request, log_folder, captured), common, face)
 
 
 @command(app)
@@ -281,6 +285,7 @@ def subscribe(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
 ) -> int:
     """Subscribe to tracks and measure what arrives."""
     from rtcctl.ops import subscribe as subscribing
@@ -307,6 +312,7 @@ def subscribe(
     face = Face(
         name="track subscribe",
         calls=lambda profile: (*calls(request.relay, for_, profile), *subscribing.subscribe_calls(request)),
+        pcap=pcap,
     )
     return run(subscribing.subscribe, request, common, face)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from rtcctl.results.event import Connected, Progress, Published, Subscribed, War
 if TYPE_CHECKING:
     from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
+    from rtcctl.probe.recording import PeerRecording
     from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import Simulcast, TrackObject
@@ -57,14 +58,33 @@ async def open_peer(
     """
     from rtcctl.probe.peer import Peer
 
-    async with Peer(
-        clock=env.clock,
-        include_loopback=is_loopback(env.profile.api_base),
-        transport=transport,
-        relays=relays,
-        verify=verify,
-    ) as peer:
+    async with AsyncExitStack() as stack:
+        recording = _recording(env, transport)
+        peer = await stack.enter_async_context(
+            Peer(
+                clock=env.clock,
+                include_loopback=is_loopback(env.profile.api_base),
+                transport=transport,
+                relays=relays,
+                verify=verify,
+                recording=recording,
+                tap=env.tap,
+            )
+        )
+        if recording is not None:
+            await stack.enter_async_context(recording.watch(peer))
         yield peer
+
+
+def _recording(env: Env, transport: str) -> PeerRecording | None:
+    """Of a new peer, where somebody records."""
+    if env.recorder is None:
+        return None
+    from rtcctl.probe.recording import PeerRecording
+    from rtcctl.transport import versions
+
+    recorder = env.recorder
+    return PeerRecording(recorder.note, recorder.new_peer(), env.clock, transport=transport, openssl=versions.openssl())
 
 
 def is_loopback(url: str) -> bool:
@@ -79,6 +99,8 @@ def is_loopback(url: str) -> bool:
 
 async def wait_connected(peer: Peer, env: Env, session_id: str) -> ConnectionTiming:
     """Wait for ICE and DTLS; raises `NetworkError` with the phase that failed."""
+    if peer.recording is not None:
+        peer.recording.joined(session_id)
     env.emit(Progress(text="connecting (ICE, DTLS)"))
     timing = await peer.wait_connected(CONNECT_DEADLINE_S)
     for url, error in peer.relay_failures.items():
