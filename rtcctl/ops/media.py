@@ -83,8 +83,8 @@ def _recording(env: Env, transport: str) -> PeerRecording | None:
     from rtcctl.probe.recording import PeerRecording
     from rtcctl.transport import versions
 
-    recorder = env.recorder
-    return PeerRecording(recorder.note, recorder.new_peer(), env.clock, transport=transport, openssl=versions.openssl())
+    facts = {"transport": transport, "api_base": env.profile.api_base, "openssl": versions.openssl()}
+    return PeerRecording(env.recorder.note, env.recorder.new_peer(), env.clock, **facts)
 
 
 def is_loopback(url: str) -> bool:

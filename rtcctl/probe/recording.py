@@ -68,6 +68,8 @@ class PeerRecording:
         if self._timer is not None:
             self._timer.cancel()
         self._sample()
+        # What closes from here on is closed by us.
+        self._note("peer", peer=self._number, is_leaving=True)
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(SAMPLE_INTERVAL_S, self._tick)

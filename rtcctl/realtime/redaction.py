@@ -21,7 +21,7 @@ _SECRET_FIELD = re.compile(
 """Of the APIs and of our own results. `key` is the token in the answer to a new TURN key, `username` half of a TURN
 credential, and the name by which it is revoked."""
 
-_ICE_CREDENTIAL = re.compile(r"(\ba=ice-(?:ufrag|pwd):|\ba=crypto:)([^\\\r\n\"]+)")
+_ICE_CREDENTIAL = re.compile(r"(a=ice-(?:ufrag|pwd):|a=crypto:)([^\\\r\n\"]+)")
 _CANDIDATE_UFRAG = re.compile(r"(\bufrag )([^\s\\\"]+)")
 _BEARER = re.compile(r"(\bbearer\s+)([^\s\"',]+)", re.IGNORECASE)
 _URL_USER = re.compile(r"(\b[a-z]+://)([^\s/@\"']+)(?=@)", re.IGNORECASE)

@@ -40,13 +40,15 @@ def dump(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
             begin = line
         elif (number := line.get("peer")) is not None:
             at_ms = (begin.get("started_at", 0.0) + line["at_s"]) * 1000
-            peers.setdefault(number, _PeerConnection(begin)).take(line, at_ms)
+            peers.setdefault(number, _PeerConnection()).take(line, at_ms)
     versions = begin.get("versions", {})
     pid = begin.get("pid", 0)
     return {
         "getUserMedia": [],
         "PeerConnections": {f"{pid}-{number}": peer.document(pid, number) for number, peer in peers.items()},
-        "UserAgent": " ".join(f"{name}/{version}" for name, version in versions.items() if " " not in version),
+        "UserAgent": " ".join(
+            f"{name}/{version.replace(' ', '-')}" for name, version in versions.items() if name != "OpenSSL"
+        ),
         "UserAgentData": [
             {"brand": name, "version": versions.get(name, "")} for name in ("Python", "aiortc", "rtcctl")
         ],
@@ -57,9 +59,8 @@ def dump(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
 class _PeerConnection:
     """What becomes one entry of `PeerConnections`."""
 
-    def __init__(self, begin: dict[str, Any]) -> None:
-        self._target = begin.get("target") or {}
-        self._command = begin.get("command", "")
+    def __init__(self) -> None:
+        self._api_base = ""
         self._session_id = ""
         self._log: list[dict[str, Any]] = []
         self._stats: dict[str, tuple[str, dict[str, list[Any]]]] = {}
@@ -70,6 +71,7 @@ class _PeerConnection:
         match line["kind"]:
             case "peer":
                 self._session_id = line.get("session_id") or self._session_id
+                self._api_base = line.get("api_base") or self._api_base
             case "description":
                 self._described(line, at_ms)
             case "state":
@@ -110,13 +112,12 @@ class _PeerConnection:
                     "statsType": type_,
                     "values": json.dumps(values),
                 }
-        where = f"{self._target.get('api_base', '')}#{self._session_id}" if self._session_id else ""
         return {
             "pid": pid,
             "rid": 0,
             "lid": number,
-            "url": where or self._target.get("api_base", ""),
-            "rtcConfiguration": json.dumps({"bundlePolicy": "max-bundle", "rtcpMuxPolicy": "require"}),
+            "url": f"{self._api_base}#{self._session_id}" if self._session_id else self._api_base,
+            "rtcConfiguration": {"bundlePolicy": "max-bundle", "rtcpMuxPolicy": "require"},
             "constraints": "",
             "updateLog": self._log,
             "stats": stats,

@@ -1,0 +1,222 @@
+"""Reads a trace back: what was run, where it failed first, why, and what to do next.
+
+What failed is found in four places: an API call that was refused or not answered, a connection that failed or never
+came up, a check of the command that did not pass, and how the command ended. In the order of time, the first that was
+not overcome is the one to look at: what comes after it may follow from it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rtcctl.realtime.explain.errors import account_hint_for, hint_for
+from rtcctl.realtime.explain.request import explain_request
+from rtcctl.results.target import Target
+from rtcctl.results.trace import TraceFinding, TraceRead
+from rtcctl.trace.folder import read_lines
+
+_NOT_PASSED = ("failed", "inconclusive")
+_PHASE_OF_STATE = {
+    "checking": "ICE found no path: is UDP to the address of the SFU open, both ways?",
+    "handshaking": "ICE found a path, but DTLS did not finish: do large packets get through?",
+}
+
+
+def read(folder: Path) -> TraceRead:
+    """What a trace says. Raises `UsageError` for what is no trace."""
+    lines = list(read_lines(folder))
+    begin = next((line for line in lines if line.get("kind") == "begin"), {})
+    end = next((line for line in lines if line.get("kind") == "end"), None)
+    exchanges = [line for line in lines if line.get("kind") == "exchange"]
+    found = sorted((*_of_exchanges(exchanges), *_of_peers(lines), *_of_events(lines)), key=lambda finding: finding.at_s)
+    # A command often ends by what one of its checks has said already.
+    findings = [*found, *(last for last in _of_end(end) if not any(last.what in finding.what for finding in found))]
+    last_at = max((line.get("at_s", 0.0) for line in lines), default=0.0)
+    result = (end or {}).get("result") or {}
+    target = begin.get("target")
+    return TraceRead(
+        target=None if target is None else Target(**target),
+        folder=str(folder),
+        command=begin.get("command", ""),
+        arguments=tuple(begin.get("arguments", ())),
+        started_at=begin.get("started_at", 0.0),
+        duration_s=last_at,
+        is_complete=end is not None,
+        command_exit_status=None if end is None else end.get("exit_status"),
+        verdict=_verdict(findings, end, last_at),
+        exchanges=len(exchanges),
+        peers=len({line["peer"] for line in lines if "peer" in line}),
+        session_ids=tuple(dict.fromkeys(_session_ids(lines))),
+        rays=tuple(dict.fromkeys(line["ray"] for line in exchanges if line.get("ray") and _is_refused(line))),
+        findings=tuple(findings),
+        next_commands=_next_commands(result, begin, findings),
+        versions=tuple(begin.get("versions", {}).items()),
+    )
+
+
+# -- where things fail -----------------------------------------------------------------------------------------------
+
+
+def _of_exchanges(exchanges: list[dict[str, Any]]) -> Iterator[TraceFinding]:
+    for index, line in enumerate(exchanges):
+        if not _is_refused(line):
+            continue
+        again = [later for later in exchanges[index + 1 :] if _call(later) == _call(line)]
+        is_overcome = any(not _is_refused(later) for later in again)
+        where = f"{line['method']} {_short(line['url'])}" + (
+            f", attempt {line['attempt']}" if line["attempt"] > 1 or again else ""
+        )
+        if line["status"] is None:
+            yield TraceFinding(
+                at_s=line["at_s"], where=where, what=line["error"] or "no answer", is_overcome=is_overcome
+            )
+            continue
+        for what, hint in _refusals(line):
+            yield TraceFinding(at_s=line["at_s"], where=where, what=what, hint=hint, is_overcome=is_overcome)
+
+
+def _short(url: str) -> str:
+    """The path, below the app where it is one's."""
+    path = urlsplit(url).path
+    return path.partition("/apps/")[2].partition("/")[2] or path
+
+
+def _call(line: dict[str, Any]) -> tuple[object, ...]:
+    """The same call, whichever attempt."""
+    return line["method"], line["url"], str(line["request_body"])
+
+
+def _is_refused(line: dict[str, Any]) -> bool:
+    status = line["status"]
+    return status is None or not 200 <= status < 300 or bool(list(_errors(line["answer_body"])))
+
+
+def _errors(answer: Any) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each object of an answer that says an error, and whether it is the answer itself, not one of its items."""
+    if not isinstance(answer, dict):
+        return
+    if answer.get("errorCode"):
+        yield answer, True
+    for items in (answer.get("tracks"), answer.get("dataChannels")):
+        if isinstance(items, list):
+            yield from ((item, False) for item in items if isinstance(item, dict) and item.get("errorCode"))
+
+
+def _refusals(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(what the service said, what it means): of the answer as a whole, or of each of its items."""
+    status, answer = line["status"], line["answer_body"]
+    said = list(_errors(answer))
+    for fields, is_whole in said:
+        code, description = str(fields["errorCode"]), str(fields.get("errorDescription") or "")
+        subcode = str(fields.get("errorSubcode") or "") or None
+        name = fields.get("trackName") or fields.get("dataChannelName")
+        what = " ".join(str(part) for part in (status, code, f"of {name}" if name and not is_whole else "") if part)
+        hint = hint_for(status if is_whole else 200, code, subcode, description)
+        yield f"{what}: {description}" if description else what, hint
+    if not said:
+        is_account = "/accounts/" in line["url"] or line["url"].endswith("/graphql")
+        yield f"{status}", account_hint_for(status) if is_account else hint_for(status)
+    if 400 <= status < 500 and not isinstance(line["request_body"], str):
+        body = None if line["request_body"] is None else json.dumps(line["request_body"])
+        for finding in explain_request(line["method"], urlsplit(line["url"]).path, body):
+            if finding.is_error and "•" not in str(finding):
+                yield f"{finding.where}: {finding.what}", finding.hint
+
+
+def _of_peers(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
+    """A connection that failed, was closed by the other side, or never came up."""
+    states: dict[int, list[dict[str, Any]]] = {}
+    sessions: dict[int, str] = {}
+    left: dict[int, float] = {}
+    for line in lines:
+        if line.get("kind") == "state":
+            states.setdefault(line["peer"], []).append(line)
+        elif line.get("kind") == "peer" and line.get("is_leaving"):
+            left[line["peer"]] = line["at_s"]
+        elif line.get("kind") == "peer" and line.get("session_id"):
+            sessions[line["peer"]] = line["session_id"]
+    for peer, seen in states.items():
+        where = f"peer {peer}" + (f" of session {sessions[peer]}" if peer in sessions else "")
+        names = [line["state"] for line in seen]
+        if "failed" in names:
+            before = names[names.index("failed") - 1] if names.index("failed") else ""
+            what = "the connection failed" if "connected" in names else f"no connection: it failed while {before}"
+            hint = "No consent to send any more: is the SFU still there?" if "connected" in names else ""
+            yield TraceFinding(
+                at_s=seen[names.index("failed")]["at_s"], where=where, what=what, hint=_PHASE_OF_STATE.get(before, hint)
+            )
+        elif "connected" in names and names[-1] == "closed" and seen[-1]["at_s"] < left.get(peer, math.inf):
+            yield TraceFinding(at_s=seen[-1]["at_s"], where=where, what="the connection was closed by the other side")
+        elif "connected" not in names and (begun := [line for line in seen if line["state"] in _PHASE_OF_STATE]):
+            last = begun[-1]["state"]
+            what = f"no connection: it got as far as {last}"
+            yield TraceFinding(at_s=seen[-1]["at_s"], where=where, what=what, hint=_PHASE_OF_STATE[last])
+
+
+def _of_events(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
+    """Checks that did not pass, and warnings."""
+    for line in lines:
+        event = line.get("event") if line.get("kind") == "event" else None
+        if not isinstance(event, dict):
+            continue
+        if event.get("event") == "check" and event.get("status") in _NOT_PASSED:
+            what = f"{event['status']}: {event.get('detail', '')}".rstrip(": ")
+            yield TraceFinding(at_s=line["at_s"], where=f"check {event['name']}", what=what)
+        elif event.get("event") == "warning":
+            yield TraceFinding(at_s=line["at_s"], where="warning", what=str(event.get("text", "")), is_overcome=True)
+
+
+def _of_end(end: dict[str, Any] | None) -> Iterator[TraceFinding]:
+    if end is None:
+        return
+    failure = end.get("failure") or (end.get("result") or {}).get("failure")
+    if isinstance(failure, dict):
+        yield TraceFinding(
+            at_s=end["at_s"], where="the command", what=failure["message"], hint=failure.get("hint") or ""
+        )
+    elif end.get("error"):
+        yield TraceFinding(at_s=end["at_s"], where="the command", what=end["error"], hint="This is a bug in rtcctl.")
+    else:
+        for check in (end.get("result") or {}).get("checks") or ():
+            if check["status"] in _NOT_PASSED:
+                what = f"{check['status']}: {check.get('detail') or ''}".rstrip(": ")
+                yield TraceFinding(
+                    at_s=end["at_s"], where=f"check {check['name']}", what=what, hint=check.get("hint") or ""
+                )
+
+
+# -- what to say of it -----------------------------------------------------------------------------------------------
+
+
+def _verdict(findings: list[TraceFinding], end: dict[str, Any] | None, last_at: float) -> str:
+    first = next((finding for finding in findings if not finding.is_overcome), None)
+    unfinished = "" if end is not None else f"It was killed, or still runs: its last line is of {last_at:.1f} s. "
+    if first is None:
+        return unfinished + ("Nothing failed." if end is not None else "Nothing had failed until then.")
+    return f"{unfinished}The first failure, after {first.at_s:.1f} s: {first.where}: {first.what}"
+
+
+def _session_ids(lines: list[dict[str, Any]]) -> Iterator[str]:
+    for line in lines:
+        event = line.get("event")
+        session_id = event.get("session_id") if isinstance(event, dict) else line.get("session_id")
+        if session_id:
+            yield session_id
+
+
+def _next_commands(result: dict[str, Any], begin: dict[str, Any], findings: list[TraceFinding]) -> tuple[str, ...]:
+    """What the command itself proposed; else to look at the session, or at the configuration."""
+    if result.get("next_commands"):
+        return tuple(result["next_commands"])
+    if not any(not finding.is_overcome for finding in findings):
+        return ()
+    profile = (begin.get("target") or {}).get("profile")
+    chosen = f" --profile {profile}" if profile not in (None, "", "env", "local") else ""
+    if session_id := result.get("session_id"):
+        return (f"rtcctl session get {session_id}{chosen}",)
+    return (f"rtcctl config check{chosen}",)
