@@ -129,8 +129,8 @@ def recording(
         require_ours(folder)
     path = folder
     if folder is None and tickets is not None:
-        moment = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = tickets / f"{moment}-{command}-{os.getpid()}"
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        path = tickets / f"{moment}Z-{command}-{os.getpid()}"
     running = Recording(streams, path, is_ticket=folder is None)
     if path is not None:
         running.begin(command, target)

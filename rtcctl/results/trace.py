@@ -51,4 +51,5 @@ class TraceRead(Result):
     "Cf-Ray of calls that failed: what Cloudflare's support asks for."
     findings: tuple[TraceFinding, ...] = ()
     next_commands: tuple[str, ...] = ()
-    versions: tuple[tuple[str, str], ...] = ()
+    versions: tuple[str, ...] = ()
+    "What it was made with, as `aiortc 1.16.0`."

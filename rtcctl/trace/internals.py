@@ -83,7 +83,7 @@ class _PeerConnection:
 
     def _described(self, line: dict[str, Any], at_ms: float) -> None:
         side, type_ = line["side"], line["type"]
-        description = json.dumps({"type": type_, "sdp": line["sdp"]})
+        description = json.dumps({"type": type_, "sdp": line["sdp"]}, ensure_ascii=False)
         if side == "local":
             self._note(f"create{type_.capitalize()}OnSuccess", description, at_ms)
         self._note(f"set{side.capitalize()}Description", description, at_ms)

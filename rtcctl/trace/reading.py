@@ -20,6 +20,8 @@ from rtcctl.results.target import Target
 from rtcctl.results.trace import TraceFinding, TraceRead
 from rtcctl.trace.folder import read_lines
 
+_ABOUT_THE_REQUEST = (400, 405, 406, 409)
+"Statuses by which the service refuses what was asked, and not who asks or when."
 _NOT_PASSED = ("failed", "inconclusive")
 _PHASE_OF_STATE = {
     "checking": "ICE found no path: is UDP to the address of the SFU open, both ways?",
@@ -55,7 +57,7 @@ def read(folder: Path) -> TraceRead:
         rays=tuple(dict.fromkeys(line["ray"] for line in exchanges if line.get("ray") and _is_refused(line))),
         findings=tuple(findings),
         next_commands=_next_commands(result, begin, findings),
-        versions=tuple(begin.get("versions", {}).items()),
+        versions=tuple(f"{name} {version}" for name, version in begin.get("versions", {}).items()),
     )
 
 
@@ -121,7 +123,7 @@ def _refusals(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not said:
         is_account = "/accounts/" in line["url"] or line["url"].endswith("/graphql")
         yield f"{status}", account_hint_for(status) if is_account else hint_for(status)
-    if 400 <= status < 500 and not isinstance(line["request_body"], str):
+    if status in _ABOUT_THE_REQUEST and not isinstance(line["request_body"], str):
         body = None if line["request_body"] is None else json.dumps(line["request_body"])
         for finding in explain_request(line["method"], urlsplit(line["url"]).path, body):
             if finding.is_error and "•" not in str(finding):

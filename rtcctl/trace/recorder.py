@@ -127,9 +127,13 @@ class Recorder:
         """The last line; the dump for viewers is made of all lines."""
         self.note("end", **fields)
         if self._peers:
-            self._try(lambda: self.folder.write_dump(json.dumps(internals.dump(read_lines(self.folder.path)))))
+            self._try(self._write_dump)
         self.folder.close()
         self._is_silent = True
+
+    def _write_dump(self) -> None:
+        document = internals.dump(read_lines(self.folder.path))
+        self.folder.write_dump(json.dumps(document, ensure_ascii=False))
 
     def _body(self, body: Any) -> Any:
         """A body without secrets, and not too long."""

@@ -19,10 +19,9 @@ def body(result: TraceRead) -> list[Line]:
         ("began", f"{started}, {result.duration_s:.1f} s"),
         ("exit status", status),
         ("recorded", f"{result.exchanges} API calls, {result.peers} peers"),
-        ("made with", ", ".join(f"{name} {version}" for name, version in result.versions[:4])),
+        ("made with", ", ".join(result.versions[:4])),
+        ("Cf-Ray", ", ".join(result.rays) or None),
     )
-    if result.rays:
-        lines += facts(("Cf-Ray", ", ".join(result.rays)))
     if result.findings:
         rows = [(f"{f.at_s:.2f} s", f.where, Styled(f.what, "dim" if f.is_overcome else "")) for f in result.findings]
         lines += [BLANK, *grid(("at", "where", "what"), rows, right=(0,))]

@@ -31,6 +31,7 @@ from rtcctl.results.session import (
 from rtcctl.results.smoke import Smoke
 from rtcctl.results.stats import ProbeInterval, SessionStats
 from rtcctl.results.target import Target
+from rtcctl.results.trace import TraceFinding, TraceRead
 from rtcctl.results.track import (
     LayerSent,
     LayerSwitch,
@@ -375,6 +376,33 @@ SMOKE_FAILED = Smoke(
     next_commands=("rtcctl session get aaaa --profile staging",),
     session_ids=("aaaa", "bbbb"),
     duration_s=12.0,
+    ticket="/home/ada/.local/state/rtcctl/tickets/20261127T151617Z-smoke-42",
+)
+TRACE = TraceRead(
+    target=LOCAL,
+    folder="ticket",
+    command="smoke",
+    arguments=("smoke", "--for", "5s"),
+    started_at=EPOCH,
+    duration_s=10.1,
+    is_complete=True,
+    command_exit_status=3,
+    verdict="The first failure, after 8.6 s: POST sessions/bbbb/tracks/new: 425 session_error",
+    exchanges=12,
+    peers=2,
+    session_ids=("aaaa", "bbbb"),
+    rays=("8f3a-FRA",),
+    findings=(
+        TraceFinding(at_s=0.55, where="warning", what="attempt 1 did not pass", is_overcome=True),
+        TraceFinding(
+            at_s=8.56,
+            where="POST sessions/bbbb/tracks/new",
+            what="425 session_error",
+            hint="The session's connection is not up yet.",
+        ),
+    ),
+    next_commands=("rtcctl session get aaaa",),
+    versions=("rtcctl 0.1.0", "Python 3.11.7", "aiortc 1.16.0"),
 )
 TRACKS = (
     TrackState(location="local", mid="0", track_name="mic", status="active"),
@@ -402,6 +430,16 @@ REQUEST = {
 RESULTS: dict[str, Result] = {
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
+    "trace-read": TRACE,
+    "trace-read-killed": replace(
+        TRACE,
+        is_complete=False,
+        command_exit_status=None,
+        verdict="It was killed, or still runs: its last line is of 10.1 s. Nothing had failed until then.",
+        rays=(),
+        findings=(),
+        next_commands=(),
+    ),
     "session-create": SessionCreate(target=LOCAL, session_id="aaaa"),
     "session-create-connected": SessionCreate(
         target=LOCAL,
