@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,12 +96,12 @@ class Recording:
 
     def _keep_ticket(self, result: Result | None, status: int) -> Result | None:
         """Leave the ticket and name it, or take it away where there is nothing to find out."""
-        from rtcctl.results.smoke import Smoke
-        from rtcctl.trace.folder import forget_old_tickets
-
         path = self._path
         if not self._is_ticket or path is None:
             return result
+        from rtcctl.results.smoke import Smoke
+        from rtcctl.trace.folder import forget_old_tickets
+
         if status in _NO_TICKET:
             shutil.rmtree(path, ignore_errors=True)
             return result
@@ -129,6 +128,8 @@ def recording(
         require_ours(folder)
     path = folder
     if folder is None and tickets is not None:
+        from datetime import UTC, datetime
+
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
         path = tickets / f"{moment}Z-{command}-{os.getpid()}"
     running = Recording(streams, path, is_ticket=folder is None)
