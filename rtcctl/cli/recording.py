@@ -151,13 +151,14 @@ def _begun(path: Path, on_trouble: Callable[[OSError], None], command: str, targ
     from rtcctl.trace.versions import versions
 
     folder = TraceFolder(path)
+    started_at = time.time()
     recorder = Recorder(folder, clock=time.monotonic, mask=mask, on_trouble=on_trouble)
     recorder.begin(
         versions=versions(),
         command=command,
         arguments=_arguments(sys.argv[1:], command),
         target=plain(target),
-        started_at=time.time(),
+        started_at=started_at,
         pid=os.getpid(),
     )
     return recorder
@@ -173,11 +174,14 @@ def _arguments(argv: Sequence[str], command: str) -> list[str]:
 
 
 @contextmanager
-def capturing(path: Path, streams: Streams) -> Iterator[Capture]:
-    """Write what passes into a capture file; one that cannot be written any more is a warning.
+def capturing(path: Path | None, streams: Streams) -> Iterator[Capture | None]:
+    """Write what passes into a capture file, if there is one; one that cannot be written any more is a warning.
 
     Raises `UsageError` where it cannot be made.
     """
+    if path is None:
+        yield None
+        return
     from rtcctl.trace.capture import Capture
 
     def trouble(error: OSError) -> None:

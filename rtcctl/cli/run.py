@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
@@ -113,24 +113,22 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
     env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
     target = env.target if face.needs_profile else None
     tickets = config.state_dir(os.environ) / "tickets" if face.leaves_ticket else None
-    with recording(common.trace, tickets, streams, command=face.name, target=target) as recorded, ExitStack() as stack:
-        env.recorder = recorded.recorder
-        if face.pcap is not None:
-            env.tap = stack.enter_context(capturing(face.pcap, streams))
-        output = _output(common, face, streams, target)
-        if common.output == "table" and not face.around:
-            streams.start_live()
-        ending = Ending()
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory() if face.is_daemon else None) as runner:
-                runner.run(_supervise(operation, request, env, (recorded.event, output.event), ending))
-        except KeyboardInterrupt:
-            # Where the loop has no signal handlers (Windows), or while a question was being asked.
-            ending.signals.append(signal.SIGINT)
-        finally:
-            streams.stop_live()
-            journal.close()
-        stack.close()
+    ending = Ending()
+    with recording(common.trace, tickets, streams, command=face.name, target=target) as recorded:
+        with capturing(face.pcap, streams) as tap:
+            env.recorder, env.tap = recorded.recorder, tap
+            output = _output(common, face, streams, target)
+            if common.output == "table" and not face.around:
+                streams.start_live()
+            try:
+                with asyncio.Runner(loop_factory=_loop_factory() if face.is_daemon else None) as runner:
+                    runner.run(_supervise(operation, request, env, (recorded.event, output.event), ending))
+            except KeyboardInterrupt:
+                # Where the loop has no signal handlers (Windows), or while a question was being asked.
+                ending.signals.append(signal.SIGINT)
+            finally:
+                streams.stop_live()
+                journal.close()
         return _finish(ending, env, common, face, streams, output, recorded)
 
 

@@ -115,7 +115,11 @@ def test_a_publisher_that_is_killed_and_its_subscriber(home: Home):
     assert (killed.is_complete, killed.peers, killed.session_ids) == (False, 1, (session_id,))
     assert killed.verdict.startswith("It was killed, or still runs")
     kinds = Counter(line["kind"] for line in read_lines(published))
-    assert kinds["statistics"] >= 1
+    reports = [line["reports"] for line in read_lines(published) if line["kind"] == "statistics"][-1]
+    sent = next(report for report in reports if report["type"] == "outbound-rtp")
+    assert sent["packetsSent"] > 0
+    assert {report["id"] for report in reports} >= {sent["codecId"], sent["transportId"], "CP1", "CL1", "CR1"}
+    assert not [report for report in reports if "-" in report["id"]], "dumps part id and property by a hyphen"
     assert kinds["description"] == 2
     assert not (published / DUMP).exists()
 

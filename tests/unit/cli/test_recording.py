@@ -115,11 +115,23 @@ def test_an_error_and_a_bug_leave_a_ticket(capsys: pytest.CaptureFixture[str]):
     assert "ticket: " in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").is_dir(), reason="needs a folder that root cannot write")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write")
 def test_a_folder_that_cannot_be_written_is_a_warning(capsys: pytest.CaptureFixture[str]):
     """The command ends as it would have."""
     assert _run(_good, trace=Path("/proc/trace")) == 0
     assert "warning: the trace /proc/trace cannot be written: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write")
+def test_a_ticket_that_cannot_be_written_is_said_when_one_is_due(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """And not before: nobody has asked for it."""
+    monkeypatch.setenv("RTCCTL_STATE_DIR", "/proc/state")
+    assert _run(_good) == 0
+    assert "ticket" not in capsys.readouterr().err
+    assert _run(_failed) == 3
+    assert "warning: there is no ticket, or half of one: /proc/state/tickets/" in capsys.readouterr().err
 
 
 def test_a_folder_of_somebody_else_is_exit_2(tmp_path: Path):
