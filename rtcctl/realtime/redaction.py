@@ -21,8 +21,10 @@ _SECRET_FIELD = re.compile(
 """Of the APIs and of our own results. `key` is the token in the answer to a new TURN key, `username` half of a TURN
 credential, and the name by which it is revoked."""
 
-_ICE_CREDENTIAL = re.compile(r"(a=ice-(?:ufrag|pwd):|a=crypto:)([^\\\r\n\"]+)")
-_CANDIDATE_UFRAG = re.compile(r"(\bufrag )([^\s\\\"]+)")
+_ICE_UFRAG = re.compile(r"(a=ice-ufrag:|\bufrag )([^\s\\\"]+)")
+"Of a description, and of one of its candidates."
+_ICE_PWD = re.compile(r"(a=ice-pwd:)([^\s\\\"]+)")
+_CRYPTO = re.compile(r"(a=crypto:)([^\\\r\n\"]+)")
 _BEARER = re.compile(r"(\bbearer\s+)([^\s\"',]+)", re.IGNORECASE)
 _URL_USER = re.compile(r"(\b[a-z]+://)([^\s/@\"']+)(?=@)", re.IGNORECASE)
 _QUERY = re.compile(r"([?&](?!(?:correlationId|thirdparty|transport|session|packets_from|requests_from)=)[\w.~%-]+=)"
@@ -31,7 +33,17 @@ _TURN_USERNAME = re.compile(r"(/credentials/)([^/\s?\"]+)(?=/revoke\b)")
 _DEEPEST = 40
 "Levels of a JSON value."
 
-_STRUCTURES = (_ICE_CREDENTIAL, _CANDIDATE_UFRAG, _BEARER, _URL_USER, _QUERY, _TURN_USERNAME)
+_STRUCTURES = {
+    # SDP stays SDP, of which every ICE credential has the length that it must have (RFC 8839 §5.4).
+    _ICE_UFRAG: "masked",
+    _ICE_PWD: "masked" * 4,
+    _CRYPTO: MASK,
+    _BEARER: MASK,
+    _URL_USER: MASK,
+    _QUERY: MASK,
+    _TURN_USERNAME: MASK,
+}
+"Where a secret is, and what stands there instead."
 
 
 class Redactor:
@@ -65,8 +77,8 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text without secrets."""
         text = mask(self._also(text), self._secrets)
-        for structure in _STRUCTURES:
-            text = structure.sub(rf"\1{MASK}", text)
+        for structure, instead in _STRUCTURES.items():
+            text = structure.sub(rf"\g<1>{instead}", text)
         return text
 
     def value(self, value: Any, *, depth: int = 0) -> Any:

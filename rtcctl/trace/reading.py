@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rtcctl.errors import UsageError
 from rtcctl.realtime.explain.errors import account_hint_for, hint_for
 from rtcctl.realtime.explain.request import explain_request
 from rtcctl.results.target import Target
@@ -31,7 +32,16 @@ _PHASE_OF_STATE = {
 
 def read(folder: Path) -> TraceRead:
     """What a trace says. Raises `UsageError` for what is no trace."""
-    lines = list(read_lines(folder))
+    # Figures are for viewers, and most of a long trace.
+    lines = [{name: value for name, value in line.items() if name != "reports"} for line in read_lines(folder)]
+    try:
+        return _read(folder, lines)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # It is a file, and comes from anybody.
+        raise UsageError(f"The trace {folder} is damaged: a line lacks something, or has it elsewhere.") from error
+
+
+def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
     begin = next((line for line in lines if line.get("kind") == "begin"), {})
     end = next((line for line in lines if line.get("kind") == "end"), None)
     exchanges = [line for line in lines if line.get("kind") == "exchange"]
@@ -126,7 +136,7 @@ def _refusals(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if status in _ABOUT_THE_REQUEST and not isinstance(line["request_body"], str):
         body = None if line["request_body"] is None else json.dumps(line["request_body"])
         for finding in explain_request(line["method"], urlsplit(line["url"]).path, body):
-            if finding.is_error and "•" not in str(finding):
+            if finding.is_error:
                 yield f"{finding.where}: {finding.what}", finding.hint
 
 

@@ -8,6 +8,7 @@ A line has `kind` and `at_s`, seconds since the command began; then, by kind:
     description  SDP of a peer, ours (`local`) or the SFU's (`remote`)
     state        where a peer's connection stands, and its selected pair
     statistics   of a peer, each second, in the words of W3C webrtc-stats
+    log          what the libraries below say of it, of level INFO and above
     event        what the command said meanwhile, as `--output jsonl` has it
     end          exit status, result, error
 
@@ -26,6 +27,7 @@ from rtcctl.realtime.exchange import Exchange
 from rtcctl.realtime.redaction import Redactor
 from rtcctl.trace import internals
 from rtcctl.trace.folder import DETACHED, SCHEMA, TraceFolder, read_lines
+from rtcctl.trace.logs import LogLines
 
 BODY_LIMIT = 64 * 1024
 "Characters of a body."
@@ -53,6 +55,7 @@ class Recorder:
         self._started_at = clock()
         self._peers = 0
         self._is_silent = False
+        self._logs = LogLines(self.note)
 
     def begin(
         self,
@@ -75,6 +78,7 @@ class Recorder:
             started_at=started_at,
             pid=pid,
         )
+        self._logs.install()
 
     def keep_secret(self, *secrets: str) -> None:
         """Mask these from now on."""
@@ -125,6 +129,7 @@ class Recorder:
 
     def end(self, **fields: Any) -> None:
         """The last line; the dump for viewers is made of all lines."""
+        self._logs.remove()
         self.note("end", **fields)
         if self._peers:
             self._try(self._write_dump)

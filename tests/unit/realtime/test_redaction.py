@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcctl.media.sdp import SessionDescription
 from rtcctl.realtime.masking import MASK
 from rtcctl.realtime.redaction import Redactor
 
 SDP = (
-    "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:uF4g\r\na=ice-pwd:thepasswordoftheicesession\r\n"
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n"
+    "a=ice-ufrag:uF4g\r\na=ice-pwd:thepasswordoftheicesession\r\n"
     "a=fingerprint:sha-256 AA:BB\r\na=crypto:1 AES inline:thekeyofsdes\r\n"
     "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host ufrag uF4g\r\n"
 )
@@ -22,10 +24,21 @@ def test_ice_credentials_go_and_the_rest_of_sdp_stays():
     """Password, user fragment (that of a candidate too) and SDES keys; addresses and fingerprints are needed."""
     redacted = Redactor().text(SDP)
     assert not any(secret in redacted for secret in ("uF4g", "thepassword", "thekeyofsdes"))
-    assert "192.0.2.1 5000 typ host ufrag •••\r\n" in redacted
+    assert "192.0.2.1 5000 typ host ufrag masked\r\n" in redacted
     assert "a=fingerprint:sha-256 AA:BB\r\n" in redacted
     assert redacted.count("\r\n") == SDP.count("\r\n")
     assert "thepassword" not in Redactor().text(json.dumps({"sdp": SDP}))
+    redactor = Redactor()
+    redactor.learn(SDP)
+    assert redactor.text(SDP) == redacted
+
+
+def test_sdp_stays_sdp():
+    """So that what is wrong with it can still be found, and nothing else is."""
+    lines = (line for line in SDP.splitlines() if not line.startswith("a=crypto"))
+    parsed = SessionDescription.parse(Redactor().text("".join(f"{line}\r\n" for line in lines)))
+    assert parsed.media[0].ice_ufrag == "masked"
+    assert len(parsed.media[0].ice_pwd) >= 22
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,12 @@ def test_what_is_no_trace(tmp_path: Path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UsageError, match="is no trace"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    "line", [{"kind": "exchange"}, {"kind": "state", "peer": [], "at_s": 0}, {"kind": "event", "at_s": "x"}]
+)
+def test_a_trace_that_somebody_has_edited(tmp_path: Path, line: dict[str, Any]):
+    """It comes from anybody: an error that says so, or what can be read of it."""
+    with suppress(UsageError):
+        read(written(tmp_path / "t", line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -178,3 +179,26 @@ def test_old_tickets_go(tmp_path: Path):
         (tmp_path / f"2026010{number}T000000Z-smoke-1").mkdir()
     forget_old_tickets(tmp_path, keep=2)
     assert sorted(path.name[:8] for path in tmp_path.iterdir()) == ["20260103", "20260104"]
+
+
+def test_log_lines_are_lines_of_the_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Those of the libraries below, masked; warnings still go to stderr, and afterwards all is as before."""
+    root, aioice = logging.getLogger(), logging.getLogger("aioice.ice")
+    handlers, root.handlers = root.handlers, []
+    try:
+        level = logging.getLogger("aioice").level
+        made = recorder(tmp_path / "t")
+        aioice.info("Check CandidatePair %s", "succeeded")
+        aioice.warning("app-secret-0123 is there")
+        aioice.debug("too much")
+        made.end(exit_status=0)
+        aioice.info("too late")
+        assert (root.handlers, logging.getLogger("aioice").level) == ([], level)
+    finally:
+        root.handlers = handlers
+    lines = [line for line in read_lines(tmp_path / "t") if line["kind"] == "log"]
+    assert [(line["level"], line["text"]) for line in lines] == [
+        ("INFO", "Check CandidatePair succeeded"),
+        ("WARNING", "••• is there"),
+    ]
+    assert capsys.readouterr().err == "app-secret-0123 is there\n"
