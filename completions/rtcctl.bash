@@ -145,6 +145,7 @@ _rtcctl() {
     *' --seed') __rtcctl_values none; return ;;
     *' --session') __rtcctl_values ids; return ;;
     *' --correlation-id') __rtcctl_values none; return ;;
+    *' --recover-for') __rtcctl_values none; return ;;
     *' --name') __rtcctl_values none; return ;;
     *' --track') __rtcctl_values none; return ;;
     *' --tone') __rtcctl_values none; return ;;
@@ -248,7 +249,7 @@ _rtcctl() {
       ;;
     ' session create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --connect --for --correlation-id --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --connect --for --correlation-id --relay --relay-via --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session get')
@@ -279,14 +280,14 @@ _rtcctl() {
       ;;
     ' track publish')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --recover-for --no-recover --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track subscribe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
@@ -328,17 +329,17 @@ _rtcctl() {
       ;;
     ' channel open')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel send')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel listen')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi

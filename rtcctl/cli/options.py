@@ -143,6 +143,15 @@ def relay_of(is_relayed: bool, via: Via | None) -> "RelayPolicy | None":
     return RelayPolicy(via) if is_relayed or via is not None else None
 
 
+def recovery_of(recover_for: Seconds | None, no_recover: bool) -> float | None:
+    """What `--recover-for` and `--no-recover` say: for how long; `None`: not at all."""
+    from rtcctl.ops.session import RECOVER_FOR_S
+
+    if no_recover and recover_for is not None:
+        raise UsageError("--recover-for and --no-recover exclude each other.", hint="Leave one of them away.")
+    return None if no_recover else recover_for or RECOVER_FOR_S
+
+
 WATCH_S = 1.0
 "How often `--watch` draws again."
 
@@ -234,6 +243,17 @@ Pcap = Annotated[
         show_default=False,
     ),
 ]
+RecoverFor = Annotated[
+    Seconds | None,
+    _option(
+        "--recover-for",
+        parser=typed(longer_than_nothing),
+        metavar="DURATION",
+        help="How long to try for another connection when one is lost.  [default: 60s]",
+        show_default=False,
+    ),
+]
+NoRecover = Annotated[bool, typer.Option("--no-recover", help="End when a connection is lost, as for CI.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Redraw every second until Ctrl-C.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before ending something foreign.")]
 

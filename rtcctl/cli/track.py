@@ -15,7 +15,9 @@ from rtcctl.cli.options import (
     For,
     Interval,
     MaxLoss,
+    NoRecover,
     Pcap,
+    RecoverFor,
     RelayOnly,
     RelayVia,
     SessionId,
@@ -23,6 +25,7 @@ from rtcctl.cli.options import (
     Wait,
     Yes,
     command,
+    recovery_of,
     relay_of,
     spelled,
     typed,
@@ -183,6 +186,8 @@ def publish(
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
     pcap: Pcap = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
 ) -> int:
     """Publish tracks until Ctrl-C, --for, or the end of the file."""
@@ -230,7 +235,12 @@ def publish(
     if detach and any(spec.source == "stdin" for spec in specs):
         raise UsageError("A detached publisher has no stdin.", hint="Leave --detach away, or publish a file.")
     request = publishing.PublishRequest(
-        specs, session_id, for_s=for_, interval_s=interval, relay=relay_of(relay, relay_via)
+        specs,
+        session_id,
+        for_s=for_,
+        interval_s=interval,
+        relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track publish",
@@ -286,6 +296,8 @@ def subscribe(
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
     pcap: Pcap = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Subscribe to tracks and measure what arrives."""
     from rtcctl.ops import subscribe as subscribing
@@ -308,6 +320,7 @@ def subscribe(
         offered_by=offered_by.value,
         peer=peer.value,
         relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track subscribe",

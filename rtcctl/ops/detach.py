@@ -142,6 +142,7 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
         *(argument for spec in request.tracks for argument in ("--track", str(spec))),
         *for_,
         *([] if request.relay is None else request.relay.options()),
+        *(["--no-recover"] if request.recover_for_s is None else ["--recover-for", f"{request.recover_for_s:.3f}s"]),
         "--interval",
         f"{request.interval_s:.3f}s",
         "--profile",

@@ -120,8 +120,8 @@ class Env:
         return replace(self, profile=profile)
 
     @contextmanager
-    def keeping(self, build: Callable[[], Result]) -> Iterator[None]:
-        """Keep what `build` returns if the body ends early, by an error or an interruption.
+    def keeping(self, build: Callable[[], Result | None]) -> Iterator[None]:
+        """Keep what `build` returns, if anything, if the body ends early, by an error or an interruption.
 
         It is called at that moment, before anything is torn down.
         """

@@ -32,6 +32,7 @@ from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilities
 
 from rtcctl.media.sdp import Candidate
+from rtcctl.media.stun import BINDING_ERROR
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     CONSENT_TIMEOUT_S,
@@ -221,6 +222,11 @@ class AiortcTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Where a path was selected in the very moment of closing, aioice has begun to ask for consent after the end.
+        consent = self._ice._connection._query_consent_task
+        if consent is not None:
+            consent.cancel()
+            await asyncio.gather(consent, return_exceptions=True)
 
     # -- between aiortc's transport and the sockets below it -----------------------------------------------------
 
@@ -235,7 +241,8 @@ class AiortcTransport:
             def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
                 nonlocal arrival
                 arrival = Arrival(clock(), time.monotonic_ns())
-                listener.datagram_received(arrival)
+                if data[:2] != BINDING_ERROR:
+                    listener.datagram_received(arrival)
                 handle(data, address)
 
             protocol.datagram_received = datagram_received

@@ -30,7 +30,7 @@ from rtcctl.errors import NetworkError, ParseError
 from rtcctl.media.ice import Address, AddressExpired, RemoteAddressSelected
 from rtcctl.media.ice_controlling import IceControllingAgent
 from rtcctl.media.sdp import Candidate
-from rtcctl.media.stun import Message, is_stun
+from rtcctl.media.stun import BINDING_ERROR, Message, is_stun
 from rtcctl.probe.datagrams import Datagrams
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
@@ -169,8 +169,9 @@ class LeanTransport:
     def _received(self, size: int, addr: Address | None) -> None:
         """A datagram is in the buffer; `addr` is `None` for one from the selected address."""
         arrival = Arrival(self._clock(), time.monotonic_ns())
-        self._listener.datagram_received(arrival)
         view = self._view
+        if size < 2 or view[:2] != BINDING_ERROR:
+            self._listener.datagram_received(arrival)
         if size < 2:
             return
         first = view[0]

@@ -125,6 +125,8 @@ class Peer:
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._timing: ConnectionTiming | None = None
+        self.keeps_media = False
+        "What is sent and what was received outlive this peer: closing it closes neither sources nor sinks."
         self.last_packet_at: float | None = None
         "Clock, when a packet of any kind (RTP, RTCP, STUN, DTLS) arrived last."
         self.unrouted_packets = 0
@@ -368,6 +370,11 @@ class Peer:
         return _STATES.get(self._transport.state, str(self._transport.state))
 
     @property
+    def timing(self) -> ConnectionTiming | None:
+        """How the connection was made; `None` before it was."""
+        return self._timing
+
+    @property
     def rtt_ms(self) -> float | None:
         """Median of the last round trips, by STUN (consent checks); `None` before the first one."""
         return median(self._round_trips_ms) if self._round_trips_ms else None
@@ -438,7 +445,7 @@ class Peer:
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
             stack.callback(self._end)
-            for encoding in self._encodings.values():
+            for encoding in self._encodings.values() if not self.keeps_media else ():
                 stack.push_async_callback(encoding.source.close)
             if self._transport is not None:
                 stack.push_async_callback(self._transport.close)
@@ -452,7 +459,7 @@ class Peer:
         self._settled.set()
         self._ended.set()
         for receiver in self._receivers:
-            receiver.close()
+            receiver.close(keeps_media=self.keeps_media)
 
     # -- what the transport tells (transport.Listener) -----------------------------------------------------------
 

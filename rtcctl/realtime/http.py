@@ -357,6 +357,7 @@ class HttpApi:
                 awaited=f"the answer to {request}",
                 after_s=waited_s,
                 hint=_unanswered(request),
+                is_unanswered=True,
             ) from exc
         except httpx.InvalidURL as exc:
             raise UsageError(f"{request}: no such URL can be asked for.") from exc
@@ -371,6 +372,7 @@ class HttpApi:
                 f"{request}: the connection to {self._endpoint.host}:{self._endpoint.port} was lost before the answer.",
                 phase="http",
                 hint="Try again." if method == "GET" else _unanswered(request),
+                is_unanswered=True,
             ) from exc
         self.last_round_trip_ms = (self._clock() - started) * 1000
         self.last_ray = response.headers.get("cf-ray")

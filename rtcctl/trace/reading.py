@@ -2,7 +2,8 @@
 
 What failed is found in four places: an API call that was refused or not answered, a connection that failed or never
 came up, a check of the command that did not pass, and how the command ended. In the order of time, the first that was
-not overcome is the one to look at: what comes after it may follow from it.
+not overcome (by another attempt, or by a connection that took the place of the lost one) is the one to look at: what
+comes after it may follow from it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +25,8 @@ from rtcctl.trace.folder import read_lines
 
 _ABOUT_THE_REQUEST = (400, 405, 406, 409)
 "Statuses by which the service refuses what was asked, and not who asks or when."
+_NOTICED_S = 1.0
+"From the end of a connection to the word that it is lost, at most."
 _NOT_PASSED = ("failed", "inconclusive")
 _PHASE_OF_STATE = {
     "checking": "ICE found no path: is UDP to the address of the SFU open, both ways?",
@@ -45,7 +49,15 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
     begin = next((line for line in lines if line.get("kind") == "begin"), {})
     end = next((line for line in lines if line.get("kind") == "end"), None)
     exchanges = [line for line in lines if line.get("kind") == "exchange"]
-    found = sorted((*_of_exchanges(exchanges), *_of_peers(lines), *_of_events(lines)), key=lambda finding: finding.at_s)
+    found = sorted(
+        (*_of_exchanges(exchanges), *_of_peers(lines), *_of_events(lines), *_of_outages(lines)),
+        key=lambda finding: finding.at_s,
+    )
+    overcome = [(start, end) for start, end in _outages(lines) if end is not None]
+    found = [
+        replace(finding, is_overcome=True) if any(start <= finding.at_s <= end for start, end in overcome) else finding
+        for finding in found
+    ]
     # A command often ends by what one of its checks has said already.
     findings = [*found, *(last for last in _of_end(end) if not any(last.what in finding.what for finding in found))]
     last_at = max((line.get("at_s", 0.0) for line in lines), default=0.0)
@@ -181,6 +193,33 @@ def _of_events(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
             yield TraceFinding(at_s=line["at_s"], where=f"check {event['name']}", what=what)
         elif event.get("event") == "warning":
             yield TraceFinding(at_s=line["at_s"], where="warning", what=str(event.get("text", "")), is_overcome=True)
+
+
+def _of_outages(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
+    """Connections that were lost, and what was tried."""
+    for line in lines:
+        event = line.get("event") if line.get("kind") == "event" else None
+        match event:
+            case {"event": "connection_lost", "session_id": session_id, "reason": reason}:
+                yield TraceFinding(at_s=line["at_s"], where=f"session {session_id}", what=f"connection lost: {reason}")
+            case {"event": "recovery_failed", "attempt": attempt, "reason": reason}:
+                what = f"attempt {attempt}: {reason}"
+                yield TraceFinding(at_s=line["at_s"], where="recovery", what=what, is_overcome=True)
+
+
+def _outages(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float | None]]:
+    """When each began and was over; `None`: it was not."""
+    began: float | None = None
+    for line in lines:
+        event = line.get("event") if line.get("kind") == "event" else None
+        match event:
+            case {"event": "connection_lost"}:
+                began = line["at_s"] - max(event.get("silent_s") or 0.0, _NOTICED_S)
+            case {"event": "recovered"} if began is not None:
+                yield began, line["at_s"]
+                began = None
+    if began is not None:
+        yield began, None
 
 
 def _of_end(end: dict[str, Any] | None) -> Iterator[TraceFinding]:

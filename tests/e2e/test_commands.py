@@ -83,10 +83,12 @@ def test_no_server_is_6_with_a_hint(home: Home):
 
 def test_a_server_that_dies_under_a_subscriber_is_6(home: Home):
     """No packet of any kind for 5 s: it is said, what was measured is still printed, and the status is 6."""
-    with home.dev() as server, home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
+    publish = ("track", "publish", "--name", "mic", "--no-recover", "--output", "jsonl")
+    with home.dev() as server, home.running(*publish) as publisher:
         published = publisher.event("published")
         track = f"{published['session_id']}/mic"
-        with home.running("track", "subscribe", track, "--for", "60s", "--output", "jsonl") as subscriber:
+        subscribe = ("track", "subscribe", track, "--for", "60s", "--no-recover", "--output", "jsonl")
+        with home.running(*subscribe) as subscriber:
             subscriber.event("interval")
             server.process.kill()
             killed = time.monotonic()

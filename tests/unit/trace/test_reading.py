@@ -117,6 +117,32 @@ def test_closing_in_the_end_is_no_failure(tmp_path: Path):
     assert read(written(tmp_path / "t", leaving, state(0.6, "closed"), end(1.0, 0))).verdict == "Nothing failed."
 
 
+def test_an_outage_that_was_recovered_from(tmp_path: Path):
+    """Whatever failed in it is told and not blamed; without a recovery it is the failure."""
+
+    def said(at_s: float, **event: object) -> dict[str, Any]:
+        return {"kind": "event", "at_s": at_s, "event": event}
+
+    up = [state(0.1, "checking"), state(0.2, "connected")]
+    lost = [
+        state(5.0, "closed"),
+        said(5.1, event="connection_lost", session_id="abc", reason="closed by the other side", silent_s=0.1),
+        call(5.2, None, error="refused"),
+        said(5.3, event="recovery_failed", attempt=1, reason="nobody listens", pause_s=1.0),
+    ]
+    recovered = said(7.0, event="recovered", outage={"session_id": "abc", "duration_s": 2.0})
+    result = read(written(tmp_path / "recovered", *up, *lost, recovered, end(9.0, 0)))
+    assert result.verdict == "Nothing failed."
+    assert [finding.where for finding in result.findings] == [
+        "peer 1",
+        "session abc",
+        "POST sessions/abc/tracks/new",
+        "recovery",
+    ]
+    result = read(written(tmp_path / "lost", *up, *lost, end(9.0, 6)))
+    assert result.verdict == "The first failure, after 5.0 s: peer 1: the connection was closed by the other side"
+
+
 def test_checks_that_did_not_pass(tmp_path: Path):
     """Each as it was said, in the order of time; the result's own where the command says none meanwhile."""
     said = {
