@@ -211,10 +211,9 @@ def _outages(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float | None]
     """When each began and was over; `None`: it was not."""
     began: float | None = None
     for line in lines:
-        event = line.get("event") if line.get("kind") == "event" else None
-        match event:
-            case {"event": "connection_lost"}:
-                began = line["at_s"] - max(event.get("silent_s") or 0.0, _NOTICED_S)
+        match line.get("event") if line.get("kind") == "event" else None:
+            case {"event": "connection_lost", "silent_s": silent_s}:
+                began = line["at_s"] - max(silent_s or 0.0, _NOTICED_S)
             case {"event": "recovered"} if began is not None:
                 yield began, line["at_s"]
                 began = None
