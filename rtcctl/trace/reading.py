@@ -53,9 +53,12 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
         (*_of_exchanges(exchanges), *_of_peers(lines), *_of_events(lines), *_of_outages(lines)),
         key=lambda finding: finding.at_s,
     )
-    overcome = [(start, end) for start, end in _outages(lines) if end is not None]
+    # What a command ended well in spite of, it got over; else so it did of what happened in an outage that ended.
+    overcome = [(start, over_at) for start, over_at in _outages(lines) if over_at is not None]
+    if end is not None and end.get("exit_status") == 0:
+        overcome = [(-math.inf, math.inf)]
     found = [
-        replace(finding, is_overcome=True) if any(start <= finding.at_s <= end for start, end in overcome) else finding
+        replace(finding, is_overcome=True) if any(start <= finding.at_s <= to for start, to in overcome) else finding
         for finding in found
     ]
     # A command often ends by what one of its checks has said already.
@@ -201,7 +204,7 @@ def _of_outages(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
         event = line.get("event") if line.get("kind") == "event" else None
         match event:
             case {"event": "connection_lost", "session_id": session_id, "reason": reason}:
-                yield TraceFinding(at_s=line["at_s"], where=f"session {session_id}", what=f"connection lost: {reason}")
+                yield TraceFinding(at_s=line["at_s"], where=f"session {session_id}", what=str(reason))
             case {"event": "recovery_failed", "attempt": attempt, "reason": reason}:
                 what = f"attempt {attempt}: {reason}"
                 yield TraceFinding(at_s=line["at_s"], where="recovery", what=what, is_overcome=True)

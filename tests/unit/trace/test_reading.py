@@ -85,6 +85,12 @@ def test_what_was_overcome_is_not_the_failure(tmp_path: Path):
     assert result.next_commands == ()
 
 
+def test_a_command_that_ended_well_has_no_failure(tmp_path: Path):
+    """What it asked after the end of a session may well be refused."""
+    result = read(written(tmp_path / "t", call(0.2, 410, {"errorCode": "session_error"}), end(2.0, 0)))
+    assert (result.verdict, result.findings[0].is_overcome) == ("Nothing failed.", True)
+
+
 def test_a_mistake_of_the_request_is_found(tmp_path: Path):
     """What the explanations know of bodies is said beside what the service says."""
     body = {"tracks": [{"location": "remote", "sessionId": "p", "trackname": "mic"}]}
@@ -131,13 +137,15 @@ def test_an_outage_that_was_recovered_from(tmp_path: Path):
         said(5.3, event="recovery_failed", attempt=1, reason="nobody listens", pause_s=1.0),
     ]
     recovered = said(7.0, event="recovered", outage={"session_id": "abc", "duration_s": 2.0})
-    result = read(written(tmp_path / "recovered", *up, *lost, recovered, end(9.0, 0)))
-    assert result.verdict == "Nothing failed."
+    late = call(8.0, 401, {"errorCode": "unauthorized"}, method="PUT")
+    result = read(written(tmp_path / "recovered", *up, *lost, recovered, late, end(9.0, 4)))
+    assert "after 8.0 s" in result.verdict
     assert [finding.where for finding in result.findings] == [
         "peer 1",
         "session abc",
         "POST sessions/abc/tracks/new",
         "recovery",
+        "PUT sessions/abc/tracks/new",
     ]
     result = read(written(tmp_path / "lost", *up, *lost, end(9.0, 6)))
     assert result.verdict == "The first failure, after 5.0 s: peer 1: the connection was closed by the other side"
