@@ -28,7 +28,8 @@ class Capture:
         self._flushed_at = 0.0
         self._file: BinaryIO | None
         try:
-            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+            self._file = os.fdopen(os.open(path, flags, 0o600), "wb")
             self._file.write(pcap.FILE_HEADER)
         except OSError as error:
             raise UsageError(f"--pcap: {path} cannot be written: {error.strerror}.") from error

@@ -26,6 +26,9 @@ PART_BYTES = 16 * 1024 * 1024
 
 KEPT_TICKETS = 20
 
+_BINARY: int = getattr(os, "O_BINARY", 0)
+"Windows would change the ends of lines."
+
 _BEGINNING = f'{{"kind": "begin", "schema": "{SCHEMA}"'
 
 
@@ -68,7 +71,7 @@ class TraceFolder:
 def _create(path: Path) -> int:
     """A file of ours alone, in place of one that was there."""
     path.unlink(missing_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
 
 
 def require_ours(path: Path) -> None:
@@ -109,18 +112,27 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         if not parts or parts[0].name != PARTS[0] or not is_trace(path, {entry.name for entry in path.iterdir()}):
             raise UsageError(f"{path} is no trace of rtcctl.", hint="A trace is what --trace DIR writes.")
         # The later parts take turns.
-        later = sorted(parts[1:], key=lambda part: part.stat().st_mtime_ns)
-        for part in (parts[0], *later):
-            with part.open("rb") as file:
-                for data in file:
-                    try:
-                        line = json.loads(data)
-                    except ValueError:
-                        continue
-                    if isinstance(line, dict):
-                        yield line
+        for part in (parts[0], *sorted(parts[1:], key=_began_at)):
+            yield from _lines_of(part)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _lines_of(part: Path) -> Iterator[dict[str, Any]]:
+    with part.open("rb") as file:
+        for data in file:
+            try:
+                line = json.loads(data)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _began_at(part: Path) -> float:
+    """When its first line was written; the times of the files are gone once a trace was copied."""
+    at_s = next(_lines_of(part), {}).get("at_s")
+    return at_s if isinstance(at_s, float | int) else 0.0
 
 
 def forget_old_tickets(folder: Path, *, keep: int = KEPT_TICKETS) -> None:
