@@ -29,6 +29,7 @@ KEPT_TICKETS = 20
 _BINARY: int = getattr(os, "O_BINARY", 0)
 "Windows would change the ends of lines."
 
+_OURS = frozenset({*PARTS, DUMP, DETACHED})
 _BEGINNING = f'{{"kind": "begin", "schema": "{SCHEMA}"'
 
 
@@ -84,19 +85,22 @@ def require_ours(path: Path) -> None:
         raise UsageError(f"{path} is a file; a trace is a folder.", hint="Name a new folder.") from None
     except OSError:
         return  # as unwritable as it is unreadable, and said to be when it is opened
-    if not is_trace(path, names):
+    foreign = {name for name in names if name not in _OURS and not name.endswith(".pcap")}
+    try:
+        is_ours = not foreign and (PARTS[0] not in names or is_trace(path))
+    except OSError:
+        is_ours = False  # as it cannot be read
+    if not is_ours:
         raise UsageError(
             f"The folder {path} holds something else than a trace of rtcctl.",
             hint="Name a new folder, an empty one, or that of an earlier trace, which is written over.",
         )
 
 
-def is_trace(path: Path, names: set[str]) -> bool:
-    """Whether these entries of a folder are those of a trace; so is an empty folder."""
-    if names - {*PARTS, DUMP, DETACHED}:
+def is_trace(path: Path) -> bool:
+    """Whether a folder is that of a trace, whatever else somebody has put there. Raises `OSError`."""
+    if not (path / PARTS[0]).is_file():
         return False
-    if PARTS[0] not in names:
-        return not names
     with (path / PARTS[0]).open("rb") as file:
         beginning = file.read(len(_BEGINNING)).decode("utf-8", "replace")
     return _BEGINNING.startswith(beginning)
@@ -108,14 +112,19 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises `UsageError` for what is no trace.
     """
     try:
-        parts = [path / name for name in PARTS if (path / name).is_file()]
-        if not parts or parts[0].name != PARTS[0] or not is_trace(path, {entry.name for entry in path.iterdir()}):
+        if not is_trace(path):
             raise UsageError(f"{path} is no trace of rtcctl.", hint="A trace is what --trace DIR writes.")
-        # The later parts take turns.
-        for part in (parts[0], *sorted(parts[1:], key=_began_at)):
-            yield from _lines_of(part)
+        yield from written_lines(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def written_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a trace, oldest first. Raises `OSError`."""
+    first, *later = (path / name for name in PARTS)
+    # The later parts take turns.
+    for part in (first, *sorted(filter(Path.is_file, later), key=_began_at)):
+        yield from _lines_of(part)
 
 
 def _lines_of(part: Path) -> Iterator[dict[str, Any]]:

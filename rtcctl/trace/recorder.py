@@ -26,7 +26,7 @@ from typing import Any
 from rtcctl.realtime.exchange import Exchange
 from rtcctl.realtime.redaction import Redactor
 from rtcctl.trace import internals
-from rtcctl.trace.folder import DETACHED, SCHEMA, TraceFolder, read_lines
+from rtcctl.trace.folder import DETACHED, SCHEMA, TraceFolder, written_lines
 from rtcctl.trace.logs import LogLines
 
 BODY_LIMIT = 64 * 1024
@@ -137,7 +137,7 @@ class Recorder:
         self._is_silent = True
 
     def _write_dump(self) -> None:
-        document = internals.dump(read_lines(self.folder.path))
+        document = internals.dump(written_lines(self.folder.path))
         self.folder.write_dump(json.dumps(document, ensure_ascii=False))
 
     def _body(self, body: Any) -> Any:

@@ -161,8 +161,22 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path):
     require_ours(tmp_path / "ours")
     recorder(tmp_path / "ours")
     assert [line["kind"] for line in read_lines(tmp_path / "ours")] == ["begin"]
-    with pytest.raises(UsageError, match="is no trace"):
-        list(read_lines(tmp_path / "other"))
+    for name in ("other", "namesake", "empty", "file"):
+        with pytest.raises(UsageError, match="is no trace"):
+            list(read_lines(tmp_path / name))
+
+
+def test_a_capture_beside_the_lines_is_welcome(tmp_path: Path):
+    """`--pcap` into the folder of the trace: it is not in the way, neither of the dump nor of the next trace."""
+    made = recorder(tmp_path / "t")
+    made.new_peer()
+    (tmp_path / "t" / "a.pcap").write_bytes(b"packets")
+    made.end(exit_status=0)
+    assert (tmp_path / "t" / DUMP).is_file()
+    require_ours(tmp_path / "t")
+    assert [line["kind"] for line in read_lines(tmp_path / "t")] == ["begin", "end"]
+    (tmp_path / "t" / "note.txt").write_text("from the one who passed it on")
+    assert len(list(read_lines(tmp_path / "t"))) == 2
 
 
 def test_a_link_in_the_folder_is_not_followed(tmp_path: Path):
