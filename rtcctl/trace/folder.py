@@ -132,7 +132,7 @@ def _lines_of(part: Path) -> Iterator[dict[str, Any]]:
         for data in file:
             try:
                 line = json.loads(data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict):
                 yield line

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,10 +40,43 @@ def read(folder: Path) -> TraceRead:
     # Figures are for viewers, and most of a long trace.
     lines = [{name: value for name, value in line.items() if name != "reports"} for line in read_lines(folder)]
     try:
+        _check(lines)
         return _read(folder, lines)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # It is a file, and comes from anybody.
         raise UsageError(f"The trace {folder} is damaged: a line lacks something, or has it elsewhere.") from error
+
+
+_LATEST = 253_402_300_799
+"Seconds since the epoch that have a date (the end of the year 9999)."
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "at_s": (int, float),
+    "started_at": (int, float),
+    "peer": int,
+    "command": str,
+    "arguments": list,
+    "state": str,
+    "method": str,
+    "url": str,
+    "status": (int, NoneType),
+    "exit_status": int,
+    "versions": dict,
+    "target": (dict, NoneType),
+}
+"Of fields that somebody may have edited, where a wrong one would not show by itself."
+
+
+def _check(lines: list[dict[str, Any]]) -> None:
+    """Raises `TypeError` or `ValueError` for what no recorder writes."""
+    for line in lines:
+        for name, type_ in _TYPES.items():
+            if name in line and not isinstance(line[name], type_):
+                raise TypeError(name)
+        if not all(0 <= line.get(name, 0) <= _LATEST for name in ("at_s", "started_at")):
+            raise ValueError("a time")
+        if not all(isinstance(text, str) for text in (*line.get("arguments", ()), *line.get("versions", {}).values())):
+            raise TypeError("a text")
 
 
 def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
@@ -67,7 +101,7 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
     result = (end or {}).get("result") or {}
     target = begin.get("target")
     return TraceRead(
-        target=None if target is None else Target(**target),
+        target=None if target is None else _target(**target),
         folder=str(folder),
         command=begin.get("command", ""),
         arguments=tuple(begin.get("arguments", ())),
@@ -79,11 +113,15 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
         exchanges=len(exchanges),
         peers=len({line["peer"] for line in lines if "peer" in line}),
         session_ids=tuple(dict.fromkeys(_session_ids(lines))),
-        rays=tuple(dict.fromkeys(line["ray"] for line in exchanges if line.get("ray") and _is_refused(line))),
+        rays=tuple(dict.fromkeys(str(line["ray"]) for line in exchanges if line.get("ray") and _is_refused(line))),
         findings=tuple(findings),
         next_commands=_next_commands(result, begin, findings),
         versions=tuple(f"{name} {version}" for name, version in begin.get("versions", {}).items()),
     )
+
+
+def _target(*, profile: str, api_base: str, app_id: str, embedded: bool) -> Target:
+    return Target(profile=str(profile), api_base=str(api_base), app_id=str(app_id), embedded=bool(embedded))
 
 
 # -- where things fail -----------------------------------------------------------------------------------------------
@@ -100,7 +138,7 @@ def _of_exchanges(exchanges: list[dict[str, Any]]) -> Iterator[TraceFinding]:
         )
         if line["status"] is None:
             yield TraceFinding(
-                at_s=line["at_s"], where=where, what=line["error"] or "no answer", is_overcome=is_overcome
+                at_s=line["at_s"], where=where, what=str(line["error"] or "no answer"), is_overcome=is_overcome
             )
             continue
         for what, hint in _refusals(line):
@@ -230,16 +268,18 @@ def _of_end(end: dict[str, Any] | None) -> Iterator[TraceFinding]:
     failure = end.get("failure") or (end.get("result") or {}).get("failure")
     if isinstance(failure, dict):
         yield TraceFinding(
-            at_s=end["at_s"], where="the command", what=failure["message"], hint=failure.get("hint") or ""
+            at_s=end["at_s"], where="the command", what=str(failure["message"]), hint=str(failure.get("hint") or "")
         )
     elif end.get("error"):
-        yield TraceFinding(at_s=end["at_s"], where="the command", what=end["error"], hint="This is a bug in rtcctl.")
+        yield TraceFinding(
+            at_s=end["at_s"], where="the command", what=str(end["error"]), hint="This is a bug in rtcctl."
+        )
     else:
         for check in (end.get("result") or {}).get("checks") or ():
             if check["status"] in _NOT_PASSED:
                 what = f"{check['status']}: {check.get('detail') or ''}".rstrip(": ")
                 yield TraceFinding(
-                    at_s=end["at_s"], where=f"check {check['name']}", what=what, hint=check.get("hint") or ""
+                    at_s=end["at_s"], where=f"check {check['name']}", what=what, hint=str(check.get("hint") or "")
                 )
 
 
@@ -259,13 +299,13 @@ def _session_ids(lines: list[dict[str, Any]]) -> Iterator[str]:
         event = line.get("event")
         session_id = event.get("session_id") if isinstance(event, dict) else line.get("session_id")
         if session_id:
-            yield session_id
+            yield str(session_id)
 
 
 def _next_commands(result: dict[str, Any], begin: dict[str, Any], findings: list[TraceFinding]) -> tuple[str, ...]:
     """What the command itself proposed; else to look at the session, or at the configuration."""
     if result.get("next_commands"):
-        return tuple(result["next_commands"])
+        return tuple(map(str, result["next_commands"]))
     if not any(not finding.is_overcome for finding in findings):
         return ()
     profile = (begin.get("target") or {}).get("profile")

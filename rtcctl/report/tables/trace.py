@@ -18,7 +18,7 @@ def body(result: TraceRead) -> list[Line]:
         ("command", f"rtcctl {' '.join(result.arguments)}"),
         ("began", f"{started}, {result.duration_s:.1f} s"),
         ("exit status", status),
-        ("recorded", f"{result.exchanges} API calls, {result.peers} peers"),
+        ("recorded", f"{_counted(result.exchanges, 'API call')}, {_counted(result.peers, 'peer')}"),
         ("made with", ", ".join(result.versions[:4])),
         ("Cf-Ray", ", ".join(result.rays) or None),
     )
@@ -30,3 +30,7 @@ def body(result: TraceRead) -> list[Line]:
     is_good = not any(not finding.is_overcome for finding in result.findings) and result.is_complete
     lines += [BLANK, line(Styled(result.verdict, "bold green" if is_good else "bold red"))]
     return lines + facts(*(("" if i else "next", command) for i, command in enumerate(result.next_commands)))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rtcctl.errors import UsageError
+from rtcctl.report import table
 from rtcctl.trace.folder import SCHEMA, TraceFolder
 from rtcctl.trace.reading import read
 
@@ -27,9 +30,9 @@ BEGIN = {
 }
 
 
-def written(path: Path, *lines: dict[str, Any]) -> Path:
+def written(path: Path, *lines: dict[str, Any], **begin: Any) -> Path:
     folder = TraceFolder(path)
-    for line in (BEGIN, *lines):
+    for line in (BEGIN | begin, *lines):
         folder.write(json.dumps(line))
     folder.close()
     return path
@@ -181,10 +184,28 @@ def test_what_is_no_trace(tmp_path: Path):
             read(path)
 
 
-@pytest.mark.parametrize(
-    "line", [{"kind": "exchange"}, {"kind": "state", "peer": [], "at_s": 0}, {"kind": "event", "at_s": "x"}]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 600) | st.floats(0, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
 )
-def test_a_trace_that_somebody_has_edited(tmp_path: Path, line: dict[str, Any]):
-    """It comes from anybody: an error that says so, or what can be read of it."""
+FIELDS = (
+    *("at_s", "peer", "state", "session_id", "method", "url", "attempt", "status", "request_body", "answer_body"),
+    *("ray", "error", "event", "exit_status", "failure", "result", "target", "versions", "arguments", "is_leaving"),
+)
+HOSTILE = st.fixed_dictionaries(
+    {"kind": st.sampled_from(("begin", "exchange", "peer", "state", "event", "end", "log"))},
+    optional=dict.fromkeys(FIELDS, JSON),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(HOSTILE, max_size=3),
+    st.dictionaries(st.sampled_from(("versions", "command", "arguments", "target", "started_at", "at_s")), JSON),
+)
+def test_a_trace_that_somebody_has_edited(tmp_path: Path, lines: list[dict[str, Any]], begin: dict[str, Any]):
+    """It comes from anybody: an error that says so, or what can be read of it, and a table."""
+    good = (call(0.2, 503), state(0.4, "checking"), end(1.0, 6))
     with suppress(UsageError):
-        read(written(tmp_path / "t", line))
+        table.render(read(written(tmp_path / "t", *good, *lines, **begin)), width=100, colour=False)
