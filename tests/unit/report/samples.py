@@ -19,6 +19,7 @@ from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServedApp, ServerReady
 from rtcctl.results.fault import Fault, FaultClear, FaultLedger, FaultList, Stream
+from rtcctl.results.outage import Outage
 from rtcctl.results.result import Failure, Percentiles, Result
 from rtcctl.results.session import (
     DataChannelState,
@@ -427,6 +428,30 @@ REQUEST = {
     "duration_ms": 1.5,
 }
 
+OUTAGES = (
+    Outage(
+        reason="The connection of session bbbb was lost: closed by the other side, or no packet of any kind for 5 s.",
+        session_id="bbbb",
+        successor_id="cccc",
+        started_s=3.9,
+        duration_s=6.4,
+        attempts=2,
+        frames_missed=229,
+    ),
+    Outage(
+        reason="The publisher has replaced its session aaaa by dddd.",
+        session_id="cccc",
+        successor_id="cccc",
+        started_s=14.0,
+        duration_s=2.1,
+        attempts=1,
+        frames_missed=0,
+    ),
+    Outage(reason="The connection of session cccc was lost: …", session_id="cccc", started_s=71.5, attempts=31),
+)
+"One each: another session, another publisher's, and one that is not over."
+
+
 RESULTS: dict[str, Result] = {
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
@@ -504,6 +529,17 @@ RESULTS: dict[str, Result] = {
         duration_s=0.5,
         channels=(Traffic(channel="chat", session_id="aaaa", id=1, messages_sent=1500, bytes_sent=150_000),),
         failure=Failure(exit_status=6, message="Data channel chat (id 1) is closed.", phase="sctp"),
+    ),
+    "channel-send-outage": ChannelSend(
+        target=LOCAL,
+        session_id="cccc",
+        delivery="ordered, reliable",
+        duration_s=20.0,
+        channels=(Traffic(channel="chat", session_id="cccc", id=1, messages_sent=90, bytes_sent=1800),),
+        outages=(replace(OUTAGES[0], session_id="bbbb", frames_missed=None, messages_unacknowledged=24),),
+    ),
+    "session-create-outage": SessionCreate(
+        target=LOCAL, session_id="cccc", connected=True, held_s=30.0, outages=OUTAGES[:1]
     ),
     "channel-listen": ChannelListen(
         target=LOCAL,
@@ -658,6 +694,14 @@ RESULTS: dict[str, Result] = {
     "track-publish-video": PUBLISH_VIDEO,
     "track-publish-several": PUBLISH_TRACKS,
     "track-subscribe": SUBSCRIBE,
+    "track-subscribe-outages": replace(
+        SUBSCRIBE,
+        outages=OUTAGES,
+        checks=(
+            *SUBSCRIBE.checks,
+            Check("recovery", CheckStatus.FAILED, unit="s", detail="3 outages, the last one not over"),
+        ),
+    ),
     "track-subscribe-video": subscribe(CAMERA_SEEN),
     "track-subscribe-several": subscribe(MICROPHONE, CAMERA_SEEN, CAMERA_VERIFIED),
     "track-update": TrackUpdate(
