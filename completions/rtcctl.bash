@@ -129,6 +129,8 @@ _rtcctl() {
     *' --max-rtt') __rtcctl_values none; return ;;
     *' --max-latency') __rtcctl_values none; return ;;
     *' --relay-via') __rtcctl_values none; return ;;
+    *' --impair') __rtcctl_values none; return ;;
+    *' --impair-ledger') __rtcctl_values files; return ;;
     *' --profile'|*' -p') __rtcctl_values profiles; return ;;
     *' --output'|*' -o') __rtcctl_values none table json jsonl csv; return ;;
     *' --report') __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
@@ -205,7 +207,7 @@ _rtcctl() {
       ;;
     ' smoke')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --relay --relay-via --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' dev')
@@ -249,7 +251,7 @@ _rtcctl() {
       ;;
     ' session create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --connect --for --correlation-id --relay --relay-via --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --connect --for --correlation-id --relay --relay-via --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' session get')
@@ -280,14 +282,14 @@ _rtcctl() {
       ;;
     ' track publish')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --recover-for --no-recover --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --recover-for --no-recover --detach --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track subscribe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
@@ -329,17 +331,17 @@ _rtcctl() {
       ;;
     ' channel open')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel send')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' channel listen')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --recover-for --no-recover --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
@@ -360,7 +362,7 @@ _rtcctl() {
       ;;
     ' channel probe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --policy --rate --size --for --max-loss --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --policy --rate --size --for --max-loss --max-latency --impair --impair-ledger --profile -p --output -o --report --curl --verbose -v --no-color -h --help
       fi
       ;;
     ' app')

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
@@ -103,20 +103,24 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     from rtcctl import config
     from rtcctl.cli import reports
+    from rtcctl.cli.impair import impairing
     from rtcctl.journal import Journal
     from rtcctl.ops.env import Env
 
     reports.check(common.reports)
+    opened = ExitStack()
+    impaired = opened.enter_context(impairing(common.impair, common.impair_ledger, streams))
     journal = Journal.open(config.state_dir(os.environ))
     if journal.unavailable and face.needs_profile:
         streams.warn(f"the journal cannot be used: {journal.unavailable}")
     env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
+    env.impairing = impaired
     target = env.target if face.needs_profile else None
     tickets = config.state_dir(os.environ) / "tickets" if face.leaves_ticket else None
     ending = Ending()
     with recording(common.trace, tickets, streams, command=face.name, target=target) as recorded:
-        with capturing(face.pcap, streams) as tap:
-            env.recorder, env.tap = recorded.recorder, tap
+        with opened:
+            env.recorder, env.tap = recorded.recorder, opened.enter_context(capturing(face.pcap, streams))
             output = _output(common, face, streams, target)
             if common.output == "table" and not face.around:
                 streams.start_live()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 app = noun("Create, read, close and list sessions.")
 
 
-@command(app)
+@command(app, probe=True)
 def create(
     common: Common,
     connect: Annotated[bool, typer.Option("--connect", help="Connect a peer to it and hold it.")] = False,
@@ -58,6 +58,8 @@ def create(
     relayed = relay_of(relay, relay_via)
     if relayed is not None and not connect:
         raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
+    if common.impair and not connect:
+        raise UsageError("--impair is how a connection behaves.", hint="Add --connect.")
     if (recover_for is not None or no_recover) and not connect:
         raise UsageError("Only a connection can be lost.", hint="Add --connect.")
     request = session.CreateRequest(

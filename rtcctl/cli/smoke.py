@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 app = noun("Check the whole path: API, session, media, content, quality.", has_verbs=False)
 
 
-@command(app)
+@command(app, probe=True)
 def smoke(
     common: Common,
     for_: For = Seconds(5),

@@ -98,7 +98,7 @@ RidNotAvailable = Annotated[
 ]
 
 
-@command(app)
+@command(app, probe=True)
 def publish(
     common: Common,
     session_id: Annotated[
@@ -258,7 +258,7 @@ def publish(
     return run(detached.publish, detached.DetachRequest(request, log_folder, captured), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def subscribe(
     words: TrackWords,
     common: Common,

@@ -52,7 +52,7 @@ async def publish(request: DetachRequest, env: Env) -> Publish:
         sending = {e["mid"] for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]}
         return bool(published) and {e["mid"] for e in published} <= sending
 
-    arguments = [*publish_arguments(request.publish, env.profile.name), *request.options]
+    arguments = [*publish_arguments(request.publish, env.profile.name), *request.options, *impaired(env)]
     pid, events = await start(arguments, request.log_folder, env, is_ready, what="publisher")
     published = [e for e in events if e["event"] == "published"]
     connected = next((e for e in events if e["event"] == "connected"), {})
@@ -150,6 +150,11 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
         "--output",
         "jsonl",
     ]
+
+
+def impaired(env: Env) -> Sequence[str]:
+    """Options of the child, whose packets are meant and not ours."""
+    return () if env.impairing is None else env.impairing.options()
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

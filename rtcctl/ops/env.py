@@ -19,6 +19,7 @@ from rtcctl.results.target import Target
 
 if TYPE_CHECKING:
     from rtcctl.journal import Journal
+    from rtcctl.ops.impair import Impairing
     from rtcctl.probe.tapped import PacketTap
     from rtcctl.realtime.account import AccountClient
     from rtcctl.realtime.admin import AdminClient
@@ -57,6 +58,8 @@ class Env:
     "Process id to write into the journal."
     command: str = ""
     "The command as it is named in the journal, for example `track publish`."
+    impairing: Impairing | None = None
+    "What is done to the packets of our peers; None: nothing."
     partial: Result | None = None
     "What was known when the operation ended early; the runner renders it beside the error."
     recorder: Recorder | None = None
@@ -68,7 +71,8 @@ class Env:
     def target(self) -> Target:
         """What results say they speak about."""
         p = self.profile
-        return Target(profile=p.name, api_base=p.api_base, app_id=p.app_id, embedded=p.is_embedded)
+        impairment = () if self.impairing is None else self.impairing.texts
+        return Target(p.name, p.api_base, p.app_id, embedded=p.is_embedded, impairment=impairment)
 
     def client(self, *, deadline_s: float | None = None) -> RealtimeClient:
         """A client of the Realtime API for this profile; `async with` it.

@@ -54,7 +54,7 @@ async def open_peer(
     transport: Literal["aiortc", "lean"] = "aiortc",
     keeps_media: bool = False,
 ) -> AsyncIterator[Peer]:
-    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback.
+    """A peer that is closed at the end, impaired as the command is. Loopback candidates only to a Realtime there.
 
     `relays`: to use, and nothing else. `keeps_media`: another peer may go on with its sources and figures.
     """
@@ -69,6 +69,7 @@ async def open_peer(
                 transport=transport,
                 relays=relays,
                 verify=verify,
+                impaired=None if env.impairing is None else env.impairing.path(env),
                 recording=recording,
                 tap=env.tap,
             )
@@ -115,8 +116,6 @@ def is_loopback(url: str) -> bool:
 
 async def wait_connected(peer: Peer, env: Env, session_id: str) -> ConnectionTiming:
     """Wait for ICE and DTLS; raises `NetworkError` with the phase that failed."""
-    if peer.recording is not None:
-        peer.recording.joined(session_id)
     env.emit(Progress(text="connecting (ICE, DTLS)"))
     timing = await peer.wait_connected(CONNECT_DEADLINE_S)
     for url, error in peer.relay_failures.items():
@@ -160,6 +159,7 @@ async def publish(
     """
     from rtcctl.realtime.schema import TrackObject
 
+    peer.belongs_to(session_id)
     senders = [peer.add_sender(*track.layers) for track in tracks]
     for sender, before in zip(senders, previous, strict=False):
         sender.go_on_from(before.sender)
@@ -234,6 +234,7 @@ async def subscribe(
     tracks whose connection was lost; their figures go on.
     Raises `ApiError` naming the first track that could not be pulled.
     """
+    peer.belongs_to(session_id)
     pulled: dict[int, tuple[str, float]] = {}
     wanted = list(tracks)
     pending = list(range(len(tracks)))

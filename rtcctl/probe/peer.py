@@ -30,6 +30,7 @@ from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.sdp import Candidate, Direction, SessionDescription, Setup
 from rtcctl.media.server_url import Protocol
 from rtcctl.probe import negotiation
+from rtcctl.probe.impaired import ImpairedPath
 from rtcctl.probe.negotiation import APPLICATION, LocalTransport, Section
 from rtcctl.probe.receiver import Receiver
 from rtcctl.probe.rtcp_reporter import RtcpReporter
@@ -77,8 +78,8 @@ class Peer:
     `clock`: the event loop's, by which things are due. `include_loopback`: offer 127.0.0.1 as well, for a Realtime on
     this machine. `transport`: aiortc's, which shares nothing with the embedded server, or the lean one, which costs a
     fraction and carries no data channels; or whatever makes one. `relays`: everything goes through one of them.
-    `verify`: decode what is received, and look at it. `recording` is told what it says and where it stands, `tap` of
-    each packet.
+    `verify`: decode what is received, and look at it. `impaired`: the path of all packets, out and in. `recording` is
+    told what it says and where it stands, `tap` of each packet.
     """
 
     def __init__(
@@ -89,11 +90,15 @@ class Peer:
         transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport] = "aiortc",
         relays: RelaySettings | None = None,
         verify: bool = False,
+        impaired: ImpairedPath | None = None,
         recording: PeerRecording | None = None,
         tap: PacketTap | None = None,
     ) -> None:
         self._clock = clock
-        self._make_transport = _maker(transport, clock, include_loopback, relays)
+        self._make_transport = _maker(transport, clock, include_loopback, relays, impaired)
+        self._impaired = impaired
+        if impaired is not None:
+            impaired.is_rtx = self._is_rtx
         self.recording = recording
         self._tap = tap
         self.verify = verify
@@ -137,6 +142,13 @@ class Peer:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def belongs_to(self, session_id: str) -> None:
+        """It is about to connect to that session of the API, which ledger and recording of it name."""
+        if self._impaired is not None:
+            self._impaired.session_id = session_id
+        if self.recording is not None:
+            self.recording.joined(session_id)
 
     # -- m-sections ----------------------------------------------------------------------------------------------
 
@@ -588,6 +600,9 @@ class Peer:
             for ssrc in (*receiver.section.remote_ssrcs, *receiver.section.remote_rtx_ssrcs)
         }
 
+    def _is_rtx(self, payload_type: int) -> bool:
+        return any(c.repairs is not None and c.payload_type == payload_type for s in self._sections for c in s.codecs)
+
     def _mid_of(self, header: RtpHeader) -> str | None:
         for receiver in self._receivers:
             for identifier, uri in receiver.section.extensions.items():
@@ -663,6 +678,7 @@ def _maker(
     clock: Callable[[], float],
     include_loopback: bool,
     settings: RelaySettings | None,
+    impaired: ImpairedPath | None,
 ) -> Callable[[Listener], Transport]:
     """What makes the transport. Imported here and not on first use: who lacks a package is to hear of it at once."""
 
@@ -675,12 +691,12 @@ def _maker(
         from rtcctl.probe.lean import LeanTransport
 
         return lambda listener: LeanTransport(
-            listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+            listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings), impaired=impaired
         )
     from rtcctl.probe.aiortc_transport import AiortcTransport
 
     return lambda listener: AiortcTransport(
-        listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+        listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings), impaired=impaired
     )
 
 

@@ -19,8 +19,10 @@ def render(result: Result, command: str) -> str:
     suite = Element("testsuite", name=name)
     if result.target is not None:
         properties = SubElement(suite, "properties")
-        for key in ("profile", "api_base", "app_id", "embedded"):
-            value = getattr(result.target, key)
+        target = {name: getattr(result.target, name) for name in ("profile", "api_base", "app_id", "embedded")}
+        if result.target.impairment:
+            target["impairment"] = " ".join(result.target.impairment)
+        for key, value in target.items():
             SubElement(
                 properties,
                 "property",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -120,8 +120,16 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
     )
 
 
-def _target(*, profile: str, api_base: str, app_id: str, embedded: bool) -> Target:
-    return Target(profile=str(profile), api_base=str(api_base), app_id=str(app_id), embedded=bool(embedded))
+def _target(
+    *, profile: str, api_base: str, app_id: str, embedded: bool, impairment: Iterable[str] = (), **_: object
+) -> Target:
+    return Target(
+        profile=str(profile),
+        api_base=str(api_base),
+        app_id=str(app_id),
+        embedded=bool(embedded),
+        impairment=tuple(map(str, impairment)),
+    )
 
 
 # -- where things fail -----------------------------------------------------------------------------------------------

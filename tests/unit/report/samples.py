@@ -72,6 +72,13 @@ from rtcctl.results.turn_check import (
 )
 
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
+IMPAIRED = Target(
+    profile="staging",
+    api_base="https://rtc.live.cloudflare.com/v1",
+    app_id="0123abcd",
+    embedded=False,
+    impairment=("loss=5%,direction=up,seed=7", "delay=40ms,direction=down,seed=8"),
+)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
 ACCOUNT = Target(profile="staging", api_base="https://api.cloudflare.com/client/v4", app_id="", embedded=False)
 EPOCH = 1_795_000_000.0
@@ -731,6 +738,9 @@ RESULTS: dict[str, Result] = {
                 bound=Bound.AT_LEAST,
             ),
         ),
+    ),
+    "session-create-impaired": SessionCreate(
+        target=IMPAIRED, session_id="aaaa", checks=(Check("relayed", CheckStatus.PASSED),)
     ),
     "track-list": TrackList(target=TARGET, session_id="aaaa", tracks=TRACKS),
     "track-close": TrackClose(
