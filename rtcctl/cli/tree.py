@@ -15,6 +15,7 @@ _KINDS = {
     "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",
     "FILE": "files",
+    "WHAT": "files",
     "keyring|FILE": "files",
     "FORMAT:FILE": "reports",
     "CHECK": "checks",
