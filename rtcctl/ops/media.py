@@ -14,6 +14,7 @@ from rtcctl.errors import ApiError, DeadlineError, NetworkError
 from rtcctl.ops.env import Env
 from rtcctl.ops.reconciliation import reconciled, renegotiate
 from rtcctl.ops.transceivers import TRACKS_AT_ONCE, TransceiverPool
+from rtcctl.realtime.explain.errors import RETRIED_ITEM_CODES
 from rtcctl.results.event import Connected, Progress, Published, Subscribed, Warned
 
 if TYPE_CHECKING:
@@ -29,17 +30,6 @@ CONNECT_DEADLINE_S = 10.0
 
 SILENCE_S = 5.0
 "No packet of any kind (RTP, RTCP, STUN) for this long is an outage."
-
-RETRIED_ITEM_CODES = frozenset(
-    {
-        "not_found_track_error",
-        "empty_track_error",
-        "transport_unavailable_error",
-        "retryable_transient_error",
-        "temporarily_unavailable_error",
-    }
-)
-"Item errors worth another try while the publisher is expected (Realtime docs: Error codes)."
 
 SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"})
 "The SFU knows of no media under that name."

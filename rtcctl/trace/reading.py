@@ -115,7 +115,7 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
         session_ids=tuple(dict.fromkeys(_session_ids(lines))),
         rays=tuple(dict.fromkeys(str(line["ray"]) for line in exchanges if line.get("ray") and _is_refused(line))),
         findings=tuple(findings),
-        next_commands=_next_commands(result, begin, findings),
+        next_commands=_next_commands(result, begin, findings, lines),
         versions=tuple(f"{name} {version}" for name, version in begin.get("versions", {}).items()),
     )
 
@@ -310,14 +310,18 @@ def _session_ids(lines: list[dict[str, Any]]) -> Iterator[str]:
             yield str(session_id)
 
 
-def _next_commands(result: dict[str, Any], begin: dict[str, Any], findings: list[TraceFinding]) -> tuple[str, ...]:
-    """What the command itself proposed; else to look at the session, or at the configuration."""
+def _next_commands(
+    result: dict[str, Any], begin: dict[str, Any], findings: list[TraceFinding], lines: list[dict[str, Any]]
+) -> tuple[str, ...]:
+    """What the command itself proposed; else to look at the session, or at the configuration where there is none."""
     if result.get("next_commands"):
         return tuple(map(str, result["next_commands"]))
     if not any(not finding.is_overcome for finding in findings):
         return ()
     profile = (begin.get("target") or {}).get("profile")
     chosen = f" --profile {profile}" if profile not in (None, "", "env", "local") else ""
-    if session_id := result.get("session_id"):
-        return (f"rtcctl session get {session_id}{chosen}",)
-    return (f"rtcctl config check{chosen}",)
+    session_id = result.get("session_id") or next(_session_ids(lines), None)
+    is_refused = any(line.get("status") in (401, 403) for line in lines)
+    return (
+        f"rtcctl session get {session_id}{chosen}" if session_id and not is_refused else f"rtcctl config check{chosen}",
+    )
