@@ -90,9 +90,10 @@ def test_a_failed_smoke_leaves_a_ticket(home: Home):
     assert begin["target"]["app_id"] == app_id
     assert {line["kind"] for line in lines} >= {"exchange", "peer", "description", "state", "statistics", "event"}
     assert (end["kind"], end["exit_status"], end["result"]["schema"]) == ("end", 5, "rtcctl.smoke/1")
-    result = read(ticket)
-    assert "/renegotiate: 400" in result.verdict
-    assert result.session_ids == tuple(done.document["session_ids"])
+    explained = home.run("explain", str(ticket), "--output=json")
+    assert explained.status == 0, explained.stderr
+    assert "/renegotiate: 400" in explained.document["verdict"]
+    assert explained.document["session_ids"] == done.document["session_ids"]
     assert json.loads((ticket / DUMP).read_text("utf-8"))["PeerConnections"]
     for folder in (ticket, home.folder / "asked for"):
         text = "".join(path.read_text("utf-8") for path in folder.iterdir())
