@@ -63,6 +63,7 @@ class Common(NamedTuple):
     curl: bool = False
     verbose: int = 0
     no_color: bool = False
+    trace: Path | None = None
     profile: str | None = None
     impair: tuple[str, ...] = ()
     impair_ledger: Path | None = None
@@ -243,6 +244,15 @@ RelayVia = Annotated[
         show_default=False,
     ),
 ]
+Pcap = Annotated[
+    Path | None,
+    _option(
+        "--pcap",
+        metavar="FILE",
+        help="Write the headers of RTP and RTCP packets, decrypted, for Wireshark.",
+        show_default=False,
+    ),
+]
 RecoverFor = Annotated[
     Seconds | None,
     _option(
@@ -295,6 +305,15 @@ Curl = Annotated[bool, typer.Option("--curl", help="Print the API calls as curl 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; repeatable.", show_default=False)
 ]
+Trace = Annotated[
+    Path | None,
+    _option(
+        "--trace",
+        metavar="DIR",
+        help="Write what is said and heard into a folder, without secrets, to be passed on.",
+        show_default=False,
+    ),
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours (or set NO_COLOR).")]
 
 _COMMON = {
@@ -302,6 +321,7 @@ _COMMON = {
     "output": (Output, OutputFormat.TABLE),
     "report": (Reports, None),
     "curl": (Curl, False),
+    "trace": (Trace, None),
     "verbose": (Verbose, 0),
     "no_color": (NoColor, False),
 }

@@ -10,6 +10,7 @@ from rtcctl.cli.options import (
     Common,
     For,
     NoRecover,
+    Pcap,
     RecoverFor,
     RelayOnly,
     RelayVia,
@@ -41,6 +42,7 @@ def create(
     ] = None,
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
     recover_for: RecoverFor = None,
     no_recover: NoRecover = False,
 ) -> int:
@@ -51,6 +53,8 @@ def create(
 
     if for_ is not None and not connect:
         raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
+    if pcap is not None and not connect:
+        raise UsageError("--pcap writes what a connection carries.", hint="Add --connect.")
     relayed = relay_of(relay, relay_via)
     if relayed is not None and not connect:
         raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
@@ -69,6 +73,7 @@ def create(
         name="session create",
         calls=lambda profile: (*calls(relayed, for_, profile), *session.create_calls(request)),
         announce=(SessionCreated,) if connect else (),
+        pcap=pcap,
     )
     return run(session.create, request, common, face)
 

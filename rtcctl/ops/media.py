@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
@@ -14,11 +14,13 @@ from rtcctl.errors import ApiError, DeadlineError, NetworkError
 from rtcctl.ops.env import Env
 from rtcctl.ops.reconciliation import reconciled, renegotiate
 from rtcctl.ops.transceivers import TRACKS_AT_ONCE, TransceiverPool
+from rtcctl.realtime.explain.errors import RETRIED_ITEM_CODES
 from rtcctl.results.event import Connected, Progress, Published, Subscribed, Warned
 
 if TYPE_CHECKING:
     from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
+    from rtcctl.probe.recording import PeerRecording
     from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import Simulcast, TrackObject, TracksResponse
@@ -28,17 +30,6 @@ CONNECT_DEADLINE_S = 10.0
 
 SILENCE_S = 5.0
 "No packet of any kind (RTP, RTCP, STUN) for this long is an outage."
-
-RETRIED_ITEM_CODES = frozenset(
-    {
-        "not_found_track_error",
-        "empty_track_error",
-        "transport_unavailable_error",
-        "retryable_transient_error",
-        "temporarily_unavailable_error",
-    }
-)
-"Item errors worth another try while the publisher is expected (Realtime docs: Error codes)."
 
 SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"})
 "The SFU knows of no media under that name."
@@ -59,16 +50,35 @@ async def open_peer(
     """
     from rtcctl.probe.peer import Peer
 
-    async with Peer(
-        clock=env.clock,
-        include_loopback=is_loopback(env.profile.api_base),
-        transport=transport,
-        relays=relays,
-        verify=verify,
-        impaired=None if env.impairing is None else env.impairing.path(env),
-    ) as peer:
+    async with AsyncExitStack() as stack:
+        recording = _recording(env, transport)
+        peer = await stack.enter_async_context(
+            Peer(
+                clock=env.clock,
+                include_loopback=is_loopback(env.profile.api_base),
+                transport=transport,
+                relays=relays,
+                verify=verify,
+                impaired=None if env.impairing is None else env.impairing.path(env),
+                recording=recording,
+                tap=env.tap,
+            )
+        )
         peer.keeps_media = keeps_media
+        if recording is not None:
+            await stack.enter_async_context(recording.watch(peer))
         yield peer
+
+
+def _recording(env: Env, transport: str) -> PeerRecording | None:
+    """Of a new peer, where somebody records."""
+    if env.recorder is None:
+        return None
+    from rtcctl.probe.recording import PeerRecording
+    from rtcctl.transport import versions
+
+    facts = {"transport": transport, "api_base": env.profile.api_base, "openssl": versions.openssl()}
+    return PeerRecording(env.recorder.note, env.recorder.new_peer(), env.clock, **facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ def render(result: Result, command: str, exit_status: int) -> str:
     if isinstance(result, Smoke):
         lines += [_text(result.verdict), ""]
         lines += [f"- `{printable(command).replace('`', '')}`" for command in result.next_commands]
+        if result.ticket:
+            lines += ["", f"Ticket: `{printable(result.ticket).replace('`', '')}`"]
     if result.interrupted:
         lines.append("Interrupted.")
     return "\n".join(lines).rstrip()

@@ -28,7 +28,9 @@ STYLES = {
     CheckStatus.INCONCLUSIVE: "yellow",
 }
 
-_NOUNS = frozenset({"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account"})
+_NOUNS = frozenset(
+    {"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account", "explain", "trace"}
+)
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
 _ACCOUNT = ("rtcctl.app.", "rtcctl.turn.key.")
