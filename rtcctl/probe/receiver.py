@@ -163,6 +163,8 @@ class Receiver:
         self._codec = previous._codec
         self._stream, previous._is_succeeded = previous._stream, True
         if self._stream is not None:
+            if previous._heard is not None:
+                previous._retired_ssrc = self._stream.ssrc
             self._stream.interrupt(self)
 
     @property
@@ -221,9 +223,10 @@ class Receiver:
 
     def reset(self) -> None:
         """What comes next is another track."""
-        if self._stream is not None:
+        if self._stream is not None and not self._is_succeeded:
             self._stream.close()
             self._retired_ssrc = self._stream.ssrc
+        self._is_succeeded = False
         self._stream = self.first_packet_at = self.went_on_at = self.layer_asked_at = None
         self._arrived.clear()
         self._framed.clear()
