@@ -337,11 +337,11 @@ class _Run:
 
 def _missed(subscriptions: Sequence[Subscription]) -> Callable[[], int | None]:
     """What tells the frames that the last interruption of these has cost, as soon as it is known."""
-    which = [(s.receiver, len(s.receiver.frames_missed) - 1) for s in subscriptions]
+    # Asked for now: the receiver itself may carry another track by then.
+    asked = [ask for s in subscriptions if (ask := s.receiver.last_missed) is not None]
 
     def missed() -> int | None:
-        known = [receiver.frames_missed[index] for receiver, index in which if index >= 0]
-        counts = [count for count in known if count is not None]
+        counts = [count for ask in asked if (count := ask()) is not None]
         return sum(counts) if counts else None
 
     return missed

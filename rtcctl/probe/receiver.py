@@ -173,6 +173,14 @@ class Receiver:
         one after it, by the numbers in the media; `None` where there are none, or nothing has come yet."""
         return () if self._stream is None else tuple(self._stream.frames_missed)
 
+    @property
+    def last_missed(self) -> Callable[[], int | None] | None:
+        """What tells the last of `frames_missed`, whatever becomes of this receiver; `None` when there is none."""
+        if self._stream is None or not self._stream.frames_missed:
+            return None
+        counts, index = self._stream.frames_missed, len(self._stream.frames_missed) - 1
+        return lambda: counts[index]
+
     def start_measuring(self, now: float) -> None:
         """Count anew from the next packet."""
         if self._stream is not None:

@@ -461,7 +461,9 @@ def test_the_m_section_that_a_track_has_left_may_end_and_carry_another():
     for number in range(3):
         frame(first, number, is_key=number == 0)
     second.go_on_from(first)
-    frame(second, 3, is_key=True)
+    missed = first.last_missed
+    assert missed is not None
+    frame(second, 5, is_key=True)
     content = second._stream and second._stream.content
     assert content is not None
     closed = []
@@ -469,6 +471,7 @@ def test_the_m_section_that_a_track_has_left_may_end_and_carry_another():
     first.section.is_remote_sending = False
     first.negotiated()
     assert not closed
+    assert missed() == 2
     assert second.statistics(2.0).packets_received == 4
 
     first.section.is_remote_sending = True
