@@ -173,8 +173,8 @@ class Recovery:
         if is_lost():
             self._left.append(session_id)
             return
-        async with self._closing(self._env, session_id):
-            pass
+        # With those that are left: who interrupts a recovery waits for one deadline, not for one after the other.
+        await asyncio.gather(self._close(self._env, session_id), self._close_left())
 
     def note(self, outage: Outage, frames_missed: Callable[[], int | None] | None = None) -> None:
         """An outage that is over. `frames_missed`: what is to be asked for it, since it may be known later."""
@@ -299,13 +299,12 @@ class Recovery:
         """What was lost may still be there, and its service back."""
         left, self._left = self._left, []
         quiet = replace(self._env, emit=discard)
-
-        async def close(session_id: str) -> None:
-            async with self._closing(quiet, session_id):
-                pass
-
         # At the same time: each has its own deadline, and notes in the journal that it is over.
-        await asyncio.gather(*map(close, left))
+        await asyncio.gather(*(self._close(quiet, session_id) for session_id in left))
+
+    async def _close(self, env: Env, session_id: str) -> None:
+        async with self._closing(env, session_id):
+            pass
 
 
 def _is_gone(error: RtcctlError) -> bool:

@@ -308,3 +308,21 @@ def test_it_is_tried_for_hours(tmp_path: Path):
     story = Story([(10, LOST), UNREACHABLE], within_s=3 * 3600).run(tmp_path)
     assert len(story.attempts) > 1100
     assert isinstance(story.error, NetworkError)
+
+
+class SlowToClose(Story):
+    """A service that does not answer: closing takes its whole deadline."""
+
+    @asynccontextmanager
+    async def _closing(self, env: Env, session_id: str) -> AsyncIterator[None]:
+        yield
+        await asyncio.sleep(3)
+        self.closed.append(session_id)
+
+
+def test_what_was_lost_is_closed_with_what_is_left(tmp_path: Path):
+    """At the end of a recovery that fails, one deadline passes for all sessions, and each is closed."""
+    story = SlowToClose([(10, LOST), (0, LOST), AuthError("401")]).run(tmp_path)
+    assert isinstance(story.error, AuthError)
+    assert sorted(story.closed) == ["s0", "s1", "s2"]
+    assert story.ended_s == story.attempts[-1] + 3
