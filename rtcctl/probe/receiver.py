@@ -163,7 +163,7 @@ class Receiver:
         self._codec = previous._codec
         self._stream, previous._is_succeeded = previous._stream, True
         if self._stream is not None:
-            if previous._heard is not None:
+            if self._stream.ssrc != _NO_SSRC:
                 previous._retired_ssrc = self._stream.ssrc
             self._stream.interrupt(self)
 
@@ -302,8 +302,10 @@ class Receiver:
 
     @property
     def _heard(self) -> Stream | None:
-        """The stream, if anything of it came over this connection."""
-        return None if self._stream is None or self._stream.ssrc == _NO_SSRC else self._stream
+        """The stream, if anything of it came over this connection, and it has not gone on elsewhere."""
+        if self._stream is None or self._stream.ssrc == _NO_SSRC or self._is_succeeded:
+            return None
+        return self._stream
 
     def close(self, *, keeps_media: bool = False) -> None:
         """No packet will come any more. `keeps_media`: here; another receiver may go on from this one."""

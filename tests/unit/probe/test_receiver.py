@@ -464,6 +464,8 @@ def test_the_m_section_that_a_track_has_left_may_end_and_carry_another():
     missed = first.last_missed
     assert missed is not None
     frame(second, 5, is_key=True)
+    assert second.report_block(2.0) is not None
+    assert first.report_block(2.0) is None, "one stream is reported on once"
     content = second._stream and second._stream.content
     assert content is not None
     closed = []
