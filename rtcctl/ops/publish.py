@@ -14,7 +14,7 @@ from rtcctl.ops.judge import check_outages, check_sent, of_each_track
 from rtcctl.ops.recovery import Recovery
 from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
-from rtcctl.ops.session import RECOVER_FOR_S, new_session, read
+from rtcctl.ops.session import COMMAND_DEADLINE_S, RECOVER_FOR_S, new_session, read
 from rtcctl.ops.sources import TrackSpec, open_tracks, rids_warning
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Warned
@@ -66,6 +66,9 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
     for spec in request.tracks:
         if (warning := rids_warning(spec.rids)) is not None:
             env.emit(Warned(text=warning))
+    if request.session_id is not None:
+        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
+            await _require_unconnected(client, env, request.session_id)
     tracks = await open_tracks(request.tracks)
     async with AsyncExitStack() as stack:
         for track in tracks:
@@ -74,22 +77,19 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
         recovery = Recovery(env, request.recover_for_s, closing_at_end)
         publications: tuple[Publication, ...] = ()
+        given = request.session_id
         started = 0.0
 
         @asynccontextmanager
         async def connect() -> AsyncIterator[Held]:
-            nonlocal publications
+            nonlocal publications, given
             async with AsyncExitStack() as connection:
                 relays = await connection.enter_async_context(
                     relaying.settings(request.relay, env, for_s=request.for_s)
                 )
                 peer = await connection.enter_async_context(media.open_peer(env, relays=relays, keeps_media=True))
                 async with env.client(deadline_s=recovery.deadline_s) as client:
-                    session_id = None if publications else request.session_id
-                    if session_id is not None:
-                        await _require_unconnected(client, env, session_id)
-                    else:
-                        session_id = await new_session(client, env)
+                    session_id, given = given or await new_session(client, env), None
                     await connection.enter_async_context(recovery.holding(session_id))
                     before = publications
                     publications = await media.publish(client, env, peer, session_id, *tracks, previous=before)

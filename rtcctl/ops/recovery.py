@@ -20,14 +20,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
 from rtcctl.ops.env import Env, discard
 from rtcctl.ops.media import SILENT_PUBLISHER_CODES
-from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, COMMAND_DEADLINE_S
+from rtcctl.ops.session import COMMAND_DEADLINE_S
 from rtcctl.results.outage import ConnectionLost, Outage, Recovered, RecoveryFailed
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ FIRST_PAUSE_S = 1.0
 "Between two attempts; each is twice as long as the one before, ± 25 %."
 MAX_PAUSE_S = 2.0
 "While a connection is missing: whoever waits for media is not to wait for us."
+MAX_DOUBLINGS = 10
+"Of a pause: a number does not hold those of hours."
 MAX_TRIES = 5
 "Of what passes by itself, before there is a connection."
 
@@ -96,6 +98,7 @@ class Recovery:
         self._started = env.clock()
         self._lost: _Lost | None = None
         self._tries = 0
+        self._connected_at = 0.0
         self._given_up_at: float | None = None
         self._left: list[str] = []
         "Sessions that were lost; they expire by themselves, and are closed as soon as somebody answers."
@@ -170,8 +173,8 @@ class Recovery:
         if is_lost():
             self._left.append(session_id)
             return
-        async with self._closing(self._env, session_id):
-            pass
+        # With those that are left: who interrupts a recovery waits for one deadline, not for one after the other.
+        await asyncio.gather(self._close(self._env, session_id), self._close_left())
 
     def note(self, outage: Outage, frames_missed: Callable[[], int | None] | None = None) -> None:
         """An outage that is over. `frames_missed`: what is to be asked for it, since it may be known later."""
@@ -194,6 +197,7 @@ class Recovery:
             )
             self.note(outage, connection.frames_missed)
         self._tries = 0
+        self._connected_at = self._env.clock()
 
     def elapsed_s(self, at: float) -> float:
         """From the start of the command."""
@@ -231,10 +235,13 @@ class Recovery:
         lost = self._lost
         if self._within_s is None or (has_held and lost is None):
             raise error
-        now, pause_s = self._env.clock(), 0.0
+        now = self._env.clock()
+        # One that ends as soon as it is made is not to be made without a pause.
+        pause_s = max(0.0, self._connected_at + FIRST_PAUSE_S - now)
         if not has_held:
             self._tries += 1
-            pause_s = FIRST_PAUSE_S * 2 ** (self._tries - 1) * self._env.random.uniform(0.75, 1.25)
+            doubled = 2 ** min(self._tries - 1, MAX_DOUBLINGS)
+            pause_s = FIRST_PAUSE_S * doubled * self._env.random.uniform(0.75, 1.25)
         if lost is not None:
             if not _may_pass(error):
                 raise error
@@ -243,6 +250,8 @@ class Recovery:
             if self._tries >= _tries_before(error):
                 raise error
             give_up_at = self._given_up_at = self._given_up_at or now + self._within_s
+        if isinstance(error, ApiError) and error.retry_after_s is not None:
+            pause_s = max(pause_s, error.retry_after_s)
         if now + pause_s >= give_up_at:
             raise self._given_up(error)
         if not has_held:
@@ -290,11 +299,12 @@ class Recovery:
         """What was lost may still be there, and its service back."""
         left, self._left = self._left, []
         quiet = replace(self._env, emit=discard)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLEAN_UP_DEADLINE_S):
-                for session_id in left:
-                    async with self._closing(quiet, session_id):
-                        pass
+        # At the same time: each has its own deadline, and notes in the journal that it is over.
+        await asyncio.gather(*(self._close(quiet, session_id) for session_id in left))
+
+    async def _close(self, env: Env, session_id: str) -> None:
+        async with self._closing(env, session_id):
+            pass
 
 
 def _is_gone(error: RtcctlError) -> bool:

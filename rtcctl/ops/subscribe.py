@@ -313,19 +313,22 @@ class _Run:
                 await subscription.receiver.wait_first_packet(FIRST_PACKET_DEADLINE_S)
             with suppress(RtcctlError):
                 await client.close_tracks(held.session_id, [before.mid], force=True)
+                before.receiver.release()
         env.emit(
             PublisherFollowed(
                 session_id=held.session_id, publisher_session_id=before.publisher_session_id, successor_id=successor
             )
         )
         went_on_at = subscription.receiver.went_on_at
+        if went_on_at is None:
+            return  # that session may be lost already, and the next one ends the outage
         self.recovery.note(
             Outage(
                 reason=f"The publisher has replaced its session {before.publisher_session_id} by {successor}.",
                 session_id=held.session_id,
                 successor_id=held.session_id,
                 started_s=self.recovery.elapsed_s(silent_since),
-                duration_s=None if went_on_at is None else went_on_at - silent_since,
+                duration_s=went_on_at - silent_since,
                 attempts=1,
             ),
             _missed([subscription]),
@@ -334,11 +337,11 @@ class _Run:
 
 def _missed(subscriptions: Sequence[Subscription]) -> Callable[[], int | None]:
     """What tells the frames that the last interruption of these has cost, as soon as it is known."""
-    which = [(s.receiver, len(s.receiver.frames_missed) - 1) for s in subscriptions]
+    # Asked for now: the receiver itself may carry another track by then.
+    asked = [ask for s in subscriptions if (ask := s.receiver.last_missed) is not None]
 
     def missed() -> int | None:
-        known = [receiver.frames_missed[index] for receiver, index in which if index >= 0]
-        counts = [count for count in known if count is not None]
+        counts = [count for ask in asked if (count := ask()) is not None]
         return sum(counts) if counts else None
 
     return missed

@@ -173,6 +173,8 @@ class Receiver:
         self._codec = previous._codec
         self._stream, previous._is_succeeded = previous._stream, True
         if self._stream is not None:
+            if self._stream.ssrc != _NO_SSRC:
+                previous._retired_ssrc = self._stream.ssrc
             self._stream.interrupt(self)
 
     @property
@@ -180,6 +182,14 @@ class Receiver:
         """Of each `go_on_from`: frames (of sound: packets) that were sent between the last one before it and the first
         one after it, by the numbers in the media; `None` where there are none, or nothing has come yet."""
         return () if self._stream is None else tuple(self._stream.frames_missed)
+
+    @property
+    def last_missed(self) -> Callable[[], int | None] | None:
+        """What tells the last of `frames_missed`, whatever becomes of this receiver; `None` when there is none."""
+        if self._stream is None or not self._stream.frames_missed:
+            return None
+        counts, index = self._stream.frames_missed, len(self._stream.frames_missed) - 1
+        return lambda: counts[index]
 
     def start_measuring(self, now: float) -> None:
         """Count anew from the next packet."""
@@ -231,9 +241,10 @@ class Receiver:
 
     def reset(self) -> None:
         """What comes next is another track."""
-        if self._stream is not None:
+        if self._stream is not None and not self._is_succeeded:
             self._stream.close()
             self._retired_ssrc = self._stream.ssrc
+        self._is_succeeded = False
         self._stream = self.first_packet_at = self.went_on_at = self.layer_asked_at = None
         self._arrived.clear()
         self._framed.clear()
@@ -301,8 +312,10 @@ class Receiver:
 
     @property
     def _heard(self) -> Stream | None:
-        """The stream, if anything of it came over this connection."""
-        return None if self._stream is None or self._stream.ssrc == _NO_SSRC else self._stream
+        """The stream, if anything of it came over this connection, and it has not gone on elsewhere."""
+        if self._stream is None or self._stream.ssrc == _NO_SSRC or self._is_succeeded:
+            return None
+        return self._stream
 
     def close(self, *, keeps_media: bool = False) -> None:
         """No packet will come any more. `keeps_media`: here; another receiver may go on from this one."""

@@ -106,14 +106,17 @@ class Encoding:
         "By the reports of the connections before this one."
         self._unreported = 0
         "Packets of those connections that no report was about: what became of them is not known."
+        self._sent_before = _Counts()
+        "Over those connections, under other SSRCs."
         self._frames_due: int | None = None
-        "When the connection before ended; `None` when there was none."
+        "When a connection ended, until the first frame over another one; `None` otherwise."
         self._frames_excused = 0
         "Due while there was no connection."
 
     def go_on_from(self, previous: Encoding) -> None:
         """Before the first frame: the figures go on from those of a connection that was lost."""
         self.counts = previous.counts
+        self._sent_before = previous.counts + _Counts()
         self.remote = previous.remote
         self._unreported, self._lost_before = previous.counts.packets, 0
         if previous.remote is not None:
@@ -123,9 +126,7 @@ class Encoding:
 
     def nominal_frames(self, now: float) -> int:
         """How many frames were due by `now` while there was a connection."""
-        due = self._frames_due
-        if due is None or self.is_running:
-            due = self.source.nominal_frames(now)
+        due = self.source.nominal_frames(now) if self._frames_due is None else self._frames_due
         return due - self._frames_excused
 
     def negotiated(self, section: Section) -> None:
@@ -155,8 +156,6 @@ class Encoding:
 
     async def run(self) -> None:
         """Send until the source ends."""
-        if self._frames_due is not None:
-            self._frames_excused += self.source.nominal_frames(self._clock()) - self._frames_due
         try:
             if isinstance(self.source, MadeAhead):
                 await self.source.prepare()
@@ -171,7 +170,8 @@ class Encoding:
                 )
         except asyncio.CancelledError:
             # The connection is over, and the source is not: another connection may go on with it.
-            self._frames_due = self.source.nominal_frames(self._clock())
+            if self._frames_due is None:
+                self._frames_due = self.source.nominal_frames(self._clock())
             self.is_running = False
             raise
         except Exception as error:  # noqa: BLE001  # whatever a file or a device does: the peer tells whoever waits
@@ -194,6 +194,10 @@ class Encoding:
         counts.frames += 1
         counts.key_frames += frame.is_key
         self._sent_at = self._clock()
+        if self._frames_due is not None:
+            # Only now does a file know what it has left out, or for how long it has waited.
+            self._frames_excused += self.source.nominal_frames(self._sent_at) - self._frames_due
+            self._frames_due = None
         self._sent_timestamp = timestamp = frame.rtp_timestamp + self._timestamp_offset & 0xFFFFFFFF
         if not self._is_video:
             # A frame of sound is a payload, and every packet counts.
@@ -248,7 +252,8 @@ class Encoding:
             return None
         ahead = int((now - self._sent_at) * self.source.codec.clock_rate_hz)
         timestamp = self._sent_timestamp + ahead & 0xFFFFFFFF
-        return SenderReport(self.ssrc, ntp_from_unix(wallclock), timestamp, self.counts.packets, self.counts.bytes)
+        counts = self.counts - self._sent_before
+        return SenderReport(self.ssrc, ntp_from_unix(wallclock), timestamp, counts.packets, counts.bytes)
 
     def reported(self, block: ReportBlock, wallclock: float) -> None:
         """What the other end says of this stream."""

@@ -278,3 +278,16 @@ def test_a_server_that_is_killed_and_comes_back(tmp_path: Path):
     assert summary["outages"] == [outage | {"frames_missed": summary["outages"][0]["frames_missed"]}]
     assert summary["publisher_session_id"] != session_id
     assert summary["outages"][0]["frames_missed"] > 0
+
+
+async def test_a_given_session_that_is_gone_is_said_at_once(tmp_path: Path):
+    """Nobody waits for a session that was named to come back, or publishes into another one unasked."""
+    with realtime_server() as realtime:
+        realtime.faults.set("sessions/get=410")
+        with Journal.open(tmp_path) as journal:
+            running = Running.of(realtime, journal)
+            request = publish.PublishRequest((sources.parse("mic=tone:440"),), "0123456789abcdef0123456789abcdef")
+            with pytest.raises(ApiError) as ended:
+                await asyncio.wait_for(publish.publish(request, running.env), PATIENCE_S)
+    assert ended.value.is_gone
+    assert not running.events

@@ -17,7 +17,7 @@ from rtcctl.errors import ApiError, AuthError, DeadlineError, NetworkError, Rtcc
 from rtcctl.journal import Journal
 from rtcctl.ops.env import Env
 from rtcctl.ops.media import Held
-from rtcctl.ops.recovery import MAX_TRIES, Recovery
+from rtcctl.ops.recovery import FIRST_PAUSE_S, MAX_TRIES, Recovery
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Event
 from rtcctl.results.outage import ConnectionLost, Recovered, RecoveryFailed
@@ -172,13 +172,14 @@ def test_a_new_connection_that_hangs_is_given_up_too(tmp_path: Path):
                 yield Held(SimpleNamespace(last_packet_at=None), "s")  # type: ignore[arg-type]
 
             async def hold(held: Held) -> None:
+                await asyncio.sleep(FIRST_PAUSE_S)
                 raise LOST
 
             with pytest.raises(NetworkError, match="There was no other connection within 20 s"):
                 await recovery.run(connect, hold)
             return loop.time() - 1000
 
-    assert simulate(run) == pytest.approx(20)
+    assert simulate(run) == pytest.approx(20 + FIRST_PAUSE_S)
 
 
 def test_the_end_of_the_command_is_the_end_of_the_outage(tmp_path: Path):
@@ -283,3 +284,45 @@ def test_what_fails_for_another_reason_is_closed_while_it_is_connected(tmp_path:
     order.clear()
     simulate(running(LOST))
     assert order == ["disconnected", "closed"]
+
+
+def test_a_connection_that_ends_at_once_is_not_made_without_a_pause(tmp_path: Path):
+    """One session a second at most, whatever becomes of each."""
+    story = Story([(0.1, LOST), (0.1, LOST), (0.1, LOST), (5, None)]).run(tmp_path)
+    assert story.error is None
+    assert story.attempts == [0, 1, 2, 3]
+
+
+def test_the_service_says_how_long_to_wait(tmp_path: Path):
+    """Its `Retry-After` is longer than our pause; where it is longer than the time left, that is over at once."""
+    patient = ApiError("429", status=429, retry_after_s=7)
+    story = Story([(10, LOST), patient, (1, None)]).run(tmp_path)
+    assert story.attempts == [0, 10, 17]
+    story = Story([(10, LOST), ApiError("429", status=429, retry_after_s=90)]).run(tmp_path)
+    assert (story.attempts, story.ended_s) == ([0, 10], 10)
+    assert isinstance(story.error, NetworkError)
+
+
+def test_it_is_tried_for_hours(tmp_path: Path):
+    """Pauses do not grow beyond what a number holds."""
+    story = Story([(10, LOST), UNREACHABLE], within_s=3 * 3600).run(tmp_path)
+    assert len(story.attempts) > 1100
+    assert isinstance(story.error, NetworkError)
+
+
+class SlowToClose(Story):
+    """A service that does not answer: closing takes its whole deadline."""
+
+    @asynccontextmanager
+    async def _closing(self, env: Env, session_id: str) -> AsyncIterator[None]:
+        yield
+        await asyncio.sleep(3)
+        self.closed.append(session_id)
+
+
+def test_what_was_lost_is_closed_with_what_is_left(tmp_path: Path):
+    """At the end of a recovery that fails, one deadline passes for all sessions, and each is closed."""
+    story = SlowToClose([(10, LOST), (0, LOST), AuthError("401")]).run(tmp_path)
+    assert isinstance(story.error, AuthError)
+    assert sorted(story.closed) == ["s0", "s1", "s2"]
+    assert story.ended_s == story.attempts[-1] + 3

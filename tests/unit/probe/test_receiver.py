@@ -453,3 +453,32 @@ def test_a_publisher_that_begins_to_count_anew_tells_nothing():
     second.go_on_from(first)
     arrive(second, 3, ssrc=2)
     assert second.frames_missed == (None,)
+
+
+def test_the_m_section_that_a_track_has_left_may_end_and_carry_another():
+    """When its m-section ends, a track goes on being decoded elsewhere, and what comes next is counted anew."""
+    first, second = receiver(VP8, verify=True), receiver(VP8, verify=True)
+    for number in range(3):
+        frame(first, number, is_key=number == 0)
+    second.go_on_from(first)
+    missed = first.last_missed
+    assert missed is not None
+    frame(second, 5, is_key=True)
+    assert second.report_block(2.0) is not None
+    assert first.report_block(2.0) is None, "one stream is reported on once"
+    content = second._stream and second._stream.content
+    assert content is not None
+    closed = []
+    content.close = lambda: closed.append(content)  # type: ignore[method-assign]
+    first.section.is_remote_sending = False
+    first.negotiated()
+    assert not closed
+    assert missed() == 2
+    assert second.statistics(2.0).packets_received == 4
+
+    first.section.is_remote_sending = True
+    first.negotiated()
+    arrival = Arrival(2.0, 2 * 10**9)
+    assert first.packet_received(99, 96, 0x80, 1, 0, KEY + bytes(40), arrival)
+    assert first.statistics(3.0).packets_received == 1
+    assert second.statistics(3.0).packets_received == 4

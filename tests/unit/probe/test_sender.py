@@ -327,3 +327,39 @@ async def test_another_connection_goes_on_with_the_figures():
     sent = find("opus", second.payload(0), False)
     assert sent is not None
     assert sent.counter == 70
+
+
+async def test_a_source_that_waits_for_a_connection_misses_nothing():
+    """A file knows what its pause has cost with the first frame after it: that was not due, and the file is in time."""
+    source = Metronome()
+    first, second = (Wire(Layer(source), codecs=OPUS) for _ in range(2))
+    await connected(first, 50)
+    before = first.sender.statistics(first.now).nominal_packets
+    assert before is not None
+    nominal, left_out = source.nominal_frames, 0
+    source.nominal_frames = lambda now: nominal(now) + left_out  # type: ignore[method-assign]
+    second.now = first.now
+    second.sender.go_on_from(first.sender)
+    encoding = second.sender.encodings[0]
+    encoding.source.is_asked.clear()  # type: ignore[attr-defined]
+    running = asyncio.create_task(encoding.run())
+    await source.is_asked.wait()
+    left_out = 500
+    assert second.sender.statistics(second.now).nominal_packets == before
+    encoding.send(Frame(b"", 0))
+    assert second.sender.statistics(second.now).nominal_packets == before
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_sender_reports_count_one_stream():
+    """Another connection is another SSRC, whose count begins with it (RFC 3550 §6.4.1)."""
+    source = Metronome()
+    first, second = (Wire(Layer(source), codecs=OPUS) for _ in range(2))
+    await connected(first, 50)
+    second.now = first.now
+    second.sender.go_on_from(first.sender)
+    await connected(second, 7)
+    report = second.sender.encodings[0].report(second.now, WALLCLOCK)
+    assert report is not None
+    assert report.packet_count == 7
