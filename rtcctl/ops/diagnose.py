@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rtcctl.results.stats import ProbeInterval
 
 FIRST_PACKET_S = 3.0
-ASK_DEADLINE_S = 7.0
-"The SFU waits up to 5 s for a connection before it says that there is none."
+ASK_DEADLINE_S = 6.0
+"The SFU waits up to 5 s for a connection before it says that there is none; once is enough."
 OFFER_PENDING = "an offer of the SFU waits for its answer (406): what was pulled last was never renegotiated"
 NO_TRACK = "rtcctl-diagnose"
 "The track that is asked for, of the subscriber's own session."
