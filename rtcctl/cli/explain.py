@@ -104,7 +104,7 @@ def _text(words: list[str], *, is_needed: bool) -> tuple[str, str] | None:
             return "", "a request without a body"
         return _decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin"), "stdin"
     word = " ".join(words)
-    if word.lstrip().startswith(("{", "[", "HTTP/", "v=0")) or "\n" in word:
+    if word.lstrip().startswith(("{", "[", "HTTP/", "v=0", "curl ")) or "\n" in word:
         return word, "the argument"
     path = Path(word)
     try:
