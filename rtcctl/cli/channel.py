@@ -76,7 +76,7 @@ class Policy(StrEnum):
     LIFETIME = "lifetime"
 
 
-@command(app, "open")
+@command(app, "open", probe=True)
 def open_(
     common: Common,
     channel_names: Annotated[
@@ -122,7 +122,7 @@ def open_(
     return run(channel_detach.open_, channel_detach.DetachRequest(request, log_folder), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def send(
     common: Common,
     messages: Annotated[
@@ -221,7 +221,7 @@ def send(
     return run(channel_send.send, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def listen(
     words: ChannelWords,
     common: Common,
@@ -342,7 +342,7 @@ def close(
     return run(channel.close, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def probe(
     common: Common,
     policies: Annotated[

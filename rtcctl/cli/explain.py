@@ -39,7 +39,7 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="WHAT",
-            help="A code, a status, a description, a field; a file, or - for stdin.",
+            help="A code, a status, a description, a field; a file, - for stdin; the folder of a trace.",
             show_default=False,
         ),
     ] = None,
@@ -89,8 +89,10 @@ def _is_folder(word: str) -> bool:
 
 
 def _of_folder(path: Path) -> "Result":
-    """What was recorded in a folder."""
-    raise UsageError(f"{path} is a folder.", hint="Name a file in it.")
+    """What a trace says. Raises `UsageError` for another folder."""
+    from rtcctl.trace.reading import read
+
+    return read(path)
 
 
 def _text(words: list[str], *, is_needed: bool) -> tuple[str, str] | None:
@@ -112,9 +114,9 @@ def _text(words: list[str], *, is_needed: bool) -> tuple[str, str] | None:
             return _decoded(file.read(MAX_BYTES + 1), word), word
     except ValueError:  # a name that no file can have
         return None
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError) and path.exists():
-            raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
+    except PermissionError as error:
+        raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
+    except OSError:  # no such file, or a name that is too long
         if len(words) == 1 and (path.suffix in _SUFFIXES or "/" in word) and " " not in word:
             raise UsageError(f"There is no file {word}.") from None
         return None

@@ -10,6 +10,7 @@ from rtcctl.cli.options import (
     Common,
     For,
     NoRecover,
+    Pcap,
     RecoverFor,
     RelayOnly,
     RelayVia,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 app = noun("Create, read, close and list sessions.")
 
 
-@command(app)
+@command(app, probe=True)
 def create(
     common: Common,
     connect: Annotated[bool, typer.Option("--connect", help="Connect a peer to it and hold it.")] = False,
@@ -41,6 +42,7 @@ def create(
     ] = None,
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
     recover_for: RecoverFor = None,
     no_recover: NoRecover = False,
 ) -> int:
@@ -51,9 +53,13 @@ def create(
 
     if for_ is not None and not connect:
         raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
+    if pcap is not None and not connect:
+        raise UsageError("--pcap writes what a connection carries.", hint="Add --connect.")
     relayed = relay_of(relay, relay_via)
     if relayed is not None and not connect:
         raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
+    if common.impair and not connect:
+        raise UsageError("--impair is how a connection behaves.", hint="Add --connect.")
     if (recover_for is not None or no_recover) and not connect:
         raise UsageError("Only a connection can be lost.", hint="Add --connect.")
     request = session.CreateRequest(
@@ -67,6 +73,7 @@ def create(
         name="session create",
         calls=lambda profile: (*calls(relayed, for_, profile), *session.create_calls(request)),
         announce=(SessionCreated,) if connect else (),
+        pcap=pcap,
     )
     return run(session.create, request, common, face)
 

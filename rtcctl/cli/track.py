@@ -17,6 +17,7 @@ from rtcctl.cli.options import (
     Interval,
     MaxLoss,
     NoRecover,
+    Pcap,
     RecoverFor,
     RelayOnly,
     RelayVia,
@@ -98,7 +99,7 @@ RidNotAvailable = Annotated[
 ]
 
 
-@command(app)
+@command(app, probe=True)
 def publish(
     common: Common,
     session_id: Annotated[
@@ -185,6 +186,7 @@ def publish(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
     recover_for: RecoverFor = None,
     no_recover: NoRecover = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
@@ -245,6 +247,7 @@ def publish(
         name="track publish",
         calls=lambda profile: (*calls(request.relay, for_, profile), *publishing.publish_calls(request)),
         announce=() if detach else (Published,),
+        pcap=None if detach else pcap,
     )
     if not detach:
         return run(publishing.publish, request, common, face)
@@ -252,10 +255,11 @@ def publish(
     from rtcctl.ops import detach as detached
 
     log_folder = config.state_dir(os.environ) / "probes"
-    return run(detached.publish, detached.DetachRequest(request, log_folder), common, face)
+    captured = () if pcap is None else ("--pcap", str(pcap.absolute()))
+    return run(detached.publish, detached.DetachRequest(request, log_folder, captured), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def subscribe(
     words: TrackWords,
     common: Common,
@@ -292,6 +296,7 @@ def subscribe(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
     recover_for: RecoverFor = None,
     no_recover: NoRecover = False,
 ) -> int:
@@ -321,6 +326,7 @@ def subscribe(
     face = Face(
         name="track subscribe",
         calls=lambda profile: (*calls(request.relay, for_, profile), *subscribing.subscribe_calls(request)),
+        pcap=pcap,
     )
     return run(subscribing.subscribe, request, common, face)
 

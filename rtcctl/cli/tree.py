@@ -16,6 +16,7 @@ _KINDS = {
     "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",
     "FILE": "files",
+    "DIR": "files",
     "WHAT": "files",
     "keyring|FILE": "files",
     "FORMAT:FILE": "reports",

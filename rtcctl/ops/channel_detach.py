@@ -28,7 +28,7 @@ async def open_(request: DetachRequest, env: Env) -> ChannelOpen:
         return [event for event in events if event["event"] == "channel_published"]
 
     pid, events = await detach.start(
-        open_arguments(request.open, env.profile.name),
+        [*open_arguments(request.open, env.profile.name), *detach.impaired(env)],
         request.log_folder,
         env,
         lambda events: len(published(events)) == len(request.open.names),

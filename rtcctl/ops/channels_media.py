@@ -93,6 +93,7 @@ def establish_calls() -> tuple[ApiCall, ...]:
 async def establish(client: RealtimeClient, env: Env, peer: Peer, session_id: str) -> ConnectionTiming:
     """Bring the transport for data channels up, on a new session or on one that carries media already."""
     if not peer.has_data_section:
+        peer.belongs_to(session_id)
         answer = await client.establish_data_channels(session_id)
         answer.raise_for_error(f"data channels of session {session_id}")
         if answer.session_description is None:

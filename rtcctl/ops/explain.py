@@ -12,6 +12,7 @@ from rtcctl.errors import UsageError
 from rtcctl.realtime.explain import http_message, recognition
 from rtcctl.realtime.explain.errors import hint_for_description, is_known_code
 from rtcctl.realtime.explain.fields import meaning
+from rtcctl.realtime.explain.finding import shown
 from rtcctl.realtime.explain.ice_servers import explain_ice_servers
 from rtcctl.realtime.explain.request import explain_request
 from rtcctl.realtime.explain.response import explain_response, meanings_of_code, meanings_of_status
@@ -87,7 +88,7 @@ def explain_words(request: WordsRequest) -> Explain:
         return _result(source, "description", meanings=[Meaning(where="description", meaning=hint)])
     if len(words) == 1 and (what := meaning(words[0])):
         return _result(source, "field", meanings=[Meaning(where="field", meaning=what)])
-    raise UsageError(f"{source!r} is no file, and not recognised.", hint=RECOGNISED)
+    raise UsageError(f"{shown(source)} is no file, and not recognised.", hint=RECOGNISED)
 
 
 # --- texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +20,7 @@ from rtcctl.results.event import Connected, Progress, Published, Subscribed, War
 if TYPE_CHECKING:
     from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
+    from rtcctl.probe.recording import PeerRecording
     from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
     from rtcctl.realtime.schema import Simulcast, TrackObject, TracksResponse
@@ -43,21 +44,41 @@ async def open_peer(
     transport: Literal["aiortc", "lean"] = "aiortc",
     keeps_media: bool = False,
 ) -> AsyncIterator[Peer]:
-    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback.
+    """A peer that is closed at the end, impaired as the command is. Loopback candidates only to a Realtime there.
 
     `relays`: to use, and nothing else. `keeps_media`: another peer may go on with its sources and figures.
     """
     from rtcctl.probe.peer import Peer
 
-    async with Peer(
-        clock=env.clock,
-        include_loopback=is_loopback(env.profile.api_base),
-        transport=transport,
-        relays=relays,
-        verify=verify,
-    ) as peer:
+    async with AsyncExitStack() as stack:
+        recording = _recording(env, transport)
+        peer = await stack.enter_async_context(
+            Peer(
+                clock=env.clock,
+                include_loopback=is_loopback(env.profile.api_base),
+                transport=transport,
+                relays=relays,
+                verify=verify,
+                impaired=None if env.impairing is None else env.impairing.path(env),
+                recording=recording,
+                tap=env.tap,
+            )
+        )
         peer.keeps_media = keeps_media
+        if recording is not None:
+            await stack.enter_async_context(recording.watch(peer))
         yield peer
+
+
+def _recording(env: Env, transport: str) -> PeerRecording | None:
+    """Of a new peer, where somebody records."""
+    if env.recorder is None:
+        return None
+    from rtcctl.probe.recording import PeerRecording
+    from rtcctl.transport import versions
+
+    facts = {"transport": transport, "api_base": env.profile.api_base, "openssl": versions.openssl()}
+    return PeerRecording(env.recorder.note, env.recorder.new_peer(), env.clock, **facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +149,7 @@ async def publish(
     """
     from rtcctl.realtime.schema import TrackObject
 
+    peer.belongs_to(session_id)
     senders = [peer.add_sender(*track.layers) for track in tracks]
     for sender, before in zip(senders, previous, strict=False):
         sender.go_on_from(before.sender)
@@ -202,6 +224,7 @@ async def subscribe(
     tracks whose connection was lost; their figures go on.
     Raises `ApiError` naming the first track that could not be pulled.
     """
+    peer.belongs_to(session_id)
     pulled: dict[int, tuple[str, float]] = {}
     wanted = list(tracks)
     pending = list(range(len(tracks)))

@@ -312,7 +312,9 @@ def _tries_before(error: RtcctlError) -> float:
         return 2 if error.is_unanswered else 1
     if _is_gone(error):
         return math.inf
-    return MAX_TRIES if isinstance(error, ApiError) and error.code in TRANSIENT_CODES else 1
+    # What a whole request was refused with has been tried often enough by the client.
+    is_passing_item = isinstance(error, ApiError) and error.status == 200 and error.code in TRANSIENT_CODES
+    return MAX_TRIES if is_passing_item else 1
 
 
 def _may_pass(error: RtcctlError) -> bool:

@@ -39,6 +39,7 @@ async def hold(request: CreateRequest, env: Env) -> SessionCreate:
             async with env.client(deadline_s=recovery.deadline_s) as client:
                 created = await client.new_session(offer, correlation_id=request.correlation_id)
             session_id = created.session_id
+            peer.belongs_to(session_id)
             record_session(env, session_id, correlation_id=request.correlation_id, held=True)
             async with recovery.holding(session_id):
                 assert created.session_description is not None

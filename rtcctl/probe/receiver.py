@@ -97,6 +97,16 @@ class Receiver:
         return None if codec is None else codec.rtpmap
 
     @property
+    def received_codec(self) -> Codec | None:
+        """Of the packets that came; `None` before the first."""
+        return self._codec
+
+    @property
+    def ssrc(self) -> int | None:
+        """Of what is received; `None` before the first packet."""
+        return None if self._stream is None else self._stream.ssrc
+
+    @property
     def rtt_ms(self) -> float | None:
         """Of the connection."""
         return self._measure_rtt_ms()

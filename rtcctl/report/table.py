@@ -29,7 +29,20 @@ STYLES = {
 }
 
 _NOUNS = frozenset(
-    {"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account", "explain", "diagnosis"}
+    {
+        "smoke",
+        "session",
+        "track",
+        "channel",
+        "turn",
+        "stats",
+        "config",
+        "fault",
+        "account",
+        "explain",
+        "diagnosis",
+        "trace",
+    }
 )
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
@@ -91,7 +104,9 @@ BLANK = Line()
 
 def _target(target: Target) -> Line:
     parts = [target.profile, target.api_base, *([f"app {target.app_id}"] if target.app_id else [])]
-    return line(Styled(" · ".join([*parts, "embedded"] if target.embedded else parts), "dim"))
+    parts += ["embedded"] if target.embedded else []
+    impaired = f" · impaired: {' '.join(target.impairment)}" if target.impairment else ""
+    return line(Styled(" · ".join(parts), "dim"), Styled(impaired, "yellow"))
 
 
 def checks(judged: Sequence[Check]) -> list[Line]:

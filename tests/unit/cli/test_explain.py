@@ -87,8 +87,9 @@ def test_words_need_no_quotes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{tracks: []}"], b"", "it is no JSON at line 1"),
         (["-"], b"\xff\xfe", "not UTF-8 at byte 0"),
         (["-"], b"x" * (4 * 1024 * 1024 + 1), "larger than anything the API says"),
-        (["."], b"", "is a folder"),
+        (["."], b"", "is no trace of rtcctl"),
         (["a\0b"], b"", "not recognised"),
+        (["x" * 5000], b"", "not recognised"),
         (["406", "--as", "response", "--to", "tracks/new"], b"", "--to is for requests."),
     ],
 )

@@ -210,6 +210,7 @@ def test_what_no_other_session_helps_against_is_raised(error: RtcctlError, tmp_p
     [
         (UNREACHABLE, 1, 6),
         (BUSY, 1, 5),
+        (ApiError("503", status=503, code="temporarily_unavailable_error"), 1, 5),
         (NO_TRACK, 1, 5),
         (AuthError("refused"), 1, 4),
         (UNANSWERED, 2, 7),

@@ -34,6 +34,7 @@ from rtcctl.results.session import (
 from rtcctl.results.smoke import Smoke
 from rtcctl.results.stats import ProbeInterval, SessionStats
 from rtcctl.results.target import Target
+from rtcctl.results.trace import TraceFinding, TraceRead
 from rtcctl.results.track import (
     LayerSent,
     LayerSwitch,
@@ -73,6 +74,13 @@ from rtcctl.results.turn_check import (
 )
 
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
+IMPAIRED = Target(
+    profile="staging",
+    api_base="https://rtc.live.cloudflare.com/v1",
+    app_id="0123abcd",
+    embedded=False,
+    impairment=("loss=5%,direction=up,seed=7", "delay=40ms,direction=down,seed=8"),
+)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
 ACCOUNT = Target(profile="staging", api_base="https://api.cloudflare.com/client/v4", app_id="", embedded=False)
 EPOCH = 1_795_000_000.0
@@ -378,6 +386,33 @@ SMOKE_FAILED = Smoke(
     next_commands=("rtcctl session get aaaa --profile staging",),
     session_ids=("aaaa", "bbbb"),
     duration_s=12.0,
+    ticket="/home/ada/.local/state/rtcctl/tickets/20261127T151617Z-smoke-42",
+)
+TRACE = TraceRead(
+    target=LOCAL,
+    folder="ticket",
+    command="smoke",
+    arguments=("smoke", "--for", "5s"),
+    started_at=EPOCH,
+    duration_s=10.1,
+    is_complete=True,
+    command_exit_status=3,
+    verdict="The first failure, after 8.6 s: POST sessions/bbbb/tracks/new: 425 session_error",
+    exchanges=12,
+    peers=2,
+    session_ids=("aaaa", "bbbb"),
+    rays=("8f3a-FRA",),
+    findings=(
+        TraceFinding(at_s=0.55, where="warning", what="attempt 1 did not pass", is_overcome=True),
+        TraceFinding(
+            at_s=8.56,
+            where="POST sessions/bbbb/tracks/new",
+            what="425 session_error",
+            hint="The session's connection is not up yet.",
+        ),
+    ),
+    next_commands=("rtcctl session get aaaa",),
+    versions=("rtcctl 0.1.0", "Python 3.11.7", "aiortc 1.16.0"),
 )
 TRACKS = (
     TrackState(location="local", mid="0", track_name="mic", status="active"),
@@ -533,6 +568,16 @@ RESULTS: dict[str, Result] = {
     ),
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
+    "trace-read": TRACE,
+    "trace-read-killed": replace(
+        TRACE,
+        is_complete=False,
+        command_exit_status=None,
+        verdict="It was killed, or still runs: its last line is of 10.1 s. Nothing had failed until then.",
+        rays=(),
+        findings=(),
+        next_commands=(),
+    ),
     "session-create": SessionCreate(target=LOCAL, session_id="aaaa"),
     "session-create-connected": SessionCreate(
         target=LOCAL,
@@ -799,6 +844,9 @@ RESULTS: dict[str, Result] = {
                 bound=Bound.AT_LEAST,
             ),
         ),
+    ),
+    "session-create-impaired": SessionCreate(
+        target=IMPAIRED, session_id="aaaa", checks=(Check("relayed", CheckStatus.PASSED),)
     ),
     "track-list": TrackList(target=TARGET, session_id="aaaa", tracks=TRACKS),
     "track-close": TrackClose(
