@@ -28,7 +28,7 @@ As = Literal["request", "response", "sdp", "offer", "answer", "ice-servers"]
 RECOGNISED = (
     "What can be explained: an error code (not_found_track_error), an HTTP status (406), an errorDescription, a field "
     "(mid), and, as a file or on stdin, an answer as `curl -i` prints it, a request's body, a curl "
-    "command, an SDP, a list of iceServers."
+    "command, an SDP, a list of iceServers, or the folder of a trace."
 )
 
 _LOOK_AT_BOTH = "rtcctl track diagnose SUBSCRIBER_SESSION PUBLISHER_SESSION/TRACK"

@@ -302,6 +302,7 @@ def test_an_sdp_is_shown_section_by_section() -> None:
     ]
     assert "opus" in result.sections[0].codecs
     assert explained(vector("chromium-answer")).role == "answer"
+    assert explained(f"type: answer, sdp: {vector('chromium-answer')}").role == "answer"
     assert explained(AUDIO, as_="answer").exit_status == 3
 
 
