@@ -106,7 +106,7 @@ def _text(words: list[str], *, is_needed: bool) -> tuple[str, str] | None:
             return "", "a request without a body"
         return _decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin"), "stdin"
     word = " ".join(words)
-    if word.lstrip().startswith(("{", "[", "HTTP/", "v=0")) or "\n" in word:
+    if word.lstrip().startswith(("{", "[", "HTTP/", "v=0", "curl ")) or "\n" in word:
         return word, "the argument"
     path = Path(word)
     try:
@@ -114,9 +114,9 @@ def _text(words: list[str], *, is_needed: bool) -> tuple[str, str] | None:
             return _decoded(file.read(MAX_BYTES + 1), word), word
     except ValueError:  # a name that no file can have
         return None
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError) and path.exists():
-            raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
+    except PermissionError as error:
+        raise UsageError(f"{word} cannot be read: {error.strerror}.") from error
+    except OSError:  # no such file, or a name that is too long
         if len(words) == 1 and (path.suffix in _SUFFIXES or "/" in word) and " " not in word:
             raise UsageError(f"There is no file {word}.") from None
         return None

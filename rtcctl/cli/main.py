@@ -15,7 +15,7 @@ NOUNS = {
     "dev": "Run an embedded Realtime server until interrupted.",
     "fault": "Faults in a running embedded server, and the ledger of what they did.",
     "session": "Create, read, close and list sessions.",
-    "track": "Publish, subscribe, list, close, update and wait for tracks.",
+    "track": "Publish, subscribe, list, close, update, wait for and diagnose tracks.",
     "channel": "Publish, hear, probe, update and close data channels.",
     "app": "The apps of the account: list, create, get, update, delete.",
     "turn": "TURN: credentials, keys, and whether its servers relay.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtcctl.cli import names
+from rtcctl.cli.diagnose import diagnose
 from rtcctl.cli.noun import noun
 from rtcctl.cli.options import (
     Common,
@@ -37,7 +38,7 @@ from rtcctl.units import BitRate, Hertz, Ratio, Seconds
 if TYPE_CHECKING:
     from rtcctl.ops.track import Layering
 
-app = noun("Publish, subscribe, list, close, update and wait for tracks.")
+app = noun("Publish, subscribe, list, close, update, wait for and diagnose tracks.")
 
 
 class Picture(StrEnum):
@@ -394,3 +395,6 @@ def wait(words: TrackWords, common: Common, wait: Wait = Seconds(30)) -> int:
 
     request = track.WaitRequest(track.TrackRef(*spelled(names.track, words)), wait_s=wait)
     return run(track.wait, request, common, Face(name="track wait", calls=lambda _: track.wait_calls(request)))
+
+
+command(app)(diagnose)

@@ -11,6 +11,7 @@ from rtcctl.cli.main import HELP, NESTED, NOUNS, load
 _KINDS = {
     "SESSION": "ids",
     "[SESSION]": "ids",
+    "SUBSCRIBER_SESSION": "ids",
     "SESSION/TRACK...": "tracks",
     "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",

@@ -12,6 +12,7 @@ from rtcctl.errors import UsageError
 from rtcctl.realtime.explain import http_message, recognition
 from rtcctl.realtime.explain.errors import hint_for_description, is_known_code
 from rtcctl.realtime.explain.fields import meaning
+from rtcctl.realtime.explain.finding import shown
 from rtcctl.realtime.explain.ice_servers import explain_ice_servers
 from rtcctl.realtime.explain.request import explain_request
 from rtcctl.realtime.explain.response import explain_response, meanings_of_code, meanings_of_status
@@ -26,8 +27,8 @@ As = Literal["request", "response", "sdp", "offer", "answer", "ice-servers"]
 
 RECOGNISED = (
     "What can be explained: an error code (not_found_track_error), an HTTP status (406), an errorDescription, a field "
-    "(mid), and, as a file or on stdin, an answer as `curl -i` prints it, a request's body, an SDP, a list of "
-    "iceServers."
+    "(mid), and, as a file or on stdin, an answer as `curl -i` prints it, a request's body, a curl "
+    "command, an SDP, a list of iceServers, or the folder of a trace."
 )
 
 _LOOK_AT_BOTH = "rtcctl track diagnose SUBSCRIBER_SESSION PUBLISHER_SESSION/TRACK"
@@ -87,7 +88,7 @@ def explain_words(request: WordsRequest) -> Explain:
         return _result(source, "description", meanings=[Meaning(where="description", meaning=hint)])
     if len(words) == 1 and (what := meaning(words[0])):
         return _result(source, "field", meanings=[Meaning(where="field", meaning=what)])
-    raise UsageError(f"{source!r} is no file, and not recognised.", hint=RECOGNISED)
+    raise UsageError(f"{shown(source)} is no file, and not recognised.", hint=RECOGNISED)
 
 
 # --- texts
@@ -95,7 +96,7 @@ def explain_words(request: WordsRequest) -> Explain:
 
 def explain_text(request: TextRequest) -> Explain:
     """What a text means and what is wrong with it. Raises `UsageError` for one that is not recognised."""
-    text = request.text.removeprefix("\ufeff")
+    text = http_message.without_talk(request.text.removeprefix("\ufeff"))
     if request.to is not None:
         endpoint = recognition.endpoint(request.to)
         if endpoint is None:
@@ -145,7 +146,8 @@ def _of_response(request: TextRequest, text: str) -> Explain:
         Meaning(where=finding.where, meaning=f"{finding.what[0].upper()}{finding.what[1:]}. {finding.hint}")
         for finding in (explain_ice_servers(servers) if servers is not None else ())
     ]
-    return _result(request.source, "response", meanings=found, ray=headers.get("cf-ray"))
+    sdp = recognition.described(content) if isinstance(content, dict) else ""
+    return _result(request.source, "response", meanings=found, ray=headers.get("cf-ray"), sections=_sections(sdp))
 
 
 def _of_request(request: TextRequest, text: str, content: Any) -> Explain:
@@ -154,6 +156,11 @@ def _of_request(request: TextRequest, text: str, content: Any) -> Explain:
         message = http_message.parse(start)
         findings = list(http_message.explain_headers(message.headers))
         endpoint = f"{message.method} {message.path}"
+        if message.body.startswith("@"):
+            raise UsageError(
+                f"The body of that request is in the file {message.body[1:]}.",
+                hint=f"rtcctl explain {message.body[1:]} --to '{endpoint}'",
+            )
         return _of_body(request, message.body, endpoint, is_inferred=False, before=findings)
     inferred = recognition.endpoint_of(content if isinstance(content, dict) else _decoded(text))
     if inferred is None:

@@ -23,6 +23,7 @@ _ITEMS = {
     "rtcctl.session.close/1": "tracks",
     "rtcctl.track.list/1": "tracks",
     "rtcctl.track.close/1": "tracks",
+    "rtcctl.track.diagnose/1": "checks",
     "rtcctl.channel.open/1": "channels",
     "rtcctl.channel.send/1": "channels",
     "rtcctl.channel.listen/1": "channels",

@@ -29,12 +29,28 @@ STYLES = {
 }
 
 _NOUNS = frozenset(
-    {"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account", "explain", "trace"}
+    {
+        "smoke",
+        "session",
+        "track",
+        "channel",
+        "turn",
+        "stats",
+        "config",
+        "fault",
+        "account",
+        "explain",
+        "diagnosis",
+        "trace",
+    }
 )
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
 _ACCOUNT = ("rtcctl.app.", "rtcctl.turn.key.")
 "Beginnings of the schemas of what the account has, which one module draws."
+
+_OWN_MODULES = {"rtcctl.track.diagnose/1": "diagnosis"}
+"Results that the module of another noun draws."
 
 _OPENINGS = {
     "published": "track",
@@ -71,7 +87,7 @@ def render_event(event: Event, target: Target | None, *, width: int, colour: boo
 
 
 def _body(result: Result) -> list[Line]:
-    noun = result.schema.removeprefix("rtcctl.").partition("/")[0].partition(".")[0]
+    noun = _OWN_MODULES.get(result.schema) or result.schema.removeprefix("rtcctl.").partition("/")[0].partition(".")[0]
     if result.schema.startswith(_ACCOUNT):
         noun = "account"
     if noun not in _NOUNS:

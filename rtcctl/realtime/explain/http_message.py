@@ -1,8 +1,9 @@
-"""HTTP as people paste it: what `curl -i` prints, or a request with its head (RFC 9112)."""
+"""HTTP as people paste it: what `curl -i` or `curl -v` prints, a request with its head (RFC 9112), a curl command."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from rtcctl.realtime.explain.finding import Finding
 
 _STATUS_LINE = re.compile(r"HTTP/\d(?:\.\d)?\s+(\d{3})\b", re.ASCII)
 _REQUEST_LINE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s+(\S+)(?:\s+HTTP/\d(?:\.\d)?)?\s*", re.ASCII)
+_VERBOSE = re.compile(r"^< HTTP/", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
 
 
@@ -30,8 +32,17 @@ def is_response(text: str) -> bool:
 
 
 def is_request(text: str) -> bool:
-    """Whether it begins with a request line."""
-    return _REQUEST_LINE.fullmatch(text.partition("\n")[0]) is not None
+    """Whether it begins with a request line, or is a curl command."""
+    return text.startswith("curl ") or _REQUEST_LINE.fullmatch(text.partition("\n")[0]) is not None
+
+
+def without_talk(text: str) -> str:
+    """The response in what `curl -v` prints, which says more than that; any other text as it is."""
+    if not _VERBOSE.search(text):
+        return text
+    lines = [line for line in text.splitlines() if not re.match(r"[*>{}] ?(?:\[|$|.*\]$)|[*>] ", line)]
+    begins = next(index for index, line in enumerate(lines) if line.startswith("< HTTP/"))
+    return "\n".join(line.removeprefix("<").removeprefix(" ") for line in lines[begins:])
 
 
 def parse(text: str) -> Message:
@@ -39,6 +50,8 @@ def parse(text: str) -> Message:
 
     Of several responses, as of a proxy or of `100 Continue`, it is the last.
     """
+    if text.startswith("curl "):
+        return _of_curl(text)
     head, body = _split(text)
     while is_response(text) and is_response(body):
         text = body
@@ -51,6 +64,34 @@ def parse(text: str) -> Message:
     request = _REQUEST_LINE.fullmatch(first)
     assert request is not None
     return Message(None, request[1], request[2], headers, body)
+
+
+_DATA = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--json")
+
+
+def _of_curl(command: str) -> Message:
+    """The request that a curl command makes; of several commands the first."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote is not closed
+        words = command.split()
+    method, path, body = "", "", ""
+    headers: dict[str, str] = {}
+    rest = iter(words[1:])
+    for word in rest:
+        option, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if word == "curl":
+            break
+        if option in ("-X", "--request"):
+            method = value if equals else next(rest, "")
+        elif option in ("-H", "--header"):
+            name, _, text = (value if equals else next(rest, "")).partition(":")
+            headers[name.strip().lower()] = text.strip()
+        elif option in _DATA:
+            body = value if equals else next(rest, "")
+        elif "://" in word and not path:
+            path = word
+    return Message(None, method or ("POST" if body else "GET"), path, headers, body)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -18,6 +18,8 @@ Kind = Literal["request", "response", "sdp", "ice-servers"]
 
 _SDP = re.compile(r"\s*(?:v=\d|[a-z]=\S.*\n[a-z]=)")
 "Also one whose beginning was cut off."
+_SHOWN = re.compile(r"\s*type: (offer|answer), sdp: (v=0.*)", re.DOTALL)
+"As chrome://webrtc-internals shows it."
 
 
 class Recognised(NamedTuple):
@@ -36,6 +38,8 @@ def recognise(text: str) -> Recognised | None:
         return Recognised("request")
     if _SDP.match(start):
         return Recognised("sdp")
+    if internals := _SHOWN.match(text):
+        return Recognised("sdp", {"type": internals[1], "sdp": internals[2]})
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

@@ -179,7 +179,7 @@ def _of_the_session(
         yield Finding(
             "SDP",
             "its author is ICE-lite, as the SFU is: neither begins",
-            "Make the session with `sessions/new?thirdparty=true`: then the SFU does",
+            "Unless it is the SFU's own, make the session with `sessions/new?thirdparty=true`: then the SFU begins",
             False,
             _line_of(text, "a=ice-lite"),
         )

@@ -89,6 +89,7 @@ def test_words_need_no_quotes(capsys: pytest.CaptureFixture[str]) -> None:
         (["-"], b"x" * (4 * 1024 * 1024 + 1), "larger than anything the API says"),
         (["."], b"", "is no trace of rtcctl"),
         (["a\0b"], b"", "not recognised"),
+        (["x" * 5000], b"", "not recognised"),
         (["406", "--as", "response", "--to", "tracks/new"], b"", "--to is for requests."),
     ],
 )

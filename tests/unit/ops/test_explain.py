@@ -153,6 +153,49 @@ MISTAKES: list[tuple[Any, str | None, str, int | None, str]] = [
 ]
 
 
+CURL = """curl -sS -X PUT https://rtc.live.cloudflare.com/v1/apps/$APP/sessions/abc/tracks/close \\
+  --header "Authorization: Bearer $SECRET" -H 'X-App-ID: x' \\
+  %s '{"tracks": [{"mid": "0"}]}'
+curl https://example.org/"""
+
+
+@pytest.mark.parametrize("option", ["-d", "--data-raw", "--json"])
+def test_a_curl_command(option: str) -> None:
+    """Its method, path, headers and body are those of the request; of several commands the first."""
+    result = explained(CURL % option)
+    assert result.endpoint == "PUT https://rtc.live.cloudflare.com/v1/apps/$APP/sessions/abc/tracks/close"
+    assert [mistake.where for mistake in result.mistakes] == ["force", "X-App-ID"]
+
+
+def test_curl_commands_of_other_shapes() -> None:
+    """A body makes it a POST, `--request=` is an option too; a body in a file is to be named."""
+    assert explained("curl https://h/v1/apps/a/sessions/new -d '{}'").mistakes[0].where == "body"
+    assert explained("curl --request=POST https://h/v1/apps/a/sessions/new").exit_status == 0
+    assert explained("curl https://h/v1/apps/a/sessions 'x").mistakes[0].where == "path"  # a quote is not closed
+    with pytest.raises(UsageError, match=r"in the file body\.json"):
+        explained("curl https://h/v1/apps/a/sessions/new -d @body.json")
+
+
+VERBOSE = """* Connected to rtc.live.cloudflare.com
+> POST /v1/apps/a/sessions/new HTTP/2
+> Authorization: Bearer x
+>
+* We are completely uploaded and fine
+< HTTP/2 400
+< cf-ray: 8f00-AMS
+<
+{ [97 bytes data]
+* Connection #0 to host left intact
+{"errorCode":"decoding_error","errorDescription":"Body JSON validation error: sessionDescription"}"""
+
+
+def test_what_a_verbose_curl_prints() -> None:
+    """The response is found in it."""
+    result = explained(VERBOSE)
+    assert (result.kind, result.ray) == ("response", "8f00-AMS")
+    assert "no body at all" in result.meanings[0].meaning
+
+
 @pytest.mark.parametrize(("content", "endpoint", "where", "line", "hint"), MISTAKES)
 def test_known_mistakes(content: Any, endpoint: str | None, where: str, line: int | None, hint: str) -> None:
     """Found without being told what it is: where, which line of the SDP, what to do; and the status is 3."""
@@ -259,6 +302,7 @@ def test_an_sdp_is_shown_section_by_section() -> None:
     ]
     assert "opus" in result.sections[0].codecs
     assert explained(vector("chromium-answer")).role == "answer"
+    assert explained(f"type: answer, sdp: {vector('chromium-answer')}").role == "answer"
     assert explained(AUDIO, as_="answer").exit_status == 3
 
 
@@ -333,6 +377,12 @@ def test_answers(text: str, where: str, is_worth_retrying: bool | None, said: st
     found = [meaning for meaning in result.meanings if meaning.where == where]
     assert [meaning.is_worth_retrying for meaning in found] == [is_worth_retrying], result.meanings
     assert said in found[0].meaning
+
+
+def test_the_sections_of_an_offer_of_the_sfu() -> None:
+    """What it asks for is shown, as of any SDP."""
+    result = explained({"requiresImmediateRenegotiation": True, "sessionDescription": OFFER})
+    assert [(section.kind, section.mid) for section in result.sections] == [("audio", "0")]
 
 
 def test_the_ray_is_kept_and_secrets_are_not() -> None:
@@ -430,7 +480,7 @@ def test_the_operation_that_is_named(to: str, endpoint: str) -> None:
     assert (result.endpoint, result.is_endpoint_inferred) == (endpoint, False)
 
 
-BEGINNINGS = ["", "HTTP/2 200\n", "POST x\n", '{"tracks":', '{"errorCode":', "v=0\r\n", "["]
+BEGINNINGS = ["", "curl ", "< HTTP/2 200\n", "HTTP/2 200\n", "POST x\n", '{"tracks":', '{"errorCode":', "v=0\r\n", "["]
 
 
 @given(st.sampled_from(BEGINNINGS), st.text(max_size=60))

@@ -18,6 +18,7 @@ from rtcctl.results.channel import (
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServedApp, ServerReady
+from rtcctl.results.diagnosis import TrackDiagnose
 from rtcctl.results.explain import DescribedSection, Explain, Meaning, Mistake
 from rtcctl.results.fault import Fault, FaultClear, FaultLedger, FaultList, Stream
 from rtcctl.results.outage import Outage
@@ -539,6 +540,32 @@ EXPLAINED = {
 
 RESULTS: dict[str, Result] = {
     **EXPLAINED,
+    "track-diagnose": TrackDiagnose(
+        target=TARGET,
+        subscriber_session_id="bbbb",
+        publisher_session_id="aaaa",
+        track_name="mic",
+        failed_side="subscriber",
+        failed_check="subscriber-connection",
+        trial_session_id="cccc",
+        time_to_first_packet_ms=54.6,
+        verdict="The subscriber failed: an offer of the SFU waits for its answer (406).",
+        next_commands=("rtcctl track subscribe aaaa/mic", "rtcctl session get bbbb"),
+        checks=(
+            Check("publisher-session", CheckStatus.PASSED, detail="it is there, with 1 open track"),
+            Check(
+                "publisher-media", CheckStatus.PASSED, observed=54.6, unit="ms", detail="a pull has its first packet"
+            ),
+            Check(
+                "subscriber-connection",
+                CheckStatus.FAILED,
+                observed=406,
+                detail="an offer of the SFU waits for its answer (406)",
+                hint="Answer the SFU's offer.",
+            ),
+            Check("subscriber-media", CheckStatus.SKIPPED, detail="the API counts no packets"),
+        ),
+    ),
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
     "trace-read": TRACE,

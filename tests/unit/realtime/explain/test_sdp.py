@@ -65,6 +65,37 @@ def test_what_is_refused(sdp: str, where: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sdp", "at"),
+    [
+        (AUDIO.replace("a=setup:actpass", "a=setup:holdconn"), "a=setup:"),
+        (AUDIO.replace("a=ice-pwd:", "a=x:"), "m=audio"),
+        (AUDIO.replace("a=mid:0\r\n", ""), "m=audio"),
+        (AUDIO.replace("a=group", "a=ice-lite\r\na=group"), "a=ice-lite"),
+        (AUDIO.replace("a=rtcp-mux", "a=rtcp-mux\r\na=crypto:1 X inline:secret"), "a=crypto:"),
+        (AUDIO.replace("a=sendonly", "a=rtpmap:x"), "a=rtpmap:x"),
+        (SIMULCAST.replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3"), "a=group:BUNDLE"),
+        (SIMULCAST.replace("m=video 9", "m=video 0"), "a=group:BUNDLE"),
+        (SIMULCAST.replace("BUNDLE 0 1 2", "BUNDLE 0 2"), "m=video"),
+        (SIMULCAST.replace("a=rid:h send\r\n", ""), "a=simulcast:"),
+        (SIMULCAST.replace("a=simulcast:", "a=x:"), "a=rid:f"),
+        (SIMULCAST.replace("f;h;q", "h;f;q"), "a=simulcast:"),
+        (SIMULCAST.replace("UDP/DTLS/SCTP", "TCP/TLS"), "m=application"),
+    ],
+)
+def test_the_line_is_named(sdp: str, at: str) -> None:
+    """Where the mistake stands; where something is missing, the m-section that lacks it."""
+    lines = sdp.split("\r\n")
+    findings = explain_sdp(sdp, "offer")
+    assert findings[0].line == 1 + next(index for index, line in enumerate(lines) if line.startswith(at))
+
+
+def test_the_second_of_two_mids_is_named() -> None:
+    """The first one is right."""
+    sdp = SIMULCAST.replace("a=mid:1", "a=mid:0")
+    assert explain_sdp(sdp, "offer")[0].line == sdp[: sdp.rindex("a=mid:0")].count("\n") + 1
+
+
+@pytest.mark.parametrize(
     ("sdp", "role", "what"),
     [
         (AUDIO.replace("\r\n", "\n"), "offer", "LF alone"),
