@@ -75,6 +75,8 @@ def _is_response(content: Object) -> bool:
         return True
     if items and all("status" in item for item in items):
         return True
+    if "sessionId" in content and "status" in content:
+        return True  # what backends answer for a session: the service's own has no status of the whole
     if isinstance(content.get("success"), bool) and "errors" in content:
         return True  # of the account API
     # `username` alone would be a list's server; together with the rest it is what a backend answers.

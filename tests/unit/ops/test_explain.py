@@ -258,7 +258,15 @@ def test_the_dialect_of_backends(to: str | None, body: Any, where: str, hint: st
     ("answer", "where", "said"),
     [
         ({"trackId": "audio_1750898092128_v4cn3hopb", "sessionDescription": OFFER}, "trackId", "`trackName`"),
-        ({"sessionId": "s", "status": "connected", "tracks": [{"status": "x"}]}, "status", "connectionState"),
+        (
+            {
+                "sessionId": "s",
+                "status": "connected",
+                "tracks": [{"trackId": "audio_1750898092128_v4cn3hopb", "kind": "audio", "location": "local"}],
+            },
+            "status",
+            "connectionState",
+        ),
         ({"username": "1:u", "credential": "secret-of-turn", "ttl": 3600}, "credential", "iceServers"),
     ],
 )
