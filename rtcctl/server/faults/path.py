@@ -14,7 +14,7 @@ Several faults are one behind the other, in the order in which they were set.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from rtcctl.transport.udp import Address, UdpSocket
 
 _REMEMBERED = 4096
-"Numbers of each stream, to tell a retransmission from a packet that is late."
+"Numbers of each stream, a power of two, to tell a retransmission from a packet that is late."
 _STREAMS = 256
 "Of which numbers are remembered: those that were there last. Anybody at a verified address may make SSRCs up."
+_DRAWN = 2048
+"Streams whose random numbers go on where they were: more than a session can have at a time."
 
 
 @dataclass(slots=True)
@@ -53,21 +55,35 @@ _DROPPED = frozenset({"rtp", "rtcp", "data"})
 
 
 class _Seen:
-    """The numbers that a stream has used lately."""
+    """The numbers that a stream has used lately: each has a place, until another one needs it. Takes 8 KiB."""
 
     def __init__(self) -> None:
-        self._order: deque[int] = deque(maxlen=_REMEMBERED)
-        self._numbers: set[int] = set()
+        # In each place stands a number that belongs elsewhere.
+        self._numbers = array("H", (place ^ 1 for place in range(_REMEMBERED)))
 
     def has(self, number: int) -> bool:
         """Whether it was there before; it is from now on."""
-        if number in self._numbers:
+        place = number % _REMEMBERED
+        if self._numbers[place] == number:
             return True
-        if len(self._order) == _REMEMBERED:
-            self._numbers.discard(self._order[0])
-        self._order.append(number)
-        self._numbers.add(number)
+        self._numbers[place] = number
         return False
+
+
+class _Chance:
+    """Random numbers, a sequence for each stream: what is lost of one does not depend on what else comes."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._streams: dict[str, Random] = {}
+
+    def draw(self, stream: str) -> float:
+        """0 ≤ x < 1."""
+        if stream not in self._streams:
+            self._streams[stream] = Random(f"{self._seed} {stream}")
+            if len(self._streams) > _DRAWN:
+                del self._streams[next(iter(self._streams))]
+        return self._streams[stream].random()
 
 
 class ImpairedPath:
@@ -113,14 +129,7 @@ class ImpairedPath:
 
     def _impairer(self, impairment: Impairment) -> Impairer:
         seed = self._random.getrandbits(64) if impairment.seed is None else impairment.seed
-        streams: dict[str, Random] = {}
-
-        def draw(stream: str) -> float:
-            if stream not in streams:
-                streams[stream] = Random(f"{seed} {stream}")
-            return streams[stream].random()
-
-        return Impairer(impairment, draw)
+        return Impairer(impairment, _Chance(seed).draw)
 
     # What the connection uses
 
