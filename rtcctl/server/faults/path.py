@@ -165,6 +165,10 @@ class ImpairedPath:
             else:
                 self._discard(held)
         self._arm()
+        # The connection is in a cycle, and may wait long to be collected: the large parts go now.
+        self._impairers = {"up": [], "down": []}
+        self._seen.clear()
+        self._taps.clear()
 
     # The way of a packet
 
