@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from random import Random
 
@@ -31,14 +32,15 @@ FAULT = f"loss={LOSS:.0%},direction=down,seed=7"
 CHURN_PER_S = 3.0
 "Things that happen: the mean subscription lasts less than a minute."
 IS_LONG = bool(os.environ.get("RTCCTL_SLOW"))
-DURATION_S, PACKET_S = (1800.0, 0.02) if IS_LONG else (90.0, 0.06)
+DURATION_S, PACKET_S = (1800.0, 0.02) if IS_LONG else (88.0, 0.06)
 "Of a packet. With 20 ms both processes take most of a core; with 60 ms the machine may have other work besides."
-CLOSING_S = 4.0
+CLOSING_S = 5.0
 WARM_S, WINDOW_S = (300.0, 120.0) if IS_LONG else (35.0, 14.0)
 "The first window begins so long after all have come: the ledger and the caches are full, and as many go as come."
 GROWTH = 1.05
-CHANCE = 10
-"Sessions more than before: of those that vanish the newest fifteen seconds are there, and their number is chance."
+CHANCE = 20
+"""Sessions and routes more than before: of the peers that vanish those of the newest fifteen seconds are there, and
+aiortc's have several routes each until they have settled on one. A leak would be three a second."""
 KEPT = {"rtcctl.server.faults.ledger.PacketRow", "rtcctl.server.faults.ledger.RequestRow"}
 "What the server is to keep when all is over: its ledger …"
 MADE_ONCE = {"rtcctl.transport.dtls.Certificate"}
@@ -47,10 +49,12 @@ MADE_ONCE = {"rtcctl.transport.dtls.Certificate"}
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's /proc")
 @pytest.mark.timeout(DURATION_S + 60)
-async def test_nothing_grows_and_the_figures_stay_true(home: Home) -> None:
+async def test_nothing_grows_and_the_figures_stay_true(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """Fifty publishers with four subscribers each, who close, vanish, are killed, replaced and pulled again: memory
     stays as it is, so do tasks, sockets, sessions and routes, nothing is left of those who went, and what each
     subscription reports as lost is what the ledger says was dropped, to the packet."""
+    for talkative in ("aioice", "httpx"):
+        caplog.set_level(logging.WARNING, talkative)  # pytest keeps what they say, and with it those that they name
     started_at = asyncio.get_running_loop().time()
     async with soaked_server(FAULT) as server, LoopMonitor() as monitor:
         watched = Holdings(server, started_at)
@@ -83,8 +87,8 @@ async def test_nothing_grows_and_the_figures_stay_true(home: Home) -> None:
     assert {n: c for n, c in held_after.items() if n not in memories} == {
         n: c for n, c in held_before.items() if n not in memories
     }
-    assert grown(before, after).keys() <= KEPT
-    assert grown(peers_before, peers_after).keys() <= MADE_ONCE
+    assert not grown(before, after, but=KEPT)
+    assert not grown(peers_before, peers_after, but=MADE_ONCE)
 
 
 async def soaked(home: Home, server: SoakedServer, watched: Holdings, until: float) -> tuple[list[Ended], int, float]:
@@ -109,9 +113,10 @@ async def soaked(home: Home, server: SoakedServer, watched: Holdings, until: flo
     return crowd.ended, killing.result(), came_at
 
 
-def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+def grown(before: dict[str, int], after: dict[str, int], *, but: Collection[str]) -> dict[str, int]:
     """What there is more of, and how much."""
-    return {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
+    more = {name: count - before.get(name, 0) for name, count in after.items() if name not in but}
+    return {name: count for name, count in more.items() if count > 0}
 
 
 def report(first: dict[str, float], last: dict[str, float], ended: list[Ended], killed: int, late: str) -> str:
