@@ -94,17 +94,11 @@ class Holdings:
 
 
 def memory_kib(pid: int) -> int:
-    """Its proportional set: what is in RAM, and of what it shares with others its share (Linux)."""
+    """Its heap and stacks in RAM (Linux). Files that are mapped come and go as the machine likes, and are no leak."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:"))
 
 
 def descriptors(pid: int) -> int:
     """Open files and sockets (Linux)."""
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process with all its threads (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
