@@ -122,7 +122,7 @@ def grown(before: dict[str, int], after: dict[str, int], *, but: Collection[str]
 def report(first: dict[str, float], last: dict[str, float], ended: list[Ended], killed: int, late: str) -> str:
     """What a reader of the log wants to know."""
     lines = [f"{name:28} {first[name]:>10,.0f} → {last[name]:>10,.0f}" for name in first]
-    lost, absent = sum(one.lost or 0 for one in ended), sum(one.ledger["absent"] for one in ended)
+    lost, absent = sum(one.lost or 0 for one in ended), sum(one.absent for one in ended)
     lines.append(
         f"{len(ended)} subscriptions ended, {sum(one.received for one in ended):,} packets received, {lost} lost"
     )
