@@ -14,16 +14,16 @@ Several faults are one behind the other, in the order in which they were set.
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from rtcctl.media.impair import DelayLine, Impairer, Impairment
+from rtcctl.media.ledger import PacketRow, SeenNumbers, packet_kind
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.grammar import MediaFault
-from rtcctl.server.faults.ledger import Ledger, PacketRow
+from rtcctl.server.faults.ledger import Ledger
 from rtcctl.transport.tap import Tap
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from rtcctl.server.faults.faults import ActiveFault
     from rtcctl.transport.udp import Address, UdpSocket
 
-_REMEMBERED = 4096
-"Numbers of each stream, a power of two, to tell a retransmission from a packet that is late."
-_STREAMS = 256
-"Of which numbers are remembered: those that were there last. Anybody at a verified address may make SSRCs up."
 _DRAWN = 2048
 "Streams whose random numbers go on where they were: more than a session can have at a time."
 
@@ -49,25 +45,8 @@ class _Held:
     is_up: bool
 
 
-_APPLICATION_DATA = 23
-"Content type of a DTLS record (RFC 6347 §4.1): SCTP, which sends again what is lost, or does not, as it was told."
 _DROPPED = frozenset({"rtp", "rtcp", "data"})
-
-
-class _Seen:
-    """The numbers that a stream has used lately: each has a place, until another one needs it. Takes 8 KiB."""
-
-    def __init__(self) -> None:
-        # In each place stands a number that belongs elsewhere.
-        self._numbers = array("H", (place ^ 1 for place in range(_REMEMBERED)))
-
-    def has(self, number: int) -> bool:
-        """Whether it was there before; it is from now on."""
-        place = number % _REMEMBERED
-        if self._numbers[place] == number:
-            return True
-        self._numbers[place] = number
-        return False
+"Kinds that a fault may drop."
 
 
 class _Chance:
@@ -108,7 +87,7 @@ class ImpairedPath:
         self._random = random
         self._impairers: dict[str, list[tuple[ActiveFault, Impairer]]] = {}
         self._lines = {"up": DelayLine[_Held](), "down": DelayLine[_Held]()}
-        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._seen = SeenNumbers()
         self._taps: dict[int, Tap] = {}
         self._due: float | None = None
         "When the timer that is set fires; there is never more than one."
@@ -167,7 +146,7 @@ class ImpairedPath:
         self._arm()
         # The connection is in a cycle, and may wait long to be collected: the large parts go now.
         self._impairers = {"up": [], "down": []}
-        self._seen.clear()
+        self._seen = SeenNumbers()
         self._taps.clear()
 
     # The way of a packet
@@ -175,7 +154,7 @@ class ImpairedPath:
     def _take(self, data: bytes, path: Address, *, is_up: bool, now: float | None = None) -> None:
         way = "up" if is_up else "down"
         now = self._endpoint.now() if now is None else now
-        kind = _kind(data)
+        kind = packet_kind(data)
         row = self._row(data, kind, way)
         faults = self._impairers[way]
         if any(active.fault.concerned.track for active, _ in faults):
@@ -252,12 +231,13 @@ class ImpairedPath:
     # What a packet is
 
     def _row(self, data: bytes, kind: str, way: str) -> PacketRow:
-        ssrc = sequence_number = None
+        ssrc = sequence_number = payload_type = None
         track = ""
         if kind == "rtp":
             ssrc, sequence_number = int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big")
             track = self._track(data, way)[1] or ""
-            is_again = self._has_seen(way, ssrc, sequence_number)
+            payload_type = data[1] & 0x7F
+            is_again = self._seen.has(way, ssrc, sequence_number)
             kind = "rtx" if self._is_rtx(data, ssrc, way) else "retransmission" if is_again else "original"
         elif kind == "rtcp" and len(data) >= 8:
             ssrc = int.from_bytes(data[4:8], "big")
@@ -271,14 +251,8 @@ class ImpairedPath:
             ssrc=ssrc,
             sequence_number=sequence_number,
             size_bytes=len(data),
+            payload_type=payload_type,
         )
-
-    def _has_seen(self, way: str, ssrc: int, sequence_number: int) -> bool:
-        key = way, ssrc
-        seen = self._seen[key] = self._seen.pop(key) if key in self._seen else _Seen()
-        if len(self._seen) > _STREAMS:
-            del self._seen[next(iter(self._seen))]
-        return seen.has(sequence_number)
 
     def _is_rtx(self, data: bytes, ssrc: int, way: str) -> bool:
         return self._connection.is_rtx_to(ssrc) if way == "down" else self._connection.is_rtx_from(ssrc, data)
@@ -288,14 +262,3 @@ class ImpairedPath:
         ssrc = int.from_bytes(data[8:12], "big")
         track = self._connection.track_to(ssrc) if way == "down" else self._connection.track_from(ssrc, data)
         return (None, None) if track is None else (track.session_id, track.track_name)
-
-
-def _kind(data: bytes) -> str:
-    """By the first bytes (RFC 7983 §7, RFC 5761 §4)."""
-    if data[0] < 4:
-        return "stun"
-    if data[0] == _APPLICATION_DATA:
-        return "data"
-    if data[0] < 128 or len(data) < 12:
-        return "dtls"
-    return "rtcp" if 192 <= data[1] <= 223 else "rtp"
