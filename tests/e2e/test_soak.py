@@ -41,7 +41,7 @@ GROWTH = 1.05
 CHANCE = 20
 """Sessions and routes more than before: of the peers that vanish those of the newest fifteen seconds are there, and
 aiortc's have several routes each until they have settled on one. A leak would be three a second."""
-KEPT = {"rtcctl.server.faults.ledger.PacketRow", "rtcctl.server.faults.ledger.RequestRow"}
+KEPT = {"rtcctl.media.ledger.PacketRow", "rtcctl.server.faults.ledger.RequestRow"}
 "What the server is to keep when all is over: its ledger …"
 MADE_ONCE = {"rtcctl.transport.dtls.Certificate"}
 "… and a process of lean peers: its certificate."
