@@ -213,12 +213,15 @@ class IceControllingAgent(IceAgent):
         self._send(check.message, check.addr)
 
     def _ask_consent(self, addr: Address, now: float) -> None:
-        """A request that is not repeated: the next one is a new transaction (RFC 7675 §5.1)."""
+        """A request that is not repeated: the next one is a new transaction (RFC 7675 §5.1).
+
+        Its answer may come late, on a path with long queues, and is consent all the same.
+        """
         check = self._check(addr, now)
         # The interval must be random, and the id is.
         least, most = self._consent_s
         self._consent_at = now + least + (most - least) * check.message.transaction_id[-1] / 0xFF
-        check.transmissions_left, check.next_at, check.consent_asked_at = 0, now + most, now
+        check.transmissions_left, check.next_at, check.consent_asked_at = 0, now + _CONSENT_LOST_S, now
 
     def _settle(self, addr: Address, now: float) -> None:
         """`addr` it is, and the peer is to know."""

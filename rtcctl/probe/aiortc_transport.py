@@ -8,7 +8,8 @@ mended here from the outside:
 - aiortc never gathers a loopback address, so it has no candidate at all where only `lo` is up;
 - it starts the clock of an arriving packet after queues and decryption: here each datagram is stamped as it is read;
 - aioice knows one TURN server, trusts the system's authorities alone, and takes TLS over UDP for UDP: relays are ours;
-- consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage";
+- consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage", and answers
+  that take longer than a second are no consent;
 - on a data channel, text that is no UTF-8, and a channel that is opened in band twice, end the whole connection.
 """
 
@@ -18,13 +19,14 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from aioice.candidate import Candidate as IceCandidate
 from aioice.ice import StunProtocol
-from aioice.stun import TransactionError
+from aioice.stun import Class
 from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport, RTCSctpTransport
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
@@ -368,23 +370,69 @@ class _Mute:
         return getattr(self._transport, name)
 
 
+class Consent:
+    """Consent to send on the nominated pair (RFC 7675), and the round trip of each request for it.
+
+    An answer may take as long as consent lasts: on a path with long queues all of them are late.
+    """
+
+    def __init__(self, connection: Any, listener: Listener, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._clock = clock
+        self._answered_at = clock()
+        self._requests: deque[_ConsentRequest] = deque()
+
+    @property
+    def is_lost(self) -> bool:
+        return self._clock() - self._answered_at >= CONSENT_TIMEOUT_S
+
+    def ask(self) -> None:
+        """Ask anew; requests that are too old are given up."""
+        now = self._clock()
+        while self._requests and now - self._requests[0].asked_at >= CONSENT_TIMEOUT_S:
+            self._requests.popleft().give_up()
+        for pair in list(self._connection._nominated.values()):
+            self._requests.append(_ConsentRequest(self, self._connection, pair, now))
+
+    def answered(self, asked_at: float) -> None:
+        self._answered_at = self._clock()
+        self._listener.round_trip_measured((self._answered_at - asked_at) * 1000)
+
+
+class _ConsentRequest:
+    """Sent once; in place of a transaction of aioice's, which would not wait for long."""
+
+    def __init__(self, consent: Consent, connection: Any, pair: Any, now: float) -> None:
+        self.asked_at = now
+        self._consent = consent
+        self._key = connection.remote_password.encode()
+        self._transactions = pair.protocol.transactions
+        request = connection.build_request(pair, nominate=False)
+        request.add_message_integrity(self._key)
+        self._id = request.transaction_id
+        self._transactions[self._id] = self
+        pair.protocol.send_stun(request, pair.remote_addr)
+
+    def response_received(self, message: Any, addr: tuple[str, int]) -> None:
+        """aioice calls this with whatever bears our transaction id."""
+        if message.message_class == Class.RESPONSE and message.check_message_integrity(self._key):
+            self.give_up()
+            self._consent.answered(self.asked_at)
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self._transactions.pop(self._id, None)
+
+
 async def _query_consent(connection: Any, listener: Listener, clock: Callable[[], float]) -> None:
-    """Ask for consent to send (RFC 7675) on the nominated pair, and measure the round trip of each question."""
-    answered_at = clock()
+    """Ask for consent until it is lost."""
+    consent = Consent(connection, listener, clock)
     pause_s = FIRST_CONSENT_S
-    while clock() - answered_at < CONSENT_TIMEOUT_S:
+    while not consent.is_lost:
         await asyncio.sleep(pause_s)
         pause_s = CONSENT_INTERVAL_S * random.uniform(0.8, 1.2)
-        for pair in list(connection._nominated.values()):
-            request = connection.build_request(pair, nominate=False)
-            asked_at = clock()
-            key = connection.remote_password.encode()
-            try:
-                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=1)
-            except TransactionError:
-                continue
-            answered_at = clock()
-            listener.round_trip_measured((answered_at - asked_at) * 1000)
+        consent.ask()
     connection._query_consent_task = None  # or `close` would cancel and await this very task
     await connection.close()
 

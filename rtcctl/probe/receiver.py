@@ -8,6 +8,7 @@ pictures.
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -345,8 +346,8 @@ class Stream:
         "Hash of the boot whose send times came last, if it is not ours."
         self._latency_ms = (Distribution(), Distribution())
         "Of the range and of the interval."
-        self._latencies_ns: list[int] = []
-        "Yet to be put into both: adding to a list costs a packet least."
+        self._latencies_ns = array("q")
+        "Yet to be put into both: adding to an array costs a packet least."
         self._unwrapper = SequenceUnwrapper()
         self._is_video = receiver.kind == "video"
         self._flow = FrameFlow() if self._is_video else None
@@ -562,11 +563,11 @@ class Stream:
         for latency_ns in self._latencies_ns:
             for distribution in self._latency_ms:
                 distribution.add(latency_ns / 1e6)
-        self._latencies_ns.clear()
+        del self._latencies_ns[:]
 
     def restart_range(self, now: float) -> None:
         self.reception.restart_range(now)
-        self._latencies_ns.clear()
+        del self._latencies_ns[:]
         for distribution in self._latency_ms:
             distribution.clear()
         if self._flow is not None:

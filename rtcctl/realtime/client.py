@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -35,6 +35,8 @@ class _SessionQueue:
     """Who may change a session now."""
 
     def __init__(self) -> None:
+        self.users = 0
+        "Changes that are being made, or wait for their turn."
         self.lock = asyncio.Lock()
         self.is_stable = asyncio.Event()
         "Cleared while an offer of the SFU waits for its answer."
@@ -65,6 +67,7 @@ class RealtimeClient(Client):
             sleep=sleep,
         )
         self._queues: dict[str, _SessionQueue] = {}
+        "Of sessions that are being changed: a client may live longer than any of them."
 
     @property
     def last_ray(self) -> str | None:
@@ -96,8 +99,7 @@ class RealtimeClient(Client):
         """Answer the SFU's offer, which completes the change that made it."""
         description = schema.SessionDescription(type="answer", sdp=answer)
         body = schema.RenegotiateRequest(session_description=description)
-        queue = self._queue(session_id)
-        async with self._exclusive(session_id, waits_for_stable=False):
+        async with self._exclusive(session_id, waits_for_stable=False) as queue:
             try:
                 return await self._call("PUT", _session(session_id, "renegotiate"), body, schema.RenegotiateResponse)
             finally:
@@ -273,13 +275,29 @@ class RealtimeClient(Client):
                 queue.is_stable.clear()
             return answer
 
-    def _queue(self, session_id: str) -> _SessionQueue:
-        return self._queues.setdefault(session_id, _SessionQueue())
+    @contextmanager
+    def _queue(self, session_id: str) -> Iterator[_SessionQueue]:
+        """That of the session; forgotten when nobody uses it and no offer waits for its answer."""
+        queue = self._queues.setdefault(session_id, _SessionQueue())
+        queue.users += 1
+        try:
+            yield queue
+        finally:
+            queue.users -= 1
+            if not queue.users and queue.is_stable.is_set():
+                del self._queues[session_id]
 
     @asynccontextmanager
     async def _exclusive(self, session_id: str, *, waits_for_stable: bool) -> AsyncIterator[_SessionQueue]:
         """Wait for this change's turn, at most until the deadline."""
-        queue = self._queue(session_id)
+        with self._queue(session_id) as queue:
+            await self._wait_turn(queue, session_id, waits_for_stable=waits_for_stable)
+            try:
+                yield queue
+            finally:
+                queue.lock.release()
+
+    async def _wait_turn(self, queue: _SessionQueue, session_id: str, *, waits_for_stable: bool) -> None:
         try:
             async with asyncio.timeout(self._api.remaining_s):
                 await queue.lock.acquire()
@@ -295,10 +313,6 @@ class RealtimeClient(Client):
                 after_s=self._deadline_s,
                 hint="An offer of the SFU must be answered through `renegotiate` before the next change.",
             ) from None
-        try:
-            yield queue
-        finally:
-            queue.lock.release()
 
 
 def typed(model: type[Answer], answer: ApiAnswer, request: str) -> Answer:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from rtcctl.server.faults.faults import ActiveFault
     from rtcctl.transport.udp import Address, UdpSocket
 
+_DRAWN = 2048
+"Streams whose random numbers go on where they were: more than a session can have at a time."
+
 
 @dataclass(slots=True)
 class _Held:
@@ -44,6 +47,22 @@ class _Held:
 
 _DROPPED = frozenset({"rtp", "rtcp", "data"})
 "Kinds that a fault may drop."
+
+
+class _Chance:
+    """Random numbers, a sequence for each stream: what is lost of one does not depend on what else comes."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._streams: dict[str, Random] = {}
+
+    def draw(self, stream: str) -> float:
+        """0 ≤ x < 1."""
+        if stream not in self._streams:
+            self._streams[stream] = Random(f"{self._seed} {stream}")
+            if len(self._streams) > _DRAWN:
+                del self._streams[next(iter(self._streams))]
+        return self._streams[stream].random()
 
 
 class ImpairedPath:
@@ -89,14 +108,7 @@ class ImpairedPath:
 
     def _impairer(self, impairment: Impairment) -> Impairer:
         seed = self._random.getrandbits(64) if impairment.seed is None else impairment.seed
-        streams: dict[str, Random] = {}
-
-        def draw(stream: str) -> float:
-            if stream not in streams:
-                streams[stream] = Random(f"{seed} {stream}")
-            return streams[stream].random()
-
-        return Impairer(impairment, draw)
+        return Impairer(impairment, _Chance(seed).draw)
 
     # What the connection uses
 
@@ -132,6 +144,10 @@ class ImpairedPath:
             else:
                 self._discard(held)
         self._arm()
+        # The connection is in a cycle, and may wait long to be collected: the large parts go now.
+        self._impairers = {"up": [], "down": []}
+        self._seen = SeenNumbers()
+        self._taps.clear()
 
     # The way of a packet
 

@@ -228,6 +228,17 @@ def test_round_trips():
     assert list(ours.round_trips_s) == pytest.approx([0.62] * 8)
 
 
+def test_late_answers_are_consent():
+    """On a path whose round trip is longer than the time between two requests consent is never lost; and it is told."""
+    link = Link()
+    ours, _ = connected(link)
+    link.delay_s[THERE] = 4.0
+    link.run(120)
+    assert ours.selected == THERE
+    assert events(ours) == []
+    assert list(ours.round_trips_s) == pytest.approx([8.02] * 8)
+
+
 def test_consent_is_lost_and_found():
     """After 30 s without an answer nothing may be sent there; checks go on, and the server may come back."""
     link = Link()

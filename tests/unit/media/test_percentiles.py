@@ -1,6 +1,7 @@
 """Percentiles: exact while few, bounded and near when many."""
 
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,18 @@ def test_memory_is_bounded():
     for i in range(100_000):
         distribution.add(1 + i % 997 / 10)
     assert len(distribution._buckets) < 500
-    assert distribution._samples == []
+    assert not distribution._samples
+
+
+def test_a_receiver_of_a_load_test_is_small():
+    """What is kept of the samples never takes more than 100 KB, so that thousands of receivers fit into a machine."""
+    distribution = Distribution()
+    largest = 0
+    for i in range(12_000):
+        distribution.add(1 + i % 997 / 10)
+        largest = max(largest, sys.getsizeof(distribution._samples))
+    assert not distribution.is_exact
+    assert largest < 100_000
 
 
 def test_nothing():

@@ -9,15 +9,17 @@ import asyncio
 import inspect
 import socket
 import time
+from typing import Any
 
 import aioice.ice
 import aioice.stun
 import pytest
+from aioice.stun import Class
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 
 from rtcctl.media.sdp import Candidate
-from rtcctl.probe.aiortc_transport import AiortcTransport
+from rtcctl.probe.aiortc_transport import AiortcTransport, Consent
 from rtcctl.probe.transport import Arrival, RemoteTransport, TransportState
 from tests.support.data_path import until
 
@@ -33,7 +35,10 @@ PRIVATE = [
     (aioice.ice.Connection, "build_request", ["self", "pair", "nominate"]),
     (aioice.ice.Connection, "recvfrom", ["self"]),
     (aioice.ice.StunProtocol, "datagram_received", ["self", "data", "addr"]),
-    (aioice.ice.StunProtocol, "request", ["self", "request", "addr", "integrity_key", "retransmissions"]),
+    (aioice.ice.StunProtocol, "send_stun", ["self", "message", "addr"]),
+    (aioice.stun.Transaction, "response_received", ["self", "message", "addr"]),
+    (aioice.stun.Message, "add_message_integrity", ["self", "key"]),
+    (aioice.stun.Message, "check_message_integrity", ["self", "key"]),
 ]
 
 
@@ -52,6 +57,8 @@ def test_the_hooks_are_called_where_we_put_them():
     assert "self.receiver.data_received(data" in source(aioice.ice.StunProtocol.datagram_received)
     assert "self._queue.get()" in source(aioice.ice.Connection.recvfrom)
     assert "create_task(self.query_consent())" in source(aioice.ice.Connection.connect)
+    assert "self.transactions[message.transaction_id]" in source(aioice.ice.StunProtocol.datagram_received)
+    assert "self.transactions: " in source(aioice.ice.StunProtocol.__init__)
     assert "self.get_component_candidates(" in source(aioice.ice.Connection.gather_candidates)
     receive_next = source(RTCDtlsTransport._recv_next)
     assert "self.transport._recv()" in receive_next
@@ -187,3 +194,74 @@ async def test_closing_that_is_cancelled_lets_go_of_the_sockets():
     await asyncio.gather(task, return_exceptions=True)
     await first.close()
     assert all(transport.is_closing() for transport in sockets)
+
+
+class FakePair:
+    """A nominated pair whose protocol keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.protocol = self
+        self.remote_addr = ("192.0.2.2", 2000)
+        self.transactions: dict[bytes, Any] = {}
+        self.sent: list[aioice.stun.Message] = []
+
+    def send_stun(self, message: aioice.stun.Message, addr: tuple[str, int]) -> None:
+        self.sent.append(message)
+
+    def answer(self, number: int, *, key: bytes = b"theirs", answers: aioice.stun.Class = Class.RESPONSE) -> None:
+        """What would come for one of those, if aioice still knows it."""
+        request = self.sent[number]
+        response = aioice.stun.Message(aioice.stun.Method.BINDING, answers, transaction_id=request.transaction_id)
+        response.add_message_integrity(key)
+        if (transaction := self.transactions.get(request.transaction_id)) is not None:
+            transaction.response_received(response, self.remote_addr)
+
+
+class FakeConnection:
+    remote_password = "theirs"
+
+    def __init__(self, pair: FakePair) -> None:
+        self._nominated = {1: pair}
+
+    def build_request(self, pair: FakePair, nominate: bool) -> aioice.stun.Message:
+        return aioice.stun.Message(aioice.stun.Method.BINDING, Class.REQUEST)
+
+
+class Measured(Nobody):
+    def __init__(self) -> None:
+        self.round_trips_ms: list[float] = []
+
+    def round_trip_measured(self, rtt_ms: float) -> None:
+        self.round_trips_ms.append(rtt_ms)
+
+
+def test_late_answers_are_consent():
+    """On a path whose round trip is longer than the time between two requests consent is never lost; and it is told."""
+    now, pair, measured = 0.0, FakePair(), Measured()
+    consent = Consent(FakeConnection(pair), measured, lambda: now)
+    for number in range(60):
+        now = 2.0 * number
+        consent.ask()
+        if number >= 4:
+            pair.answer(number - 4)
+        assert not consent.is_lost
+    assert measured.round_trips_ms == [8000.0] * 56
+    assert len(pair.transactions) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"key": b"somebody"}, {"answers": Class.ERROR}])
+def test_what_is_no_answer_is_no_consent(wrong: dict[str, Any]):
+    """Without the right integrity, or as an error, a response changes nothing; after 30 s consent is lost, and what
+    was asked before that is given up."""
+    now, pair, measured = 0.0, FakePair(), Measured()
+    consent = Consent(FakeConnection(pair), measured, lambda: now)
+    while now < 29.9:
+        consent.ask()
+        pair.answer(-1, **wrong)
+        assert not consent.is_lost
+        now += 2.0
+    assert consent.is_lost
+    assert measured.round_trips_ms == []
+    now = 100.0
+    consent.ask()
+    assert len(pair.transactions) == 1

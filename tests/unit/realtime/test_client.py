@@ -335,3 +335,17 @@ async def test_a_failed_change_frees_the_queue():
         with pytest.raises(ApiError):
             await api.new_tracks("s", [LOCAL])
         await api.new_tracks("s", [LOCAL])
+
+
+async def test_a_client_that_lives_long_forgets_the_sessions_it_has_changed():
+    """Of thousands nothing is left but those whose offer waits for its answer."""
+    offered = {"requiresImmediateRenegotiation": True}
+    service = Service(json_reply(200, {}), json_reply(400, {}), json_reply(200, offered), json_reply(200, {}))
+    async with client(service) as api:
+        await api.new_tracks("changed", [LOCAL])
+        with pytest.raises(ApiError):
+            await api.new_tracks("refused", [LOCAL])
+        await api.new_tracks("offered", [REMOTE])
+        assert list(api._queues) == ["offered"]
+        await api.renegotiate("offered", "v=0\r\n")
+        assert not api._queues
