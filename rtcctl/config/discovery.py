@@ -64,7 +64,7 @@ def _read(path: Path) -> RunningServer | None:
             account_api_base=str(data.get("account_api_base") or ""),
         )
         mark = str(data.get("process", ""))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return server if is_running(server.pid, mark) else None
 

@@ -102,7 +102,11 @@ def test_another_process_with_the_same_pid_is_not_it(user: User):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"pid": "x"}', "null", '{"base_url": 1, "pid": []}', "[" * 100_000]
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"pid": "x"}', "null", '{"base_url": 1, "pid": []}', "[" * 100_000),
+        '{"base_url": "", "app_id": "", "app_secret": "", "turn_key_id": "", "turn_key_token": "", "pid": 1e999}',
+    ],
 )
 def test_what_cannot_be_read_is_not_running(user: User, text: str):
     """Nor is it an error: it may be half of an older version's."""
