@@ -14,10 +14,9 @@ from pathlib import Path
 
 import atheris
 
-from rtcctl.units import Seconds
-
 # What is loaded from here on reports which of its branches are taken.
 with atheris.instrument_imports(include=["rtcctl", "aiortc.rtcsctptransport"], enable_loader_override=False):
+    from rtcctl.units import Seconds
     from tests.fuzz.growth import slowest
     from tests.fuzz.target import VECTORS, Target
     from tests.fuzz.targets import TARGETS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -84,11 +84,11 @@ STATUSES = (200, 201, 200, 400, 401, 406, 410, 425, 429, 500, 503, 520)
 
 
 def answers(data: bytes) -> None:
-    """What a service answers to each client, perhaps with a header; errors are ours."""
-    asyncio.run(_answers(data))
+    """What a service answers, perhaps with a header; errors are ours. The first byte says who asks; `*`: everybody."""
+    asyncio.run(_answers(data[1:], ASKED if data[:1] == b"*" else [ASKED[(data or b"\0")[0] % len(ASKED)]]))
 
 
-async def _answers(data: bytes) -> None:
+async def _answers(data: bytes, asked: Sequence[Ask]) -> None:
     replies = []
     for flags, content in records(data):
         headers = {}
@@ -101,7 +101,7 @@ async def _answers(data: bytes) -> None:
             continue  # no header that could come
     if not replies:
         return
-    for ask in ASKED:
+    for ask in asked:
         try:
             await ask(Service(*replies))
         except RtcctlError as error:
@@ -113,7 +113,10 @@ _PROFILE = replace(
 )
 
 
-def _asked(kind: type[Client], call: Callable[[Any], Awaitable[object]]) -> Callable[[Service], Awaitable[object]]:
+Ask = Callable[[Service], Awaitable[object]]
+
+
+def _asked(kind: type[Client], call: Callable[[Any], Awaitable[object]]) -> Ask:
     async def ask(service: Service) -> None:
         time = service.time
         async with kind(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.growth import FACTOR, slowest
+from tests.fuzz.growth import FACTOR, seconds_of, slowest
 from tests.fuzz.target import VECTORS, Target, conversation, records
 from tests.fuzz.targets import TARGETS
 from tests.support.requirements import require, slow
@@ -81,6 +81,30 @@ def test_the_corpus_is_small_and_each_folder_has_its_target() -> None:
     assert folders == set(TARGETS)
     index = (VECTORS / "README.md").read_text("utf-8")
     assert [name for name in sorted(folders) if f"`{name}`" not in index] == []
+
+
+OFFER = (VECTORS / "sdp" / "chromium-publish-simulcast-datachannel.sdp").read_bytes()
+NUMBERS = range(30_000)
+SECTIONS = b"m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 2000
+LARGE = {
+    "rids": OFFER.replace(
+        b"a=simulcast:send f;h;q\r\n",
+        "".join(f"a=rid:r{n} send\r\n" for n in NUMBERS).encode()
+        + f"a=simulcast:send {';'.join(f'r{n}' for n in NUMBERS)}\r\n".encode(),
+    ),
+    "formats": OFFER.replace(b"t=0 0\r\n", b"t=0 0\r\n" + b"a=rtpmap:96 VP8/90000\r\n" * 20_000) + SECTIONS,
+    "extensions": OFFER.replace(b"t=0 0\r\n", b"t=0 0\r\n" + b"a=extmap:1 u\r\n" * 40_000) + SECTIONS,
+    "path": b"GET /v1/apps/a" + b"/sessions/s" * 40_000,
+}
+"What once took half a minute, of a server with all its sessions waiting."
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_description_or_path_is_dealt_with_at_once(name: str) -> None:
+    """Thousands of one thing, each of which was looked for among thousands of another."""
+    assert len(LARGE[name]) > 400_000
+    for target in ("sdp", "explanation"):
+        assert seconds_of(TARGETS[target], LARGE[name]) < 2
 
 
 @slow

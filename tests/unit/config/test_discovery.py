@@ -122,6 +122,11 @@ def test_no_folder_no_server(tmp_path: Path):
     assert config.running_servers(tmp_path / "none") == ()
 
 
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path):
+    """Its name is longer than any may be: no server, and no bug."""
+    assert config.running_servers(tmp_path / ("x" * 300)) == ()
+
+
 def test_a_state_folder_that_cannot_be_written_is_named(user: User):
     """A file is in the way."""
     user.state.write_text("")
