@@ -27,6 +27,7 @@ from rtcctl.media.sendtime import find, with_room
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.media.stun import Attribute, Message, MessageClass
 from rtcctl.media.turn import Framing, State, TurnClient
+from rtcctl.probe.sources.streams import Ivf, OggOpus, Wav
 from tests.fuzz.target import STEPS_S, records, text
 
 CODECS = ("opus", "VP8", "VP9", "H264", "H265", "AV1")
@@ -220,3 +221,23 @@ def assembly(data: bytes) -> None:
     flow.totals(now)
     counted = reception.totals(now, is_final=True)
     assert (counted.packets_lost or 0) >= 0
+
+
+def streams(data: bytes) -> None:
+    """What comes on stdin in a container, whole and in pieces: the same packets. The first byte says which one."""
+    kind = (OggOpus, Ivf, Wav)[data[0] % 3 if data else 0]
+
+    def fed(size: int) -> tuple[list[object], bool]:
+        reader, packets = kind(), list[object]()
+        try:
+            for at in range(1, len(data), size):
+                packets += reader.feed(data[at : at + size])
+            if isinstance(reader, OggOpus | Ivf):
+                reader.finish()
+        except ParseError:
+            return packets, False
+        return packets, True
+
+    whole, in_pieces = fed(1 << 20), fed(max(1, len(data) // 50))
+    assert whole[1] == in_pieces[1]
+    assert not whole[1] or whole[0] == in_pieces[0]

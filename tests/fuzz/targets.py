@@ -33,6 +33,7 @@ TARGETS = {
         # What a user or a disk has.
         Target("server_url", media.server_url),
         Target("pasted", http.pasted),
+        Target("streams", media.streams),
         Target("units", files.units),
         Target("faults", files.faults, (SpellingError,)),
         Target("environment", files.environment, (RtcctlError,)),
