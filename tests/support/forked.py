@@ -64,7 +64,9 @@ class Ended:
     stdout: str
     stderr: str
     started: tuple[tuple[str, ...], ...]
-    "Command lines of the processes that it started."
+    "Command lines of the processes that it started …"
+    given: tuple[tuple[str, ...], ...]
+    "… and what it put into the environment of each, `NAME=VALUE`, that was not in its own."
 
 
 class Forker:
@@ -82,7 +84,14 @@ class Forker:
         self._process.stdin.flush()
         answers = json.loads(self._process.stdout.readline())
         return [
-            Ended(command.arguments, status, stdout, stderr, tuple(map(tuple, started)))
+            Ended(
+                command.arguments,
+                status,
+                stdout,
+                stderr,
+                tuple(tuple(line) for line, _ in started),
+                tuple(tuple(added) for _, added in started),
+            )
             for command, (status, stdout, stderr, started) in zip(commands, answers, strict=True)
         ]
 
@@ -113,7 +122,7 @@ def _serve() -> None:
         sys.stdout.flush()
 
 
-def _run(folder: Path, commands: list[Any]) -> list[tuple[int, str, str, list[list[str]]]]:
+def _run(folder: Path, commands: list[Any]) -> list[tuple[int, str, str, list[Any]]]:
     waiting, running, statuses = list(enumerate(commands)), dict[int, int](), dict[int, int]()
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
@@ -144,7 +153,9 @@ def _fork(
 
     def hear(event: str, args: tuple[Any, ...]) -> None:
         if event in ("subprocess.Popen", "os.posix_spawn", "os.exec"):
-            os.write(started, json.dumps([os.fsdecode(part) for part in args[1]]).encode() + b"\n")
+            line = [os.fsdecode(part) for part in args[1]]
+            given = [f"{name}={value}" for name, value in (args[-1] or {}).items() if os.environ.get(name) != value]
+            os.write(started, json.dumps([line, given]).encode() + b"\n")
 
     sys.addaudithook(hear)
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -168,7 +179,7 @@ def _fork(
         os._exit(status)
 
 
-def _ended(folder: Path, number: int, status: int) -> tuple[int, str, str, list[list[str]]]:
+def _ended(folder: Path, number: int, status: int) -> tuple[int, str, str, list[Any]]:
     stdout, stderr = ((folder / f"{number}.{end}").read_text("utf-8", errors="replace") for end in ("out", "err"))
     started = (folder / f"{number}.started").read_text("utf-8").splitlines()
     return status, stdout, stderr, [json.loads(line) for line in started]
