@@ -103,6 +103,7 @@ _rtcctl() {
       ' turn refresh'|\
       ' stats'|\
       ' stats session'|\
+      ' explain'|\
       ' api'|\
       ' config'|\
       ' config add'|\
@@ -129,9 +130,13 @@ _rtcctl() {
     *' --max-rtt') __rtcctl_values none; return ;;
     *' --max-latency') __rtcctl_values none; return ;;
     *' --relay-via') __rtcctl_values none; return ;;
+    *' --pcap') __rtcctl_values files; return ;;
+    *' --impair') __rtcctl_values none; return ;;
+    *' --impair-ledger') __rtcctl_values files; return ;;
     *' --profile'|*' -p') __rtcctl_values profiles; return ;;
     *' --output'|*' -o') __rtcctl_values none table json jsonl csv; return ;;
     *' --report') __rtcctl_values reports junit: json: markdown: prometheus:; return ;;
+    *' --trace') __rtcctl_values files; return ;;
     *' --host') __rtcctl_values none; return ;;
     *' --port') __rtcctl_values none; return ;;
     *' --udp-port') __rtcctl_values none; return ;;
@@ -145,6 +150,7 @@ _rtcctl() {
     *' --seed') __rtcctl_values none; return ;;
     *' --session') __rtcctl_values ids; return ;;
     *' --correlation-id') __rtcctl_values none; return ;;
+    *' --recover-for') __rtcctl_values none; return ;;
     *' --name') __rtcctl_values none; return ;;
     *' --track') __rtcctl_values none; return ;;
     *' --tone') __rtcctl_values none; return ;;
@@ -183,9 +189,10 @@ _rtcctl() {
     ' turn creds --as') __rtcctl_values none ice-servers env coturn js; return ;;
     *' --custom-identifier') __rtcctl_values none; return ;;
     *' --ice-servers') __rtcctl_values files; return ;;
-    ' turn check --require') __rtcctl_values none; return ;;
+    ' turn check --require') __rtcctl_values files; return ;;
     *' --compare') __rtcctl_values files; return ;;
     ' turn refresh --as') __rtcctl_values none ice-servers env coturn js; return ;;
+    ' explain --as') __rtcctl_values none request response sdp offer answer ice-servers; return ;;
     *' --input') __rtcctl_values files; return ;;
     *' --app-id') __rtcctl_values none; return ;;
     *' --api-base') __rtcctl_values none; return ;;
@@ -199,17 +206,17 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words --version -V -h --help
       else
-        __rtcctl_words smoke dev fault session track channel app turn stats api config completion
+        __rtcctl_words smoke dev fault session track channel app turn stats explain api config completion
       fi
       ;;
     ' smoke')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --embedded --only --skip --require --attempts --max-loss --max-jitter --max-rtt --max-latency --relay --relay-via --pcap --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' dev')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --persist --time-scale --tls --seed --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --host --port --udp-port --media-host --announce --apps --fault --ledger --persist --time-scale --tls --seed --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' fault')
@@ -221,22 +228,22 @@ _rtcctl() {
       ;;
     ' fault set')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' fault list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' fault clear')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' fault ledger')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --session --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --session --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' session')
@@ -248,26 +255,26 @@ _rtcctl() {
       ;;
     ' session create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --connect --for --correlation-id --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --connect --for --correlation-id --relay --relay-via --pcap --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' session get')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --watch --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --watch --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' session close')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' session list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --all --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --all --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' track')
@@ -279,42 +286,42 @@ _rtcctl() {
       ;;
     ' track publish')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --track --tone --video --file --loop --screen --camera --stdin --codec --size --fps --bitrate --simulcast --rids --for --interval --relay --relay-via --pcap --recover-for --no-recover --detach --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track subscribe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --for --wait --max-loss --verify --tone --play --play-on --rid --priority-ordering --rid-not-available --offered-by --peer --interval --relay --relay-via --pcap --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
       ;;
     ' track update')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --mid --rid --priority-ordering --rid-not-available --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --mid --rid --priority-ordering --rid-not-available --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' track close')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --all --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --all --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
       ;;
     ' track wait')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --wait --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
@@ -328,38 +335,38 @@ _rtcctl() {
       ;;
     ' channel open')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --ordered --unordered --max-retransmits --max-lifetime --for --detach --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' channel send')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --name --to --stdin --file --every --delay --wait-hello --ordered --unordered --max-retransmits --max-lifetime --wait --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' channel listen')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ordered --unordered --max-retransmits --max-lifetime --wait-for-ack --can-reply --hello --reply --for --count --raw --wait --recover-for --no-recover --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
       ;;
     ' channel update')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --id --can-reply --no-can-reply --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --id --can-reply --no-can-reply --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
     ' channel close')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --id --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --id --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
       fi
       ;;
     ' channel probe')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --policy --rate --size --for --max-loss --max-latency --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --policy --rate --size --for --max-loss --max-latency --impair --impair-ledger --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' app')
@@ -371,27 +378,27 @@ _rtcctl() {
       ;;
     ' app list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' app create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' app get')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' app update')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' app delete')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn')
@@ -410,52 +417,52 @@ _rtcctl() {
       ;;
     ' turn key list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn key create')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --secret-to --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --secret-to --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn key get')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn key update')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn key delete')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn creds')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn check')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ice-servers --for --rate --require --max-loss --insecure --compare --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ice-servers --for --rate --require --max-loss --insecure --compare --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn list')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn revoke')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --custom-identifier --verify --ice-servers --yes -y --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --custom-identifier --verify --ice-servers --yes -y --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' turn refresh')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --ttl --as --custom-identifier --keep-port-53 --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values files
       fi
@@ -469,14 +476,21 @@ _rtcctl() {
       ;;
     ' stats session')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --watch --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --watch --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values ids
       fi
       ;;
+    ' explain')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --as --to --lenient --output -o --report --curl --trace --verbose -v --no-color -h --help
+      else
+        __rtcctl_values files
+      fi
+      ;;
     ' api')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --input --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --input --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values none GET POST PUT
       fi
@@ -490,32 +504,32 @@ _rtcctl() {
       ;;
     ' config add')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --from-env --app-id --api-base --turn-key-id --account-id --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --from-env --app-id --api-base --turn-key-id --account-id --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config use')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config show')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --origin --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --origin --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config check')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config env')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --as --names --with-secrets --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --as --names --with-secrets --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config path')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --output -o --report --curl --trace --verbose -v --no-color -h --help
       fi
       ;;
     ' config secret')
@@ -527,7 +541,7 @@ _rtcctl() {
       ;;
     ' config secret set')
       if [[ $cur == -* ]]; then
-        __rtcctl_words --stdin --profile -p --output -o --report --curl --verbose -v --no-color -h --help
+        __rtcctl_words --stdin --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values none app turn account
       fi

@@ -108,24 +108,31 @@ class ApiError(RtcctlError):
 
 
 class NetworkError(RtcctlError):
-    """The API or the peer cannot be reached. `phase` is one of dns, tcp, tls, http, ice, dtls, media, sctp, turn."""
+    """The API or the peer cannot be reached. `phase` is one of dns, tcp, tls, http, ice, dtls, media, sctp, turn.
+
+    `is_unanswered`: a request had been sent, and its answer is lost: what it asks for may have been done.
+    """
 
     exit_status = ExitStatus.NETWORK
 
-    def __init__(self, message: str, *, phase: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, phase: str, hint: str = "", is_unanswered: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.phase = phase
+        self.is_unanswered = is_unanswered
 
 
 class DeadlineError(RtcctlError):
-    """`awaited` did not happen within `after_s` seconds."""
+    """`awaited` did not happen within `after_s` seconds. `is_unanswered`: as of a `NetworkError`."""
 
     exit_status = ExitStatus.DEADLINE
 
-    def __init__(self, message: str, *, awaited: str, after_s: float, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, awaited: str, after_s: float, hint: str = "", is_unanswered: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.awaited = awaited
         self.after_s = after_s
+        self.is_unanswered = is_unanswered
 
 
 class InconclusiveError(RtcctlError):

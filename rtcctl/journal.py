@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 Statistics = TypeVar("Statistics", "SentStatistics", "ReceivedStatistics")
 
 FILE_NAME = "journal.sqlite3"
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 2.0
 "How long to wait for another process that is writing."
 KEPT_S = 30 * 86_400.0
 "Longer than any session lives."
 COMPLETED_IDS = 200
 
-_SCHEMA = """
+_SCHEMAS = (
+    """
 CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY,
     profile TEXT NOT NULL,
@@ -81,7 +81,17 @@ CREATE TABLE turn_credentials (
     expires_at REAL NOT NULL,
     custom_identifier TEXT
 );
-"""
+""",
+    """
+CREATE TABLE successors (
+    session_id TEXT PRIMARY KEY,
+    successor_id TEXT NOT NULL,
+    replaced_at REAL NOT NULL
+);
+""",
+)
+"What each version has added to the one before."
+SCHEMA_VERSION = len(_SCHEMAS)
 
 
 class Journal:
@@ -147,6 +157,7 @@ class Journal:
             ("DELETE FROM sessions WHERE created_at < ?", (at - KEPT_S,)),
             ("DELETE FROM tracks WHERE published_at < ?", (at - KEPT_S,)),
             ("DELETE FROM intervals WHERE measured_at < ?", (at - KEPT_S,)),
+            ("DELETE FROM successors WHERE replaced_at < ?", (at - KEPT_S,)),
             ("DELETE FROM turn_credentials WHERE expires_at < ?", (at - KEPT_S,)),
         )
         self._write_ids()
@@ -158,6 +169,10 @@ class Journal:
             ("UPDATE tracks SET closed_at = ? WHERE session_id = ? AND closed_at IS NULL", (at, session_id)),
         )
         self._write_ids()
+
+    def session_replaced(self, session_id: str, successor_id: str, at: float) -> None:
+        """Note that a publisher goes on in another session; those who subscribe to it may follow."""
+        self._write(("INSERT OR REPLACE INTO successors VALUES (?, ?, ?)", (session_id, successor_id, at)))
 
     def track_published(self, session_id: str, track_name: str, mid: str, kind: str, at: float) -> None:
         """Note a published track."""
@@ -234,6 +249,21 @@ class Journal:
             "SELECT track_name FROM tracks WHERE session_id = ? ORDER BY published_at, rowid", session_id
         )
         return _session(rows[0], tuple(track["track_name"] for track in tracks)) if rows else None
+
+    def successor(self, session_id: str, *, api_base: str, app_id: str) -> str | None:
+        """The session in which a publisher of this app goes on by now; `None` when it has not replaced this one."""
+        rows = self._read(
+            # UNION, not UNION ALL: each once, so that a circle would end.
+            "WITH RECURSIVE later (session_id, replaced_at) AS ("
+            "SELECT successor_id, replaced_at FROM successors WHERE session_id = ? "
+            "UNION SELECT s.successor_id, s.replaced_at FROM successors s JOIN later USING (session_id)) "
+            "SELECT session_id FROM later JOIN sessions USING (session_id) WHERE api_base = ? AND app_id = ? "
+            "ORDER BY later.replaced_at DESC LIMIT 1",
+            session_id,
+            api_base,
+            app_id,
+        )
+        return rows[0]["session_id"] if rows else None
 
     def intervals(self, session_id: str) -> tuple[ProbeInterval, ...]:
         """The last interval of each probe that publishes into the session or subscribes to it or for it.
@@ -339,12 +369,12 @@ def _prepare(db: sqlite3.Connection) -> None:
     # Readers never wait for a writer, and losing the last second in a power cut is nothing.
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    if _version(db) == 0:
+    if _version(db) < SCHEMA_VERSION:
         db.execute("BEGIN IMMEDIATE")
-        if _version(db) == 0:  # Another process may have been first.
-            for statement in _SCHEMA.split(";"):
+        for schema in _SCHEMAS[_version(db) :]:  # Another process may have been first.
+            for statement in schema.split(";"):
                 db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute(f"PRAGMA user_version = {max(_version(db), SCHEMA_VERSION)}")
         db.execute("COMMIT")
     if _version(db) > SCHEMA_VERSION:
         raise _TooNewError

@@ -17,11 +17,14 @@ from rtcctl.cli.options import (
     For,
     MaxLatency,
     MaxLoss,
+    NoRecover,
+    RecoverFor,
     SessionId,
     Wait,
     Yes,
     command,
     longer_than_nothing,
+    recovery_of,
     spelled,
     typed,
 )
@@ -73,7 +76,7 @@ class Policy(StrEnum):
     LIFETIME = "lifetime"
 
 
-@command(app, "open")
+@command(app, "open", probe=True)
 def open_(
     common: Common,
     channel_names: Annotated[
@@ -93,21 +96,25 @@ def open_(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once they are open; `session close` ends it.")
     ] = False,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Publish data channels and hold them until Ctrl-C or --for."""
-    from rtcctl.ops import channel_traffic
+    from rtcctl.ops import channel_open
     from rtcctl.results.channel import ChannelPublished, MessageReceived
 
     delivery = _delivery(ordered, max_retransmits, max_lifetime)
-    channel_traffic.check_names(channel_names)
-    request = channel_traffic.OpenRequest(tuple(channel_names), delivery, for_s=for_)
+    channel_open.check_names(channel_names)
+    request = channel_open.OpenRequest(
+        tuple(channel_names), delivery, for_s=for_, recover_for_s=recovery_of(recover_for, no_recover)
+    )
     face = Face(
         name="channel open",
-        calls=lambda _: channel_traffic.open_calls(request),
+        calls=lambda _: channel_open.open_calls(request),
         announce=() if detach else (ChannelPublished, MessageReceived),
     )
     if not detach:
-        return run(channel_traffic.open_, request, common, face)
+        return run(channel_open.open_, request, common, face)
     from rtcctl import config
     from rtcctl.ops import channel_detach
 
@@ -115,7 +122,7 @@ def open_(
     return run(channel_detach.open_, channel_detach.DetachRequest(request, log_folder), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def send(
     common: Common,
     messages: Annotated[
@@ -174,9 +181,11 @@ def send(
     max_retransmits: MaxRetransmits = None,
     max_lifetime: MaxLifetime = None,
     wait: Wait = Seconds(10),
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Send texts, lines or files over a data channel."""
-    from rtcctl.ops import channel_traffic
+    from rtcctl.ops import channel_send
     from rtcctl.ops.channels_media import ChannelRef
     from rtcctl.results.channel import ChannelPublished, MessageReceived
 
@@ -192,7 +201,7 @@ def send(
     if wait_hello is not None and to is not None:
         raise UsageError("A publisher that is there needs no --wait-hello.")
     delivery = _delivery(ordered, max_retransmits, max_lifetime)
-    request = channel_traffic.SendRequest(
+    request = channel_send.SendRequest(
         name=channel_name,
         to=None if to is None else ChannelRef(*spelled(names.channels, [to])[0]),
         messages=(*map(_text, messages or ()), *map(_read, files or ())),
@@ -202,16 +211,17 @@ def send(
         delay_s=delay,
         hello_s=wait_hello,
         wait_s=wait,
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="channel send",
-        calls=lambda _: channel_traffic.send_calls(request),
+        calls=lambda _: channel_send.send_calls(request),
         announce=(ChannelPublished, MessageReceived),
     )
-    return run(channel_traffic.send, request, common, face)
+    return run(channel_send.send, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def listen(
     words: ChannelWords,
     common: Common,
@@ -246,15 +256,17 @@ def listen(
         bool, typer.Option("--raw", help="Print the bytes of messages and nothing else; a line end after texts.")
     ] = False,
     wait: Wait = Seconds(10),
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Print what comes over data channels; the publisher's delivery policy has to be repeated."""
-    from rtcctl.ops import channel_traffic
+    from rtcctl.ops import channel_listen
     from rtcctl.results.channel import MessageReceived
 
     if (reply is not None or hello is not None) and not can_reply:
         raise UsageError("Without --can-reply the SFU drops what is said to the publisher.", hint="Add --can-reply.")
     delivery = _delivery(ordered, max_retransmits, max_lifetime)
-    request = channel_traffic.ListenRequest(
+    request = channel_listen.ListenRequest(
         _refs(words),
         delivery,
         wait_for_ack=wait_for_ack,
@@ -264,14 +276,15 @@ def listen(
         for_s=for_,
         wait_s=wait,
         count=count,
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="channel listen",
-        calls=lambda _: channel_traffic.listen_calls(request),
+        calls=lambda _: channel_listen.listen_calls(request),
         announce=(MessageReceived,),
         is_raw=raw,
     )
-    return run(channel_traffic.listen, request, common, face)
+    return run(channel_listen.listen, request, common, face)
 
 
 @command(app)
@@ -329,7 +342,7 @@ def close(
     return run(channel.close, request, common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def probe(
     common: Common,
     policies: Annotated[
@@ -392,7 +405,7 @@ def _text(text: str) -> str:
 
 def _read(path: Path) -> bytes:
     """The bytes of a file, or enough of them to see that it is too large."""
-    from rtcctl.ops.channel_traffic import MAX_MESSAGE_BYTES
+    from rtcctl.ops.channel_send import MAX_MESSAGE_BYTES
 
     try:
         if path.stat().st_size > MAX_MESSAGE_BYTES:

@@ -20,6 +20,7 @@ NOUNS = {
     "app": "The apps of the account: list, create, get, update, delete.",
     "turn": "TURN: credentials, keys, and whether its servers relay.",
     "stats": "Figures of sessions and of running probes.",
+    "explain": "What an error code, a response, a request or an SDP means, and what to do next.",
     "api": "Call any method of the API with the profile's credentials.",
     "config": "Profiles and secrets.",
     "completion": "Print the completion script of a shell.",

@@ -63,7 +63,10 @@ class Common(NamedTuple):
     curl: bool = False
     verbose: int = 0
     no_color: bool = False
+    trace: Path | None = None
     profile: str | None = None
+    impair: tuple[str, ...] = ()
+    impair_ledger: Path | None = None
 
 
 def typed(parse: Callable[[str], T]) -> Callable[[Any], T]:
@@ -135,11 +138,28 @@ def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     return parts
 
 
+def impairment(text: str) -> str:
+    """One `--impair`, as it was written: a seed that is not given is drawn when it runs."""
+    from rtcctl.media.impair import parse_path
+
+    parse_path(text)
+    return text
+
+
 def relay_of(is_relayed: bool, via: Via | None) -> "RelayPolicy | None":
     """What `--relay` and `--relay-via` say."""
     from rtcctl.ops.relay import RelayPolicy
 
     return RelayPolicy(via) if is_relayed or via is not None else None
+
+
+def recovery_of(recover_for: Seconds | None, no_recover: bool) -> float | None:
+    """What `--recover-for` and `--no-recover` say: for how long; `None`: not at all."""
+    from rtcctl.ops.session import RECOVER_FOR_S
+
+    if no_recover and recover_for is not None:
+        raise UsageError("--recover-for and --no-recover exclude each other.", hint="Leave one of them away.")
+    return None if no_recover else recover_for or RECOVER_FOR_S
 
 
 WATCH_S = 1.0
@@ -224,6 +244,46 @@ RelayVia = Annotated[
         show_default=False,
     ),
 ]
+Pcap = Annotated[
+    Path | None,
+    _option(
+        "--pcap",
+        metavar="FILE",
+        help="Write the headers of RTP and RTCP packets, decrypted, for Wireshark.",
+        show_default=False,
+    ),
+]
+RecoverFor = Annotated[
+    Seconds | None,
+    _option(
+        "--recover-for",
+        parser=typed(longer_than_nothing),
+        metavar="DURATION",
+        help="How long to try for another connection when one is lost.  [default: 60s]",
+        show_default=False,
+    ),
+]
+NoRecover = Annotated[bool, typer.Option("--no-recover", help="End when a connection is lost, as for CI.")]
+Impair = Annotated[
+    list[str] | None,
+    _option(
+        "--impair",
+        parser=typed(impairment),
+        metavar="loss=5%,...",
+        help="Do to this probe's packets what a bad network does: loss=5%, delay=40ms, jitter=10ms, reorder=1%, "
+        "dup=0.1%, rate=2Mbps, seed=7, direction=up|down, separated by commas; once for each direction.",
+        show_default=False,
+    ),
+]
+ImpairLedger = Annotated[
+    Path | None,
+    _option(
+        "--impair-ledger",
+        metavar="FILE",
+        help="Write what was done to which packet, as JSON lines.",
+        show_default=False,
+    ),
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Redraw every second until Ctrl-C.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before ending something foreign.")]
 
@@ -245,6 +305,15 @@ Curl = Annotated[bool, typer.Option("--curl", help="Print the API calls as curl 
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr; repeatable.", show_default=False)
 ]
+Trace = Annotated[
+    Path | None,
+    _option(
+        "--trace",
+        metavar="DIR",
+        help="Write what is said and heard into a folder, without secrets, to be passed on.",
+        show_default=False,
+    ),
+]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours (or set NO_COLOR).")]
 
 _COMMON = {
@@ -252,26 +321,34 @@ _COMMON = {
     "output": (Output, OutputFormat.TABLE),
     "report": (Reports, None),
     "curl": (Curl, False),
+    "trace": (Trace, None),
     "verbose": (Verbose, 0),
     "no_color": (NoColor, False),
 }
 
+_PROBE = {"impair": (Impair, None), "impair_ledger": (ImpairLedger, None)}
 
-def command(app: typer.Typer, name: str | None = None, *, profile: bool = True) -> Callable[[Callable[..., int]], None]:
+
+def command(
+    app: typer.Typer, name: str | None = None, *, profile: bool = True, probe: bool = False
+) -> Callable[[Callable[..., int]], None]:
     """Register a command that takes `common: Common` and returns an exit status.
 
-    Its options are its own parameters, then the common ones. `profile=False`: it speaks to no Realtime.
+    Its options are its own parameters, then the common ones. `profile=False`: it speaks to no Realtime. `probe=True`:
+    it runs a peer.
     """
 
     def register(function: Callable[..., int]) -> None:
         shared = {key: value for key, value in _COMMON.items() if profile or key != "profile"}
+        shared = {**(_PROBE if probe else {}), **shared}
         signature = inspect.signature(function)
         own = [parameter for parameter in signature.parameters.values() if parameter.name != "common"]
 
         def invoke(**values: Any) -> int:
             common = {key: values.pop(key) for key in shared}
             reports = tuple(common.pop("report") or ())
-            return function(**values, common=Common(**common, reports=reports))
+            impair = tuple(common.pop("impair", None) or ())
+            return function(**values, common=Common(**common, reports=reports, impair=impair))
 
         invoke.__name__ = function.__name__
         invoke.__doc__ = function.__doc__

@@ -26,6 +26,9 @@ UNWRAPPED_WIDTH = 240
 
 HOME_AND_CLEAR = "\x1b[H\x1b[2J"
 
+OUTAGE_EVENTS = frozenset({"connection_lost", "recovery_failed", "publisher_followed", "recovered"})
+"See `results/outage.py`, which most commands have no use for."
+
 
 _secrets: set[str] = set()
 "Secrets that this process knows and must not show."
@@ -125,6 +128,11 @@ class Streams:
             from rtcctl.report.tables.pieces import layer_change
 
             self.err(printable(layer_change(event)))
+        elif event.event in OUTAGE_EVENTS:
+            from rtcctl.report.figures import printable
+            from rtcctl.report.tables.outages import happened
+
+            self.err(printable(happened(event) or ""))
         elif self._live is not None:
             self._live.event(event)
         elif self.verbose and isinstance(event, Progress):

@@ -14,22 +14,25 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rtcctl.errors import ExitStatus, RtcctlError, UsageError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from pathlib import Path
 
     from rtcctl.cli.options import Common
     from rtcctl.cli.output import Output, Streams
+    from rtcctl.cli.recording import Recording
     from rtcctl.config import Resolution
     from rtcctl.ops.env import Env
     from rtcctl.realtime.curl import ApiCall
     from rtcctl.realtime.profile import Profile
     from rtcctl.results.event import Event
     from rtcctl.results.result import Result
+    from rtcctl.results.target import Target
 
 Request = TypeVar("Request")
 
@@ -65,6 +68,10 @@ class Face(NamedTuple):
     "Do not ask before ending something foreign."
     look: str = ""
     "The command that shows what it made, for when its result could not be said."
+    leaves_ticket: bool = False
+    "Where no trace is asked for, one is left when it fails."
+    pcap: Path | None = None
+    "File for the packets of its peers."
 
 
 class Ending:
@@ -82,7 +89,8 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     An expected error is raised, after what was measured until then is rendered.
     """
-    from rtcctl.cli.output import CommandOutput, RawOutput, keep_secret, open_output
+    from rtcctl.cli.output import keep_secret
+    from rtcctl.cli.recording import capturing, recording
 
     profile, warnings = _profile(common.profile, face)
     keep_secret(*profile.secrets)
@@ -95,54 +103,64 @@ def run(operation: Callable[[Request, Env], Awaitable[Result]], request: Request
 
     from rtcctl import config
     from rtcctl.cli import reports
+    from rtcctl.cli.impair import impairing
     from rtcctl.journal import Journal
     from rtcctl.ops.env import Env
 
     reports.check(common.reports)
+    opened = ExitStack()
+    impaired = opened.enter_context(impairing(common.impair, common.impair_ledger, streams))
     journal = Journal.open(config.state_dir(os.environ))
     if journal.unavailable and face.needs_profile:
         streams.warn(f"the journal cannot be used: {journal.unavailable}")
     env = Env(profile=profile, journal=journal, pid=os.getpid(), command=face.name, confirm=_confirmation(face.yes))
-    output: Output
-    if face.around:
-        output = CommandOutput(streams, face.around)
-    elif face.is_raw:
-        output = RawOutput(streams)
-    else:
-        output = open_output(
-            common.output,
-            streams,
-            env.target if face.needs_profile else None,
-            text=face.text,
-            announce=face.announce,
-            is_daemon=face.is_daemon,
-        )
-    if common.output == "table" and not face.around:
-        streams.start_live()
+    env.impairing = impaired
+    target = env.target if face.needs_profile else None
+    tickets = config.state_dir(os.environ) / "tickets" if face.leaves_ticket else None
     ending = Ending()
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory() if face.is_daemon else None) as runner:
-            runner.run(_supervise(operation, request, env, output, ending))
-    except KeyboardInterrupt:
-        # Where the loop has no signal handlers (Windows), or while a question was being asked.
-        ending.signals.append(signal.SIGINT)
-    finally:
-        streams.stop_live()
-        journal.close()
-    return _finish(ending, env, common, face, streams, output)
+    with recording(common.trace, tickets, streams, command=face.name, target=target) as recorded:
+        with opened:
+            env.recorder, env.tap = recorded.recorder, opened.enter_context(capturing(face.pcap, streams))
+            output = _output(common, face, streams, target)
+            if common.output == "table" and not face.around:
+                streams.start_live()
+            try:
+                with asyncio.Runner(loop_factory=_loop_factory() if face.is_daemon else None) as runner:
+                    runner.run(_supervise(operation, request, env, (recorded.event, output.event), ending))
+            except KeyboardInterrupt:
+                # Where the loop has no signal handlers (Windows), or while a question was being asked.
+                ending.signals.append(signal.SIGINT)
+            finally:
+                streams.stop_live()
+                journal.close()
+        return _finish(ending, env, common, face, streams, output, recorded)
+
+
+def _output(common: Common, face: Face, streams: Streams, target: Target | None) -> Output:
+    """Where its events and its result go."""
+    from rtcctl.cli.output import CommandOutput, RawOutput, open_output
+
+    if face.around:
+        return CommandOutput(streams, face.around)
+    if face.is_raw:
+        return RawOutput(streams)
+    return open_output(common.output, streams, target, text=face.text, announce=face.announce, is_daemon=face.is_daemon)
 
 
 def present(work: Callable[[Streams], Result], common: Common, face: Face) -> int:
     """Render what a command without a Realtime and without waiting returns."""
     from rtcctl.cli import reports
     from rtcctl.cli.output import open_output
+    from rtcctl.cli.recording import recording
 
     streams = open_streams(common)
     if common.curl:
         return _print_calls(face, None, streams)
     reports.check(common.reports)
-    result = work(streams)
-    status = int(result.exit_status)
+    with recording(common.trace, None, streams, command=face.name, target=None) as recorded:
+        result = work(streams)
+        status = int(result.exit_status)
+        recorded.end(result, status, None, interrupted=False)
     open_output(common.output, streams, None, text=face.text).result(result, status)
     reports.write(result, common.reports, face.name, status, streams)
     return status
@@ -201,7 +219,11 @@ def _print_calls(face: Face, profile: Profile | None, streams: Streams) -> int:
 
 
 async def _supervise(
-    operation: Callable[[Request, Env], Awaitable[Result]], request: Request, env: Env, output: Output, ending: Ending
+    operation: Callable[[Request, Env], Awaitable[Result]],
+    request: Request,
+    env: Env,
+    sinks: Sequence[Callable[[Event], None]],
+    ending: Ending,
 ) -> None:
     """Run the operation in this task until it ends or a signal cancels it; how it ended goes into `ending`."""
     import asyncio
@@ -213,7 +235,8 @@ async def _supervise(
         if ending.is_reader_gone:
             return
         try:
-            output.event(event)
+            for sink in sinks:
+                sink(event)
         except BrokenPipeError:
             ending.is_reader_gone = True
             task.cancel()
@@ -277,7 +300,9 @@ def _expected(error: BaseException) -> RtcctlError | None:
     return None
 
 
-def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Streams, output: Output) -> int:
+def _finish(
+    ending: Ending, env: Env, common: Common, face: Face, streams: Streams, output: Output, recorded: Recording
+) -> int:
     """Render what there is, write the reports, and return the exit status or raise the error."""
     from dataclasses import replace
 
@@ -293,6 +318,9 @@ def _finish(ending: Ending, env: Env, common: Common, face: Face, streams: Strea
     if ending.signals:
         status = int(ExitStatus.OK) if face.is_daemon else 128 + ending.signals[0]
         result = replace(result, interrupted=True) if result is not None else None
+    if ending.is_reader_gone:
+        status = READER_GONE
+    result = recorded.end(result, status, failure, interrupted=bool(ending.signals))
     if ending.is_reader_gone:
         _silence_stdout()
         return READER_GONE

@@ -5,7 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtcctl.cli.noun import noun
-from rtcctl.cli.options import WATCH_S, Common, For, RelayOnly, RelayVia, SessionId, Watch, Yes, command, relay_of
+from rtcctl.cli.options import (
+    WATCH_S,
+    Common,
+    For,
+    NoRecover,
+    Pcap,
+    RecoverFor,
+    RelayOnly,
+    RelayVia,
+    SessionId,
+    Watch,
+    Yes,
+    command,
+    recovery_of,
+    relay_of,
+)
 from rtcctl.cli.run import Face, present, run
 from rtcctl.errors import UsageError
 
@@ -16,7 +31,7 @@ if TYPE_CHECKING:
 app = noun("Create, read, close and list sessions.")
 
 
-@command(app)
+@command(app, probe=True)
 def create(
     common: Common,
     connect: Annotated[bool, typer.Option("--connect", help="Connect a peer to it and hold it.")] = False,
@@ -27,6 +42,9 @@ def create(
     ] = None,
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Create a session; with --connect, hold it until Ctrl-C or --for."""
     from rtcctl.ops import session
@@ -35,14 +53,27 @@ def create(
 
     if for_ is not None and not connect:
         raise UsageError("--for is how long a connection is held.", hint="Add --connect.")
+    if pcap is not None and not connect:
+        raise UsageError("--pcap writes what a connection carries.", hint="Add --connect.")
     relayed = relay_of(relay, relay_via)
     if relayed is not None and not connect:
         raise UsageError("--relay is how a connection is made.", hint="Add --connect.")
-    request = session.CreateRequest(connect=connect, for_s=for_, correlation_id=correlation_id, relay=relayed)
+    if common.impair and not connect:
+        raise UsageError("--impair is how a connection behaves.", hint="Add --connect.")
+    if (recover_for is not None or no_recover) and not connect:
+        raise UsageError("Only a connection can be lost.", hint="Add --connect.")
+    request = session.CreateRequest(
+        connect=connect,
+        for_s=for_,
+        correlation_id=correlation_id,
+        relay=relayed,
+        recover_for_s=recovery_of(recover_for, no_recover),
+    )
     face = Face(
         name="session create",
         calls=lambda profile: (*calls(relayed, for_, profile), *session.create_calls(request)),
         announce=(SessionCreated,) if connect else (),
+        pcap=pcap,
     )
     return run(session.create, request, common, face)
 

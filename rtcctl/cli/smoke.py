@@ -15,6 +15,7 @@ from rtcctl.cli.options import (
     MaxLatency,
     MaxLoss,
     MaxRtt,
+    Pcap,
     RelayOnly,
     RelayVia,
     comma_separated,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 app = noun("Check the whole path: API, session, media, content, quality.", has_verbs=False)
 
 
-@command(app)
+@command(app, probe=True)
 def smoke(
     common: Common,
     for_: For = Seconds(5),
@@ -62,6 +63,7 @@ def smoke(
     max_latency: MaxLatency = None,
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
 ) -> int:
     """Check the whole path: API, session, media, content, quality.
 
@@ -92,7 +94,8 @@ def smoke(
     if embedded:
         # The whole bundle of a profile, so that variables of another one are ignored, and said to be.
         common = common._replace(profile="local")
-    return run(_smoke, request, common, Face(name="smoke", calls=lambda profile: _calls(request, profile)))
+    face = Face(name="smoke", calls=lambda profile: _calls(request, profile), leaves_ticket=True, pcap=pcap)
+    return run(_smoke, request, common, face)
 
 
 def _names(option: str, values: list[str] | None) -> tuple[str, ...]:

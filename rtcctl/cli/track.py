@@ -15,6 +15,9 @@ from rtcctl.cli.options import (
     For,
     Interval,
     MaxLoss,
+    NoRecover,
+    Pcap,
+    RecoverFor,
     RelayOnly,
     RelayVia,
     SessionId,
@@ -22,6 +25,7 @@ from rtcctl.cli.options import (
     Wait,
     Yes,
     command,
+    recovery_of,
     relay_of,
     spelled,
     typed,
@@ -94,7 +98,7 @@ RidNotAvailable = Annotated[
 ]
 
 
-@command(app)
+@command(app, probe=True)
 def publish(
     common: Common,
     session_id: Annotated[
@@ -181,6 +185,9 @@ def publish(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return once media flows; `session close` ends it.")] = False,
 ) -> int:
     """Publish tracks until Ctrl-C, --for, or the end of the file."""
@@ -228,12 +235,18 @@ def publish(
     if detach and any(spec.source == "stdin" for spec in specs):
         raise UsageError("A detached publisher has no stdin.", hint="Leave --detach away, or publish a file.")
     request = publishing.PublishRequest(
-        specs, session_id, for_s=for_, interval_s=interval, relay=relay_of(relay, relay_via)
+        specs,
+        session_id,
+        for_s=for_,
+        interval_s=interval,
+        relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track publish",
         calls=lambda profile: (*calls(request.relay, for_, profile), *publishing.publish_calls(request)),
         announce=() if detach else (Published,),
+        pcap=None if detach else pcap,
     )
     if not detach:
         return run(publishing.publish, request, common, face)
@@ -241,10 +254,11 @@ def publish(
     from rtcctl.ops import detach as detached
 
     log_folder = config.state_dir(os.environ) / "probes"
-    return run(detached.publish, detached.DetachRequest(request, log_folder), common, face)
+    captured = () if pcap is None else ("--pcap", str(pcap.absolute()))
+    return run(detached.publish, detached.DetachRequest(request, log_folder, captured), common, face)
 
 
-@command(app)
+@command(app, probe=True)
 def subscribe(
     words: TrackWords,
     common: Common,
@@ -281,6 +295,9 @@ def subscribe(
     interval: Interval = Seconds(1),
     relay: RelayOnly = False,
     relay_via: RelayVia = None,
+    pcap: Pcap = None,
+    recover_for: RecoverFor = None,
+    no_recover: NoRecover = False,
 ) -> int:
     """Subscribe to tracks and measure what arrives."""
     from rtcctl.ops import subscribe as subscribing
@@ -303,10 +320,12 @@ def subscribe(
         offered_by=offered_by.value,
         peer=peer.value,
         relay=relay_of(relay, relay_via),
+        recover_for_s=recovery_of(recover_for, no_recover),
     )
     face = Face(
         name="track subscribe",
         calls=lambda profile: (*calls(request.relay, for_, profile), *subscribing.subscribe_calls(request)),
+        pcap=pcap,
     )
     return run(subscribing.subscribe, request, common, face)
 

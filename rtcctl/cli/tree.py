@@ -15,6 +15,8 @@ _KINDS = {
     "SESSION/NAME...": "tracks",
     "PROFILE": "profiles",
     "FILE": "files",
+    "DIR": "files",
+    "WHAT": "files",
     "keyring|FILE": "files",
     "FORMAT:FILE": "reports",
     "CHECK": "checks",

@@ -34,6 +34,9 @@ _MAX_DELAY_S = 60.0
 KEYS = ("loss", "delay", "jitter", "reorder", "dup", "rate", "seed")
 "What can be written of an impairment."
 
+WAYS = {"up": ("up",), "down": ("down",), "both": ("up", "down"), "out": ("up",), "in": ("down",)}
+"What `direction` may be of a peer's path: `up` is towards the server, and so out of the peer; `down` is into it."
+
 
 @dataclass(frozen=True, slots=True)
 class Impairment:
@@ -65,6 +68,41 @@ class Impairment:
             rate_bps=_parsed(given, "rate", _rate),
             seed=None if seed is None else int(seed),
         )
+
+
+def pairs(text: str, example: str) -> dict[str, str]:
+    """`KEY=VALUE,…` in its order. Raises `SpellingError`, which shows `example`."""
+    options: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not key or not value:
+            raise SpellingError(f"{part.strip()!r} is not KEY=VALUE; write for example {example}")
+        if key in options:
+            raise SpellingError(f"{key} is there twice")
+        options[key] = value
+    return options
+
+
+def parse_path(text: str) -> dict[str, Impairment]:
+    """What is done to the path of one peer, by way (`up`, `down`): `loss=5%,delay=40ms,direction=down`.
+
+    Without `direction` it is done both ways. Raises `SpellingError`.
+    """
+    options = pairs(text, _EXAMPLE)
+    for key in options:
+        if key not in (*KEYS, "direction"):
+            known = ", ".join((*KEYS, "direction"))
+            raise SpellingError(f"{key!r} is nothing that can be done to packets; there are {known}")
+    if not set(options) - {"seed", "direction"}:
+        raise SpellingError(f"nothing is done to packets; write for example {_EXAMPLE}")
+    direction = options.pop("direction", "both")
+    if direction not in WAYS:
+        raise SpellingError(f"direction: {direction!r} is neither up (towards the server), down nor both")
+    impairment = Impairment.take(options)
+    return dict.fromkeys(WAYS[direction], impairment)
+
+
+_EXAMPLE = "loss=5%,delay=40ms,direction=down"
 
 
 @dataclass(frozen=True, slots=True)

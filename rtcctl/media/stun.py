@@ -53,6 +53,10 @@ class MessageClass(IntEnum):
     ERROR = 3
 
 
+BINDING_ERROR = b"\x01\x11"
+"How a refusal of a binding request begins (RFC 8489 §5)."
+
+
 class Attribute(IntEnum):
     """Attributes (RFC 8489 §18.3, RFC 8445 §16.1, RFC 8656 §18, RFC 5780 §7). Below 0x8000 they must be understood."""
 

@@ -156,9 +156,7 @@ async def delete(request: DeleteRequest, env: Env) -> results.OneItem:
 
 
 def _client(env: Env) -> AccountClient:
-    from rtcctl.realtime.account import AccountClient
-
-    return AccountClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S)
+    return env.account_client(deadline_s=COMMAND_DEADLINE_S)
 
 
 def _target(env: Env) -> Target:

@@ -1,4 +1,4 @@
-"""Data channels of any session through the API alone: update and close (`channel_traffic.py` carries messages)."""
+"""Data channels of any session through the API alone: update and close (`channel_open.py` … carry messages)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rtcctl.ops import detach
-from rtcctl.ops.channel_traffic import OpenRequest
+from rtcctl.ops.channel_open import OpenRequest
 from rtcctl.ops.env import Env
 from rtcctl.results.channel import ChannelOpen, Traffic
 
@@ -28,7 +28,7 @@ async def open_(request: DetachRequest, env: Env) -> ChannelOpen:
         return [event for event in events if event["event"] == "channel_published"]
 
     pid, events = await detach.start(
-        open_arguments(request.open, env.profile.name),
+        [*open_arguments(request.open, env.profile.name), *detach.impaired(env)],
         request.log_folder,
         env,
         lambda events: len(published(events)) == len(request.open.names),
@@ -64,4 +64,6 @@ def open_arguments(request: OpenRequest, profile: str) -> Sequence[str]:
         arguments += ["--max-lifetime", f"{delivery.max_lifetime_ms}ms"]
     if request.for_s is not None:
         arguments += ["--for", f"{request.for_s:.3f}s"]
+    recovery = ["--no-recover"] if request.recover_for_s is None else ["--recover-for", f"{request.recover_for_s:.3f}s"]
+    arguments += recovery
     return [*arguments, "--profile", profile, "--output", "jsonl"]

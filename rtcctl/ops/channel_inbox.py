@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtcctl.ops.env import Env
 from rtcctl.results.channel import ChannelEnded, MessageReceived, Traffic
@@ -25,16 +24,26 @@ class Inbox:
         self._queue: asyncio.Queue[MessageReceived] = asyncio.Queue()
         self._traffic: dict[DataChannel, list[int]] = {}
         self._owners: dict[DataChannel, str] = {}
+        self._by_key: dict[object, DataChannel] = {}
+        self._opened_at: dict[object, float] = {}
         self.heard = asyncio.Event()
         "Something has come."
         self.told = 0
         "Messages that were passed on as events."
 
-    def attach(self, owner: str, channel: DataChannel) -> None:
-        """Hear what comes on a channel that session `owner` publishes."""
-        opened_at = self._env.clock()
-        self._owners[channel] = owner
-        counts = self._traffic[channel] = [0, 0, 0, 0]
+    def attach(self, owner: str, channel: DataChannel, *, key: object = None) -> None:
+        """Hear what comes on a channel that session `owner` publishes.
+
+        `key`: what it is known by, its name unless said otherwise. It goes on with the counts of an earlier one, whose
+        connection was lost.
+        """
+        key = channel.label if key is None else key
+        opened_at = self._opened_at.setdefault(key, self._env.clock())
+        previous = self._by_key.get(key)
+        counts = [0, 0, 0, 0] if previous is None else self._traffic.pop(previous)
+        if previous is not None:
+            del self._owners[previous]
+        self._by_key[key], self._owners[channel], self._traffic[channel] = channel, owner, counts
 
         def received(message: Message, arrival: Arrival) -> None:
             data = message.encode() if isinstance(message, str) else message
@@ -55,6 +64,11 @@ class Inbox:
                 self.send(channel, self._reply)
 
         channel.on_message = received
+
+    @property
+    def channels(self) -> tuple[DataChannel, ...]:
+        """Those that are heard now."""
+        return tuple(self._traffic)
 
     def send(self, channel: DataChannel, message: Message) -> None:
         """Send, and count."""
@@ -109,19 +123,3 @@ class Inbox:
     def _tell(self, message: MessageReceived) -> None:
         self.told += 1
         self._env.emit(message)
-
-
-async def first_of(**works: Coroutine[Any, Any, None]) -> str:
-    """Run all until one is done, and end the others; the name of the first in their order. Raises what it raised."""
-    tasks = {name: asyncio.ensure_future(work) for name, work in works.items()}
-    try:
-        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        for name, task in tasks.items():
-            if task.done():
-                task.result()
-                return name
-        raise AssertionError("one is done")
-    finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)

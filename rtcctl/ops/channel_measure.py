@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING
 from rtcctl.errors import NetworkError
 from rtcctl.media.percentiles import Distribution
 from rtcctl.ops import channels_media
-from rtcctl.ops.channel_inbox import first_of
 from rtcctl.ops.channel_largest import largest_message
 from rtcctl.ops.channels_media import ChannelRef, Delivery
 from rtcctl.ops.env import Env
+from rtcctl.ops.running import first_of
 from rtcctl.results.channel import PathState, PolicyFigures
 from rtcctl.results.result import Percentiles
 

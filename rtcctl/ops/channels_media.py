@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rtcctl.errors import ApiError, RtcctlError
+from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
 from rtcctl.ops.env import Env
 from rtcctl.ops.media import CONNECT_DEADLINE_S, attempts, wait_connected
+from rtcctl.ops.reconciliation import renegotiate
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.channel import ChannelClosed, ChannelPublished, ChannelSubscribed
@@ -92,11 +93,12 @@ def establish_calls() -> tuple[ApiCall, ...]:
 async def establish(client: RealtimeClient, env: Env, peer: Peer, session_id: str) -> ConnectionTiming:
     """Bring the transport for data channels up, on a new session or on one that carries media already."""
     if not peer.has_data_section:
+        peer.belongs_to(session_id)
         answer = await client.establish_data_channels(session_id)
         answer.raise_for_error(f"data channels of session {session_id}")
         if answer.session_description is None:
             raise ApiError("The API established data channels but gave no description.", status=200)
-        await client.renegotiate(session_id, await peer.answer(answer.session_description.sdp))
+        await renegotiate(client, session_id, await peer.answer(answer.session_description.sdp))
     return await wait_connected(peer, env, session_id)
 
 
@@ -117,8 +119,7 @@ async def publish(
         )
         for name in names
     ]
-    answer = await client.new_data_channels(session_id, wanted)
-    items = _items(answer.data_channels, len(names))
+    items = _items(await _made(client, session_id, wanted), len(names))
     for name, item in zip(names, items, strict=True):
         item.raise_for_error(f"data channel {name}")
     channels = tuple(_open(peer, _id(item, name), name, delivery) for name, item in zip(names, items, strict=True))
@@ -140,23 +141,29 @@ async def subscribe(
     can_reply: bool = False,
     wait_for_ack: bool = False,
     wait_s: float = 0.0,
+    follow: Callable[[str], str] = str,
     prepare: Callable[[ChannelRef, DataChannel], None] = lambda ref, channel: None,
 ) -> tuple[DataChannel, ...]:
     """Subscribe to channels, those that nobody publishes yet again and again for `wait_s`; all are open at the end.
 
-    `prepare` is called with each channel before a message can come. Raises `ApiError` naming the first channel that
-    could not be had.
+    `follow` tells the session in which a publisher is by now, and is asked before each attempt. `prepare` is called
+    with each channel before a message can come. Raises `ApiError` naming the first channel that could not be had.
     """
     env.emit(Progress(text=f"waiting for {', '.join(map(str, refs))}"))
     opened: dict[ChannelRef, DataChannel] = {}
+    publishers: dict[ChannelRef, str] = {}
     async for attempt in attempts(env, wait_s):
         pending = [ref for ref in refs if ref not in opened]
-        wanted = [remote(ref, delivery, can_reply=can_reply, wait_for_ack=wait_for_ack) for ref in pending]
+        publishers |= {ref: follow(ref.session_id) for ref in pending}
+        wanted = [
+            remote(ChannelRef(publishers[ref], ref.name), delivery, can_reply=can_reply, wait_for_ack=wait_for_ack)
+            for ref in pending
+        ]
         with attempt:
-            answer = await client.new_data_channels(session_id, wanted)
+            made = await _made(client, session_id, wanted)
         if attempt.is_over:
             continue
-        for ref, item in zip(pending, _items(answer.data_channels, len(pending)), strict=True):
+        for ref, item in zip(pending, _items(made, len(pending)), strict=True):
             with attempt:
                 item.raise_for_error(f"data channel {ref}")
                 channel = opened[ref] = _open(peer, _id(item, ref.name), ref.name, delivery)
@@ -168,10 +175,37 @@ async def subscribe(
         await channel.wait_open(CONNECT_DEADLINE_S)
         env.emit(
             ChannelSubscribed(
-                session_id=session_id, publisher_session_id=ref.session_id, channel=ref.name, id=channel.id
+                session_id=session_id, publisher_session_id=publishers[ref], channel=ref.name, id=channel.id
             )
         )
     return tuple(opened[ref] for ref in refs)
+
+
+async def _made(
+    client: RealtimeClient, session_id: str, wanted: Sequence[DataChannelObject]
+) -> Sequence[DataChannelResult] | None:
+    """Make channels; where the answer is lost, the session tells the ids of those that were made."""
+    from rtcctl.realtime.schema import DataChannelResult
+
+    try:
+        return (await client.new_data_channels(session_id, wanted)).data_channels
+    except (NetworkError, DeadlineError) as error:
+        if not error.is_unanswered:
+            raise
+        held = (await client.get_session(session_id)).data_channels or ()
+        made = [
+            DataChannelResult(id=channel.id)
+            for want in wanted
+            for channel in held
+            if channel.data_channel_name == want.data_channel_name
+            and channel.location == want.location
+            and (want.location == "local" or channel.session_id == want.session_id)
+        ]
+        if len(made) == len(wanted):
+            return made
+        if made:
+            raise
+        return (await client.new_data_channels(session_id, wanted)).data_channels
 
 
 def remote(

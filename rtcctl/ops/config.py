@@ -71,16 +71,12 @@ async def _try_app(env: Env) -> None:
 
 
 async def _try_turn(env: Env) -> None:
-    from rtcctl.realtime.turn import TurnClient
-
-    async with TurnClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S) as client:
+    async with env.turn_client(deadline_s=COMMAND_DEADLINE_S) as client:
         await client.generate_ice_servers(60, None)
 
 
 async def _try_account(env: Env) -> None:
-    from rtcctl.realtime.account import AccountClient
-
-    async with AccountClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S) as client:
+    async with env.account_client(deadline_s=COMMAND_DEADLINE_S) as client:
         await client.list("apps")
 
 

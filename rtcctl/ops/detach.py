@@ -26,10 +26,11 @@ _OF_TRACK = ("track_name", "mid", "kind", "codec", "source", "tone_hz")
 
 @dataclass(frozen=True, slots=True)
 class DetachRequest:
-    """`log_folder`: where the child writes its events, one file a process."""
+    """`log_folder`: where the child writes its events, one file a process. `options`: more of its command line."""
 
     publish: PublishRequest
     log_folder: Path
+    options: Sequence[str] = ()
 
 
 class DetachedProbeError(RtcctlError):
@@ -51,7 +52,7 @@ async def publish(request: DetachRequest, env: Env) -> Publish:
         sending = {e["mid"] for e in events if e["event"] == "interval" and e["sent"]["packets_sent"]}
         return bool(published) and {e["mid"] for e in published} <= sending
 
-    arguments = publish_arguments(request.publish, env.profile.name)
+    arguments = [*publish_arguments(request.publish, env.profile.name), *request.options, *impaired(env)]
     pid, events = await start(arguments, request.log_folder, env, is_ready, what="publisher")
     published = [e for e in events if e["event"] == "published"]
     connected = next((e for e in events if e["event"] == "connected"), {})
@@ -83,6 +84,9 @@ async def start(
 
     Its process id and these events. What ends early is an error of ours with its message and exit status.
     """
+    if env.recorder is not None:
+        # It is the child that has something to tell.
+        arguments = [*arguments, "--trace", str(env.recorder.detached_folder)]
     child, log_path, error_path = _spawn(arguments, log_folder, f"{what}-{env.pid}-{env.random.getrandbits(32):08x}")
     try:
         async with asyncio.timeout(DETACH_DEADLINE_S):
@@ -138,6 +142,7 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
         *(argument for spec in request.tracks for argument in ("--track", str(spec))),
         *for_,
         *([] if request.relay is None else request.relay.options()),
+        *(["--no-recover"] if request.recover_for_s is None else ["--recover-for", f"{request.recover_for_s:.3f}s"]),
         "--interval",
         f"{request.interval_s:.3f}s",
         "--profile",
@@ -145,6 +150,11 @@ def publish_arguments(request: PublishRequest, profile: str) -> Sequence[str]:
         "--output",
         "jsonl",
     ]
+
+
+def impaired(env: Env) -> Sequence[str]:
+    """Options of the child, whose packets are meant and not ours."""
+    return () if env.impairing is None else env.impairing.options()
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

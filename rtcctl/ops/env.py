@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rtcctl.realtime.profile import Profile
 from rtcctl.results.event import Event
@@ -19,9 +19,17 @@ from rtcctl.results.target import Target
 
 if TYPE_CHECKING:
     from rtcctl.journal import Journal
+    from rtcctl.ops.impair import Impairing
+    from rtcctl.probe.tapped import PacketTap
+    from rtcctl.realtime.account import AccountClient
+    from rtcctl.realtime.admin import AdminClient
     from rtcctl.realtime.analytics import AnalyticsClient
     from rtcctl.realtime.client import RealtimeClient
+    from rtcctl.realtime.http import Client
     from rtcctl.realtime.turn import TurnClient
+    from rtcctl.trace.recorder import Recorder
+
+    AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 def discard(event: Event) -> None:
@@ -50,14 +58,21 @@ class Env:
     "Process id to write into the journal."
     command: str = ""
     "The command as it is named in the journal, for example `track publish`."
+    impairing: Impairing | None = None
+    "What is done to the packets of our peers; None: nothing."
     partial: Result | None = None
     "What was known when the operation ended early; the runner renders it beside the error."
+    recorder: Recorder | None = None
+    "Writes down what is said and heard; `None`: nobody does, and nothing is paid for it."
+    tap: PacketTap | None = None
+    "Is told of each packet of peers."
 
     @property
     def target(self) -> Target:
         """What results say they speak about."""
         p = self.profile
-        return Target(profile=p.name, api_base=p.api_base, app_id=p.app_id, embedded=p.is_embedded)
+        impairment = () if self.impairing is None else self.impairing.texts
+        return Target(p.name, p.api_base, p.app_id, embedded=p.is_embedded, impairment=impairment)
 
     def client(self, *, deadline_s: float | None = None) -> RealtimeClient:
         """A client of the Realtime API for this profile; `async with` it.
@@ -66,27 +81,51 @@ class Env:
         """
         from rtcctl.realtime.client import RealtimeClient
 
-        return RealtimeClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+        return self._client(RealtimeClient, deadline_s)
 
     def turn_client(self, *, deadline_s: float | None = None) -> TurnClient:
         """A client of the profile's TURN key."""
         from rtcctl.realtime.turn import TurnClient
 
-        return TurnClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+        return self._client(TurnClient, deadline_s)
 
     def analytics_client(self, *, deadline_s: float | None = None) -> AnalyticsClient:
         """A client of the analytics of the profile's account."""
         from rtcctl.realtime.analytics import AnalyticsClient
 
-        return AnalyticsClient(self.profile, clock=self.clock, random=self.random, deadline_s=deadline_s)
+        return self._client(AnalyticsClient, deadline_s)
+
+    def account_client(self, *, deadline_s: float | None = None) -> AccountClient:
+        """A client of the profile's account."""
+        from rtcctl.realtime.account import AccountClient
+
+        return self._client(AccountClient, deadline_s)
+
+    def admin_client(self, *, deadline_s: float | None = None) -> AdminClient:
+        """A client of the admin API of the embedded server that the profile names."""
+        from rtcctl.realtime.admin import AdminClient
+
+        return self._client(AdminClient, deadline_s)
+
+    def _client(self, kind: type[AnyClient], deadline_s: float | None) -> AnyClient:
+        recorder = self.recorder
+        if recorder is not None:
+            recorder.keep_secret(*self.profile.secrets)
+        return kind(
+            self.profile,
+            clock=self.clock,
+            random=self.random,
+            deadline_s=deadline_s,
+            on_exchange=None if recorder is None else recorder.exchange,
+        )
 
     def with_profile(self, profile: Profile) -> Env:
         """The same surroundings, pointed elsewhere."""
         return replace(self, profile=profile)
 
     @contextmanager
-    def keeping(self, build: Callable[[], Result]) -> Iterator[None]:
-        """Keep what `build` returns if the body ends early, by an error or an interruption.
+    def keeping(self, build: Callable[[], Result | None]) -> Iterator[None]:
+        """Keep what `build` returns, if anything, if the body ends early, by an error or an interruption.
 
         It is called at that moment, before anything is torn down.
         """

@@ -139,7 +139,7 @@ def _admin(env: Env) -> AdminClient:
             f"Faults are of an embedded server on this machine; profile {env.profile.name} is {env.profile.api_base}.",
             hint="Choose the embedded server with --profile local",
         )
-    return AdminClient(env.profile, clock=env.clock, random=env.random, deadline_s=COMMAND_DEADLINE_S)
+    return env.admin_client(deadline_s=COMMAND_DEADLINE_S)
 
 
 def _fault(item: dict[str, Any]) -> Fault:

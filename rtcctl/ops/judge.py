@@ -10,6 +10,7 @@ from rtcctl.errors import ExitStatus
 from rtcctl.results.check import Bound, Check, CheckStatus
 
 if TYPE_CHECKING:
+    from rtcctl.results.outage import Outage
     from rtcctl.results.result import Failure, Percentiles
     from rtcctl.results.track import ReceivedStatistics, SentStatistics
 
@@ -95,21 +96,46 @@ def check_received(statistics: ReceivedStatistics, *, silent_s: float = 0.0, sat
 
 
 def check_loss(
-    statistics: ReceivedStatistics, max_fraction_lost: float | None, saturated: str | None
+    statistics: ReceivedStatistics, max_fraction_lost: float | None, saturated: str | None, *, missed: int = 0
 ) -> tuple[Check, ...]:
-    """Loss against its limit; unknown loss is skipped, and a saturated machine makes a failure inconclusive."""
+    """Loss against its limit; unknown loss is skipped, and a saturated machine makes a failure inconclusive.
+
+    `missed`: packets that are known to have been sent in outages, which figures leave out and a limit does not.
+    """
     if max_fraction_lost is None:
         return ()
     observed = statistics.fraction_lost
     if observed is None:
         return (Check("loss", CheckStatus.SKIPPED, limit=max_fraction_lost, unit="ratio", detail="nothing to measure"),)
     lost, received = statistics.packets_lost or 0, statistics.packets_received
-    detail = f"{lost} of {lost + received - (statistics.packets_recovered or 0)} packets"
+    expected = lost + received - (statistics.packets_recovered or 0)
+    detail = f"{lost} of {expected} packets"
+    if missed:
+        observed = (lost + missed) / (expected + missed)
+        detail = f"{detail}, and {missed} in outages"
     status = CheckStatus.PASSED
     if observed > max_fraction_lost:
         status = CheckStatus.FAILED if saturated is None else CheckStatus.INCONCLUSIVE
         detail = detail if saturated is None else f"{detail}; {saturated}"
     return (Check("loss", status, observed=observed, limit=max_fraction_lost, unit="ratio", detail=detail),)
+
+
+def check_outages(outages: Sequence[Outage]) -> tuple[Check, ...]:
+    """Whether each outage is over; without any there is nothing to judge."""
+    if not outages:
+        return ()
+    lasting = [outage for outage in outages if outage.duration_s is None]
+    total_s = sum(outage.duration_s or 0.0 for outage in outages)
+    said = f"{len(outages)} outage{'' if len(outages) == 1 else 's'}"
+    return (
+        Check(
+            "recovery",
+            CheckStatus.FAILED if lasting else CheckStatus.PASSED,
+            observed=None if lasting else total_s,
+            unit="s",
+            detail=f"{said}, the last one not over" if lasting else f"{said}, all over",
+        ),
+    )
 
 
 def check_content(received: ReceivedStatistics, tone_hz: float | None, saturated: str | None) -> Check:

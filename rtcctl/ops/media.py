@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from rtcctl.errors import ApiError, DeadlineError, NetworkError, UsageError
+from rtcctl.errors import ApiError, DeadlineError, NetworkError
 from rtcctl.ops.env import Env
+from rtcctl.ops.reconciliation import reconciled, renegotiate
+from rtcctl.ops.transceivers import TRACKS_AT_ONCE, TransceiverPool
+from rtcctl.realtime.explain.errors import RETRIED_ITEM_CODES
 from rtcctl.results.event import Connected, Progress, Published, Subscribed, Warned
 
 if TYPE_CHECKING:
     from rtcctl.ops.sources import Outgoing
     from rtcctl.probe.peer import ConnectionTiming, Peer, Receiver, Sender
+    from rtcctl.probe.recording import PeerRecording
     from rtcctl.probe.turn.relay import RelaySettings
     from rtcctl.realtime.client import RealtimeClient
-    from rtcctl.realtime.schema import Simulcast, TrackObject
+    from rtcctl.realtime.schema import Simulcast, TrackObject, TracksResponse
 
 CONNECT_DEADLINE_S = 10.0
 "ICE and DTLS together."
 
 SILENCE_S = 5.0
 "No packet of any kind (RTP, RTCP, STUN) for this long is an outage."
-
-RETRIED_ITEM_CODES = frozenset(
-    {
-        "not_found_track_error",
-        "empty_track_error",
-        "transport_unavailable_error",
-        "retryable_transient_error",
-        "temporarily_unavailable_error",
-    }
-)
-"Item errors worth another try while the publisher is expected (Realtime docs: Error codes)."
 
 SILENT_PUBLISHER_CODES = frozenset({"not_found_track_error", "empty_track_error"})
 "The SFU knows of no media under that name."
@@ -50,21 +42,56 @@ async def open_peer(
     relays: RelaySettings | None = None,
     verify: bool = False,
     transport: Literal["aiortc", "lean"] = "aiortc",
+    keeps_media: bool = False,
 ) -> AsyncIterator[Peer]:
-    """A peer that is closed at the end. Loopback candidates are offered only to a Realtime on loopback.
+    """A peer that is closed at the end, impaired as the command is. Loopback candidates only to a Realtime there.
 
-    `relays`: to use, and nothing else.
+    `relays`: to use, and nothing else. `keeps_media`: another peer may go on with its sources and figures.
     """
     from rtcctl.probe.peer import Peer
 
-    async with Peer(
-        clock=env.clock,
-        include_loopback=is_loopback(env.profile.api_base),
-        transport=transport,
-        relays=relays,
-        verify=verify,
-    ) as peer:
+    async with AsyncExitStack() as stack:
+        recording = _recording(env, transport)
+        peer = await stack.enter_async_context(
+            Peer(
+                clock=env.clock,
+                include_loopback=is_loopback(env.profile.api_base),
+                transport=transport,
+                relays=relays,
+                verify=verify,
+                impaired=None if env.impairing is None else env.impairing.path(env),
+                recording=recording,
+                tap=env.tap,
+            )
+        )
+        peer.keeps_media = keeps_media
+        if recording is not None:
+            await stack.enter_async_context(recording.watch(peer))
         yield peer
+
+
+def _recording(env: Env, transport: str) -> PeerRecording | None:
+    """Of a new peer, where somebody records."""
+    if env.recorder is None:
+        return None
+    from rtcctl.probe.recording import PeerRecording
+    from rtcctl.transport import versions
+
+    facts = {"transport": transport, "api_base": env.profile.api_base, "openssl": versions.openssl()}
+    return PeerRecording(env.recorder.note, env.recorder.new_peer(), env.clock, **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session with the peer that is connected to it.
+
+    `flowing_at`: when media came again, on the clock; `None`: now. `frames_missed`: of an outage that this one ends.
+    """
+
+    peer: Peer
+    session_id: str
+    flowing_at: float | None = None
+    frames_missed: Callable[[], int | None] | None = None
 
 
 def is_loopback(url: str) -> bool:
@@ -109,19 +136,35 @@ class Publication:
 
 
 async def publish(
-    client: RealtimeClient, env: Env, peer: Peer, session_id: str, *tracks: Outgoing
+    client: RealtimeClient,
+    env: Env,
+    peer: Peer,
+    session_id: str,
+    *tracks: Outgoing,
+    previous: Sequence[Publication] = (),
 ) -> tuple[Publication, ...]:
-    """Publish tracks in one call: client offer, answer, connected (Realtime docs: Negotiation)."""
+    """Publish tracks in one call: client offer, answer, connected (Realtime docs: Negotiation).
+
+    `previous`: the publications of the same tracks whose connection was lost; their figures go on.
+    """
     from rtcctl.realtime.schema import TrackObject
 
+    peer.belongs_to(session_id)
     senders = [peer.add_sender(*track.layers) for track in tracks]
+    for sender, before in zip(senders, previous, strict=False):
+        sender.go_on_from(before.sender)
     offer = await peer.create_offer()
     env.emit(Progress(text=f"publishing {', '.join(track.track_name for track in tracks)}"))
     objects = [
         TrackObject(location="local", mid=sender.mid, track_name=track.track_name)
         for sender, track in zip(senders, tracks, strict=True)
     ]
-    answer = await client.new_tracks(session_id, objects, offer=offer)
+    answer = await reconciled(
+        client,
+        session_id,
+        lambda: client.new_tracks(session_id, objects, offer=offer),
+        lambda state: any(track.track_name == wanted.track_name for track in state.tracks or () for wanted in objects),
+    )
     for track, item in zip(tracks, answer.tracks or (), strict=False):
         item.raise_for_error(f"track {track.track_name}")
     if answer.session_description is None:
@@ -160,7 +203,7 @@ class Subscription:
     receiver: Receiver
     timing: ConnectionTiming
     requested_at: float
-    "Clock, when the pull that succeeded was sent."
+    "Clock, when the pull that succeeded was sent; the first one, where the track was pulled anew."
 
 
 async def subscribe(
@@ -171,29 +214,47 @@ async def subscribe(
     *tracks: TrackObject,
     wait_s: float,
     pool: TransceiverPool | None = None,
+    follow: Callable[[str], str] = str,
+    previous: Sequence[Subscription] = (),
 ) -> tuple[Subscription, ...]:
     """Pull tracks (`remote_track`), those that nobody publishes yet again and again for `wait_s`.
 
-    The SFU offers and we answer (`renegotiate`); with a `pool` we offer, and the SFU answers.
+    The SFU offers and we answer (`renegotiate`); with a `pool` we offer, and the SFU answers. `follow` tells the
+    session in which a publisher is by now, and is asked before each attempt. `previous`: subscriptions to the same
+    tracks whose connection was lost; their figures go on.
     Raises `ApiError` naming the first track that could not be pulled.
     """
+    peer.belongs_to(session_id)
     pulled: dict[int, tuple[str, float]] = {}
+    wanted = list(tracks)
     pending = list(range(len(tracks)))
     env.emit(Progress(text=f"waiting for {', '.join(named(track) for track in tracks)}"))
     at_once = TRACKS_AT_ONCE if pool is None else pool.tracks_at_once
     async for attempt in attempts(env, wait_s):
         for start in range(0, len(pending), at_once):
             some = pending[start : start + at_once]
+            for index in some:
+                publisher = tracks[index].session_id or ""
+                wanted[index] = tracks[index].model_copy(update={"session_id": follow(publisher)})
             requested_at = env.clock()
-            mids = await _pull(client, peer, session_id, [tracks[index] for index in some], attempt, pool)
-            pulled |= {index: (mid, requested_at) for index, mid in zip(some, mids, strict=True) if mid}
+
+            def negotiated(mids: Sequence[str], some: Sequence[int] = some, requested_at: float = requested_at) -> None:
+                for index, mid in zip(some, mids, strict=True):
+                    if mid:
+                        pulled[index] = mid, requested_at
+                        if previous:
+                            peer.receiver(mid).go_on_from(previous[index].receiver)
+
+            await _pull(client, peer, session_id, [wanted[index] for index in some], attempt, pool, negotiated)
         pending = [index for index in pending if index not in pulled]
         if not pending:
             break
     timing = await wait_connected(peer, env, session_id)
     subscriptions = []
-    for index, track in enumerate(tracks):
+    for index, track in enumerate(wanted):
         mid, requested_at = pulled[index]
+        if previous:
+            requested_at = previous[index].requested_at
         publisher, name = track.session_id or "", track.track_name or ""
         env.emit(Subscribed(session_id=session_id, publisher_session_id=publisher, track_name=name, mid=mid))
         receiver = peer.receiver(mid)
@@ -208,16 +269,20 @@ async def _pull(
     tracks: Sequence[TrackObject],
     attempt: Attempt,
     pool: TransceiverPool | None,
-) -> list[str]:
-    """One call with its exchange of descriptions; the mid of each track, empty for those worth another try."""
+    negotiated: Callable[[Sequence[str]], None],
+) -> None:
+    """One call with its exchange of descriptions.
+
+    `negotiated` is told the mid of each track, empty for those worth another try, before any media can come.
+    """
     offer = None
     if pool is not None:
         pool.make_room(len(tracks))
         offer = await peer.create_offer()
     with attempt:
-        answer = await client.new_tracks(session_id, tracks, offer=offer)
+        answer = await _ask_for(client, session_id, tracks, offer)
     if attempt.is_over:
-        return [""] * len(tracks)
+        return
     if len(answer.tracks or ()) != len(tracks):
         raise ApiError("The API answered the pull without saying what became of the tracks.", status=200)
     mids = []
@@ -232,11 +297,40 @@ async def _pull(
     if answer.session_description is not None:
         if pool is not None:
             await peer.set_answer(answer.session_description.sdp)
+            negotiated(mids)
         else:
-            await client.renegotiate(session_id, await peer.answer(answer.session_description.sdp))
+            our_answer = await peer.answer(answer.session_description.sdp)
+            negotiated(mids)
+            await renegotiate(client, session_id, our_answer)
     elif any(mids):
         raise ApiError("The API accepted the pull but gave no description.", status=200)
-    return mids
+
+
+async def _ask_for(
+    client: RealtimeClient, session_id: str, tracks: Sequence[TrackObject], offer: str | None
+) -> TracksResponse:
+    """The pull itself. A 410 may be about a publisher: then it is an error of its tracks, and not of our session."""
+    names = {(track.session_id, track.track_name) for track in tracks}
+    try:
+        return await reconciled(
+            client,
+            session_id,
+            lambda: client.new_tracks(session_id, tracks, offer=offer),
+            lambda state: any((track.session_id, track.track_name) in names for track in state.tracks or ()),
+        )
+    except ApiError as error:
+        if not error.is_gone:
+            raise
+        await client.get_session(session_id)  # says the same of our session, where it is ours
+        raise ApiError(
+            f"{' or '.join(map(named, tracks))}: the publisher's session is gone.",
+            hint="It has ended, or goes on in another session: subscribe to that one.",
+            status=200,
+            code="not_found_track_error",
+            description=error.description,
+            request=error.request,
+            ray=error.ray,
+        ) from error
 
 
 def remote_track(publisher_session_id: str, track_name: str, *, simulcast: Simulcast | None = None) -> TrackObject:
@@ -249,46 +343,6 @@ def remote_track(publisher_session_id: str, track_name: str, *, simulcast: Simul
 def named(track: TrackObject) -> str:
     """`SESSION/TRACK`."""
     return f"{track.session_id}/{track.track_name}"
-
-
-TRACKS_AT_ONCE = 64
-"In one call (Realtime docs: Limits)."
-
-MIN_POOL = 16
-PEERS_TO_POOL = 1.5
-"M-sections to an expected peer: each has sound and perhaps a picture."
-
-
-class TransceiverPool:
-    """The `recvonly` m-sections of a peer that offers, re-used when their tracks are closed.
-
-    A browser never takes an m-section away, and a session with too many of them ends (410). So there are at most
-    max(16, 1.5 × expected peers), and a new track takes one that is inactive, whatever else is true of it.
-    """
-
-    def __init__(self, peer: Peer, *, expected_peers: int = 1) -> None:
-        self._peer = peer
-        self.size = max(MIN_POOL, math.ceil(PEERS_TO_POOL * expected_peers))
-
-    @property
-    def tracks_at_once(self) -> int:
-        """How many to pull in one call, so that m-sections of the kind that is not needed leave room for the others."""
-        return self.size // 4
-
-    def make_room(self, count: int) -> None:
-        """Have `count` idle m-sections for sound and as many for pictures: a pull does not say what a track is.
-
-        Raises `UsageError` when the pool has no room for them.
-        """
-        for kind in ("audio", "video"):
-            idle = sum(receiver.kind == kind and receiver.is_free for receiver in self._peer.receivers)
-            for _ in range(count - idle):
-                if self._peer.sections >= self.size:
-                    raise UsageError(
-                        f"The pool of {self.size} m-sections has no room for {count} more tracks.",
-                        hint="Close tracks that are not needed, or pull fewer at once.",
-                    )
-                self._peer.add_receiver(kind)
 
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 2.0

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtcctl.errors import UsageError
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
-from rtcctl.ops.judge import check_sent, of_each_track
+from rtcctl.ops.judge import check_outages, check_sent, of_each_track
+from rtcctl.ops.recovery import Recovery
 from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import INTERVAL_S, closing_at_end, each_interval, sent_interval
-from rtcctl.ops.session import COMMAND_DEADLINE_S, new_session, read
+from rtcctl.ops.session import RECOVER_FOR_S, new_session, read
 from rtcctl.ops.sources import TrackSpec, open_tracks, rids_warning
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.event import Warned
+from rtcctl.results.outage import Outage
 from rtcctl.results.track import Publish, PublishedTrack
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class PublishRequest:
     interval_s: float = INTERVAL_S
     relay: RelayPolicy | None = None
     "All media through TURN."
+    recover_for_s: float | None = RECOVER_FOR_S
+    "`None`: an outage is the end."
 
 
 def publish_calls(request: PublishRequest) -> tuple[ApiCall, ...]:
@@ -56,6 +60,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
     (phase ice, dtls, media) and what the client raises.
     """
     from rtcctl.ops import media
+    from rtcctl.ops.media import Held
     from rtcctl.probe.lag import LoopMonitor
 
     for spec in request.tracks:
@@ -66,36 +71,68 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
         for track in tracks:
             for layer in track.layers:
                 stack.push_async_callback(layer.source.close)
-        relays = await stack.enter_async_context(relaying.settings(request.relay, env, for_s=request.for_s))
-        peer = await stack.enter_async_context(media.open_peer(env, relays=relays))
         lag = await stack.enter_async_context(LoopMonitor(clock=env.clock))
-        async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
-            if request.session_id is not None:
-                await _require_unconnected(client, env, request.session_id)
-            session_id = request.session_id or await new_session(client, env)
-            await stack.enter_async_context(closing_at_end(env, session_id))
-            publications = await media.publish(client, env, peer, session_id, *tracks)
-        started = env.clock()
-        lag.reset()
+        recovery = Recovery(env, request.recover_for_s, closing_at_end)
+        publications: tuple[Publication, ...] = ()
+        started = 0.0
 
-        def result() -> Publish:
-            return publish_result(env, publications, lag.reason, relay=request.relay)
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Held]:
+            nonlocal publications
+            async with AsyncExitStack() as connection:
+                relays = await connection.enter_async_context(
+                    relaying.settings(request.relay, env, for_s=request.for_s)
+                )
+                peer = await connection.enter_async_context(media.open_peer(env, relays=relays, keeps_media=True))
+                async with env.client(deadline_s=recovery.deadline_s) as client:
+                    session_id = None if publications else request.session_id
+                    if session_id is not None:
+                        await _require_unconnected(client, env, session_id)
+                    else:
+                        session_id = await new_session(client, env)
+                    await connection.enter_async_context(recovery.holding(session_id))
+                    before = publications
+                    publications = await media.publish(client, env, peer, session_id, *tracks, previous=before)
+                if before:
+                    env.journal.session_replaced(before[0].session_id, session_id, env.wallclock())
+                yield Held(peer, session_id)
 
-        with env.keeping(result):
+        async def hold(held: Held) -> None:
+            nonlocal started
+            if not started:
+                started = env.clock()
+                lag.reset()
+                recovery.ends_at = None if request.for_s is None else started + request.for_s
             await each_interval(
                 env,
-                peer,
-                request.for_s,
-                session_id,
+                held.peer,
+                held.session_id,
                 lambda now: [sent_interval(publication, env, started, now) for publication in publications],
+                started=started,
+                for_s=request.for_s,
                 interval_s=request.interval_s,
-                is_over=lambda: peer.have_sources_ended,
+                is_over=lambda: held.peer.have_sources_ended,
             )
-        return result()
+
+        def result() -> Publish | None:
+            if not started:
+                return None
+            return publish_result(env, publications, lag.reason, relay=request.relay, outages=recovery.outages)
+
+        with env.keeping(result):
+            await recovery.run(connect, hold)
+        published = result()
+        assert published is not None, "it was held"
+        return published
 
 
 def publish_result(
-    env: Env, publications: Sequence[Publication], saturated: str | None, *, relay: RelayPolicy | None = None
+    env: Env,
+    publications: Sequence[Publication],
+    saturated: str | None,
+    *,
+    relay: RelayPolicy | None = None,
+    outages: tuple[Outage, ...] = (),
 ) -> Publish:
     """What was published and sent until now, on one connection."""
     now = env.clock()
@@ -120,7 +157,8 @@ def publish_result(
         duration_s=0.0 if first.sent is None else first.sent.interval_s,
         sent=first.sent,
         tracks=published,
-        checks=(*relaying.check(relay, timing), *of_each_track(checks)),
+        outages=outages,
+        checks=(*relaying.check(relay, timing), *of_each_track(checks), *check_outages(outages)),
     )
 
 

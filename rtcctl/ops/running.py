@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from rtcctl.ops.judge import MAX_SILENCE_S
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, close_held
 from rtcctl.results.check import Check
 from rtcctl.results.event import FirstPacket, Interval, LayerChanged, Warned
+from rtcctl.results.outage import Outage
 from rtcctl.results.track import ReceivedStatistics, Subscribe, SubscribedTrack
 
 if TYPE_CHECKING:
@@ -53,23 +55,23 @@ def sent_interval(publication: Publication, env: Env, started: float, now: float
 async def each_interval(
     env: Env,
     peer: Peer,
-    for_s: float | None,
     session_id: str,
     intervals: Callable[[float], Iterable[Interval]],
     *,
+    started: float,
+    for_s: float | None,
     interval_s: float = INTERVAL_S,
     is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Emit `intervals(now)` each `interval_s` until `for_s` is over (`None`: for ever), or `is_over` says so.
+    """Emit `intervals(now)` each `interval_s` until `for_s` after `started` (`None`: for ever), or `is_over` says so.
 
-    An outage is a `NetworkError`.
+    `started` is on the clock, and may be long ago. An outage is a `NetworkError`.
     """
     from rtcctl.ops.media import watch
 
-    started = env.clock()
+    end = None if for_s is None else started + for_s
     while True:
         due = next_due(started, env.clock(), interval_s)
-        end = None if for_s is None else started + for_s
         await watch(
             peer,
             max(0.0, (due if end is None else min(due, end)) - env.clock()),
@@ -104,6 +106,22 @@ async def closing_at_end(env: Env, session_id: str) -> AsyncIterator[None]:
         except RtcctlError as error:
             env.emit(Warned(text=f"session {session_id} could not be cleaned up: {error.message}"))
         env.journal.session_closed(session_id, env.wallclock())
+
+
+async def first_of(**works: Coroutine[Any, Any, None]) -> str:
+    """Run all until one is done, and end the others; the name of the first in their order. Raises what it raised."""
+    tasks = {name: asyncio.ensure_future(work) for name, work in works.items()}
+    try:
+        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        for name, task in tasks.items():
+            if task.done():
+                task.result()
+                return name
+        raise AssertionError("one is done")
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 async def first_packet(subscription: Subscription, env: Env) -> None:
@@ -203,6 +221,7 @@ def subscribe_result(
     *,
     checks: tuple[Check, ...],
     others: Sequence[SubscribedTrack] = (),
+    outages: tuple[Outage, ...] = (),
 ) -> Subscribe:
     """The result of what a subscription received, and those that share its connection; its own figures are flat."""
     track = subscribed_track(subscription, statistics)
@@ -217,6 +236,7 @@ def subscribe_result(
         ice_ms=timing.ice_ms,
         dtls_ms=timing.dtls_ms,
         tracks=(track, *others),
+        outages=outages,
         checks=checks,
         **_figures(track),
     )

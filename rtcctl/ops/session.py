@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 COMMAND_DEADLINE_S = 15.0
 "For commands that only talk to the API, and for connecting a peer."
 
+RECOVER_FOR_S = 60.0
+"For how long another connection is tried for when one is lost, unless told otherwise."
+
 CLEAN_UP_DEADLINE_S = 3.0
 "What closing may take when a command ends, however it ends."
 
@@ -39,6 +42,8 @@ class CreateRequest:
     for_s: float | None = None
     correlation_id: str | None = None
     relay: RelayPolicy | None = None
+    recover_for_s: float | None = RECOVER_FOR_S
+    "`None`: an outage is the end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,52 +92,12 @@ async def create(request: CreateRequest, env: Env) -> SessionCreate:
     A session without an offer is created without a body: `{}` would be refused (Realtime docs: Sessions and tracks).
     """
     if request.connect:
-        return await _create_connected(request, env)
+        from rtcctl.ops.session_hold import hold
+
+        return await hold(request, env)
     async with env.client(deadline_s=COMMAND_DEADLINE_S) as client:
         session_id = await new_session(client, env, correlation_id=request.correlation_id, held=False)
     return SessionCreate(target=env.target, session_id=session_id, correlation_id=request.correlation_id)
-
-
-async def _create_connected(request: CreateRequest, env: Env) -> SessionCreate:
-    from rtcctl.ops import relay as relaying
-    from rtcctl.ops.media import open_peer, wait_connected, watch
-
-    async with (
-        relaying.settings(request.relay, env, for_s=request.for_s) as relays,
-        env.client(deadline_s=COMMAND_DEADLINE_S) as client,
-        open_peer(env, relays=relays) as peer,
-    ):
-        peer.add_receiver("audio")
-        offer = await peer.create_offer()
-        created = await client.new_session(offer, correlation_id=request.correlation_id)
-        session_id = created.session_id
-        record_session(env, session_id, correlation_id=request.correlation_id, held=True)
-        assert created.session_description is not None
-        await peer.set_answer(created.session_description.sdp)
-        timing = await wait_connected(peer, env, session_id)
-        started = env.clock()
-
-        def result() -> SessionCreate:
-            return SessionCreate(
-                target=env.target,
-                session_id=session_id,
-                correlation_id=request.correlation_id,
-                connected=True,
-                candidate_pair=timing.candidate_pair,
-                relay_protocol=timing.relay_protocol,
-                url=timing.url,
-                ice_ms=timing.ice_ms,
-                dtls_ms=timing.dtls_ms,
-                held_s=env.clock() - started,
-                checks=relaying.check(request.relay, timing),
-            )
-
-        try:
-            with env.keeping(result):
-                await watch(peer, request.for_s, what=f"session {session_id}", session_id=session_id)
-        finally:
-            env.journal.session_closed(session_id, env.wallclock())
-        return result()
 
 
 async def get(request: GetRequest, env: Env) -> SessionGet:

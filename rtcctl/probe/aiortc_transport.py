@@ -32,6 +32,8 @@ from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING, RTCSctpCapabilities
 
 from rtcctl.media.sdp import Candidate
+from rtcctl.media.stun import BINDING_ERROR
+from rtcctl.probe.impaired import ImpairedPath, ImpairedTransport
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     CONSENT_TIMEOUT_S,
@@ -54,10 +56,17 @@ class AiortcTransport:
     """See the module and `transport.Transport`. To be made in a running event loop."""
 
     def __init__(
-        self, listener: Listener, *, clock: Callable[[], float], include_loopback: bool, relays: Relays | None = None
+        self,
+        listener: Listener,
+        *,
+        clock: Callable[[], float],
+        include_loopback: bool,
+        relays: Relays | None = None,
+        impaired: ImpairedPath | None = None,
     ) -> None:
-        """`relays`: to use, and nothing else."""
+        """`relays`: to use, and nothing else. `impaired`: what everything goes through, out and in."""
         self.relays = relays
+        self._impaired = impaired
         self._listener = listener
         self._clock = clock
         self._include_loopback = include_loopback
@@ -194,6 +203,8 @@ class AiortcTransport:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def vanish(self) -> None:
+        if self._impaired is not None:
+            self._impaired.vanish()
         for protocol in self._ice._connection._protocols:
             protocol.transport = _Mute(protocol.transport)
             protocol.datagram_received = lambda data, address: None
@@ -213,6 +224,8 @@ class AiortcTransport:
             stack.push_async_callback(self._wait_for, tasks)
             stack.callback(self._become, TransportState.CLOSED)
             stack.push_async_callback(self._ice.stop)
+            if self._impaired is not None:
+                stack.callback(self._impaired.close)
             stack.push_async_callback(self._dtls.stop)
             if self._sctp is not None:
                 await self._sctp.stop()
@@ -221,12 +234,17 @@ class AiortcTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Where a path was selected in the very moment of closing, aioice has begun to ask for consent after the end.
+        consent = self._ice._connection._query_consent_task
+        if consent is not None:
+            consent.cancel()
+            await asyncio.gather(consent, return_exceptions=True)
 
     # -- between aiortc's transport and the sockets below it -----------------------------------------------------
 
     def _tap(self) -> None:
         ice, dtls, connection, listener = self._ice, self._dtls, self._ice._connection, self._listener
-        clock, include_loopback = self._clock, self._include_loopback
+        clock, include_loopback, impaired = self._clock, self._include_loopback, self._impaired
         arrival = self.arrival
 
         def stamp(protocol: Any) -> None:
@@ -235,10 +253,16 @@ class AiortcTransport:
             def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
                 nonlocal arrival
                 arrival = Arrival(clock(), time.monotonic_ns())
-                listener.datagram_received(arrival)
+                if data[:2] != BINDING_ERROR:
+                    listener.datagram_received(arrival)
                 handle(data, address)
 
             protocol.datagram_received = datagram_received
+            if impaired is not None:
+                protocol.transport = ImpairedTransport(protocol.transport, impaired)
+                protocol.datagram_received = lambda data, address: impaired.receive(
+                    data, lambda held: datagram_received(held, address)
+                )
 
         gather, relays = connection.get_component_candidates, self.relays
 
@@ -306,6 +330,9 @@ class _RelayTransport(asyncio.DatagramTransport):
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         self._relay.send(data, addr)
+
+    def is_closing(self) -> bool:
+        return not self._relay.allocation.is_alive
 
     def close(self) -> None:
         self._relay.allocation.close()

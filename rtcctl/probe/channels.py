@@ -94,6 +94,11 @@ class DataChannel:
         """What was sent and has not left yet."""
         return self._channel.bufferedAmount
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the other end has acknowledged all that was sent; not so once the channel has ended before it did."""
+        return self._is_drained(None)
+
     async def wait_open(self, timeout_s: float) -> None:
         """Wait for the association. Raises `NetworkError` with phase `sctp` when there is none in time, or no more."""
         with suppress(TimeoutError):

@@ -44,6 +44,8 @@ class Datagrams:
         "Ours, best first."
         self.packets_dropped = 0
         "Datagrams that the kernel did not take: its buffer was full, or there was no way."
+        self.heard = None
+        "Of relays: the one through which the last datagram came."
         self._take = take
         self._readers: Readers | None = None
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}

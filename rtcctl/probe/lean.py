@@ -25,13 +25,15 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from rtcctl.errors import NetworkError, ParseError
 from rtcctl.media.ice import Address, AddressExpired, RemoteAddressSelected
 from rtcctl.media.ice_controlling import IceControllingAgent
 from rtcctl.media.sdp import Candidate
-from rtcctl.media.stun import Message, is_stun
+from rtcctl.media.stun import BINDING_ERROR, Message, is_stun
 from rtcctl.probe.datagrams import Datagrams
+from rtcctl.probe.impaired import ImpairedPath
 from rtcctl.probe.transport import (
     CONSENT_INTERVAL_S,
     FIRST_CONSENT_S,
@@ -66,8 +68,12 @@ class LeanTransport:
         include_loopback: bool,
         host: str | None = None,
         relays: Relays | None = None,
+        impaired: ImpairedPath | None = None,
     ) -> None:
-        """`host`: the address of this machine to use, and no other. `relays`: to use, and nothing else."""
+        """`host`: the address of this machine to use, and no other. `relays`: to use, and nothing else.
+
+        `impaired`: what everything goes through, out and in.
+        """
         self.state = TransportState.NEW
         self.checking_at: float | None = None
         self.nominated_at: float | None = None
@@ -80,9 +86,14 @@ class LeanTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         "Of `gather`."
         self.relays = relays
-        self._datagrams = (
-            Datagrams(self._received) if relays is None else RelayedDatagrams(self._received, self._path_lost, relays)
-        )
+        take = self._received if impaired is None else self._impaired_received
+        self._datagrams = Datagrams(take) if relays is None else RelayedDatagrams(take, self._path_lost, relays)
+        self._send: Callable[[bytes, Address], None] = self._datagrams.send
+        self._send_to_peer: Callable[[bytes | memoryview], None] = self._datagrams.send_to_peer
+        self._impaired = impaired
+        if impaired is not None:
+            self._send = self._impaired_send
+            self._send_to_peer = lambda data: impaired.send(bytes(data), self._datagrams.send_to_peer)
         self._view = self._datagrams.buffer.view
         self._pointer = self._datagrams.buffer.datagram
         self._timer: asyncio.TimerHandle | None = None
@@ -145,16 +156,18 @@ class LeanTransport:
         if self._srtp is not None:
             protected = self._srtp.protect_rtp_kept(packet)
             if protected is not None:
-                self._datagrams.send_to_peer(protected)
+                self._send_to_peer(protected)
 
     def send_rtcp(self, packet: bytes) -> None:
         if self._srtp is not None:
             protected = self._srtp.protect_rtcp(packet)
             if protected is not None:
-                self._datagrams.send_to_peer(protected)
+                self._send_to_peer(protected)
 
     def vanish(self) -> None:
         self._is_over = True
+        if self._impaired is not None:
+            self._impaired.vanish()
         self._datagrams.fall_silent()
         self._drop_keys()
         self._cancel_timer()
@@ -169,8 +182,9 @@ class LeanTransport:
     def _received(self, size: int, addr: Address | None) -> None:
         """A datagram is in the buffer; `addr` is `None` for one from the selected address."""
         arrival = Arrival(self._clock(), time.monotonic_ns())
-        self._listener.datagram_received(arrival)
         view = self._view
+        if size < 2 or view[:2] != BINDING_ERROR:
+            self._listener.datagram_received(arrival)
         if size < 2:
             return
         first = view[0]
@@ -218,6 +232,24 @@ class LeanTransport:
             self._end(TransportState.CLOSED, "by the peer")
         self._advance(now)
 
+    # -- where packets are impaired ------------------------------------------------------------------------------
+
+    def _impaired_send(self, data: bytes, addr: Address) -> None:
+        assert self._impaired is not None
+        self._impaired.send(data, lambda held: self._datagrams.send(held, addr))
+
+    def _impaired_received(self, size: int, addr: Address | None) -> None:
+        """As `_received`, of what the path lets through, with the relay that brought it."""
+        assert self._impaired is not None
+        heard: Any = self._datagrams.heard
+
+        def deliver(data: bytes) -> None:
+            self._datagrams.heard = heard
+            self._view[: len(data)] = data
+            self._received(len(data), addr)
+
+        self._impaired.receive(bytes(self._view[:size]), deliver)
+
     # -- connecting ----------------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
@@ -232,7 +264,7 @@ class LeanTransport:
                 case AddressExpired() if self._agent.selected is None and self.nominated_at is not None:
                     self._end(TransportState.FAILED, "consent is lost")
         for data, addr in self._agent.datagrams_to_send(now):
-            self._datagrams.send(data, addr)
+            self._send(data, addr)
         self._send_dtls()
         self._set_timer(now)
 
@@ -265,7 +297,7 @@ class LeanTransport:
     def _send_dtls(self) -> None:
         if self._dtls is not None and self._agent.selected is not None:
             for datagram in self._dtls.datagrams_to_send():
-                self._datagrams.send(datagram, self._agent.selected)
+                self._send(datagram, self._agent.selected)
 
     # -- the timer -----------------------------------------------------------------------------------------------
 
@@ -321,6 +353,8 @@ class LeanTransport:
             self._dtls.close()
             self._send_dtls()
             self._dtls = None
+        if self._impaired is not None:
+            self._impaired.close()
         self._datagrams.release()
         self._drop_keys()
         self._cancel_timer()

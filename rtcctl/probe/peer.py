@@ -30,16 +30,19 @@ from rtcctl.media.rtp import RtpHeader
 from rtcctl.media.sdp import Candidate, Direction, SessionDescription, Setup
 from rtcctl.media.server_url import Protocol
 from rtcctl.probe import negotiation
+from rtcctl.probe.impaired import ImpairedPath
 from rtcctl.probe.negotiation import APPLICATION, LocalTransport, Section
 from rtcctl.probe.receiver import Receiver
 from rtcctl.probe.rtcp_reporter import RtcpReporter
 from rtcctl.probe.sender import Encoding, Layer, Sender
 from rtcctl.probe.sources import Source
+from rtcctl.probe.tapped import Outlet, PacketTap, TappedListener, TappedOutlet
 from rtcctl.probe.transport import Arrival, Listener, RemoteTransport, Transport, TransportState
 from rtcctl.probe.turn.relay import Relays, RelaySettings
 
 if TYPE_CHECKING:
     from rtcctl.probe.channels import DataChannel
+    from rtcctl.probe.recording import PeerRecording
     from rtcctl.probe.sinks.play import Player
 
 ROUND_TRIPS = 8
@@ -75,7 +78,8 @@ class Peer:
     `clock`: the event loop's, by which things are due. `include_loopback`: offer 127.0.0.1 as well, for a Realtime on
     this machine. `transport`: aiortc's, which shares nothing with the embedded server, or the lean one, which costs a
     fraction and carries no data channels; or whatever makes one. `relays`: everything goes through one of them.
-    `verify`: decode what is received, and look at it.
+    `verify`: decode what is received, and look at it. `impaired`: the path of all packets, out and in. `recording` is
+    told what it says and where it stands, `tap` of each packet.
     """
 
     def __init__(
@@ -86,13 +90,23 @@ class Peer:
         transport: Literal["aiortc", "lean"] | Callable[[Listener], Transport] = "aiortc",
         relays: RelaySettings | None = None,
         verify: bool = False,
+        impaired: ImpairedPath | None = None,
+        recording: PeerRecording | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         self._clock = clock
-        self._make_transport = _maker(transport, clock, include_loopback, relays)
+        self._make_transport = _maker(transport, clock, include_loopback, relays, impaired)
+        self._impaired = impaired
+        if impaired is not None:
+            impaired.is_rtx = self._is_rtx
+        self.recording = recording
+        self._tap = tap
         self.verify = verify
         self.player: Player | None = None
         "Plays the first sound that is received, where it is decoded."
         self._transport: Transport | None = None
+        self._outlet: Outlet | None = None
+        "The transport as packets are given to it."
         self._sections: list[Section] = []
         self._added: list[Section] = []
         "Those that the next offer brings."
@@ -116,6 +130,8 @@ class Peer:
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._timing: ConnectionTiming | None = None
+        self.keeps_media = False
+        "What is sent and what was received outlive this peer: closing it closes neither sources nor sinks."
         self.last_packet_at: float | None = None
         "Clock, when a packet of any kind (RTP, RTCP, STUN, DTLS) arrived last."
         self.unrouted_packets = 0
@@ -126,6 +142,13 @@ class Peer:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def belongs_to(self, session_id: str) -> None:
+        """It is about to connect to that session of the API, which ledger and recording of it name."""
+        if self._impaired is not None:
+            self._impaired.session_id = session_id
+        if self.recording is not None:
+            self.recording.joined(session_id)
 
     # -- m-sections ----------------------------------------------------------------------------------------------
 
@@ -199,6 +222,7 @@ class Peer:
 
     async def set_answer(self, sdp: str) -> None:
         """Take the answer to `create_offer`; connecting begins. Raises `ApiError` if it cannot be used."""
+        self._tell("remote", "answer", sdp)
         try:
             description, remote = negotiation.parse(sdp)
             negotiation.agree_on_answer(self._sections, description)
@@ -212,6 +236,7 @@ class Peer:
 
         Raises `ApiError` if the offer cannot be used.
         """
+        self._tell("remote", "offer", offer_sdp)
         try:
             description, remote = negotiation.parse(offer_sdp)
             self._roll_back()
@@ -246,7 +271,7 @@ class Peer:
             fingerprint=transport.fingerprint,
             candidates=transport.candidates,
         )
-        return negotiation.description(
+        sdp = negotiation.description(
             self._sections,
             local,
             setup=setup,
@@ -254,6 +279,12 @@ class Peer:
             version=self._version,
             cname=self._cname,
         )
+        self._tell("local", "offer" if setup is Setup.ACTPASS else "answer", sdp)
+        return sdp
+
+    def _tell(self, side: Literal["local", "remote"], type_: Literal["offer", "answer"], sdp: str) -> None:
+        if self.recording is not None:
+            self.recording.described(side, type_, sdp)
 
     def _begin(self, description: SessionDescription, remote: RemoteTransport, *, is_dtls_server: bool) -> None:
         """What was agreed on takes effect."""
@@ -351,6 +382,11 @@ class Peer:
         return _STATES.get(self._transport.state, str(self._transport.state))
 
     @property
+    def timing(self) -> ConnectionTiming | None:
+        """How the connection was made; `None` before it was."""
+        return self._timing
+
+    @property
     def rtt_ms(self) -> float | None:
         """Median of the last round trips, by STUN (consent checks); `None` before the first one."""
         return median(self._round_trips_ms) if self._round_trips_ms else None
@@ -421,7 +457,7 @@ class Peer:
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
             stack.callback(self._end)
-            for encoding in self._encodings.values():
+            for encoding in self._encodings.values() if not self.keeps_media else ():
                 stack.push_async_callback(encoding.source.close)
             if self._transport is not None:
                 stack.push_async_callback(self._transport.close)
@@ -435,7 +471,7 @@ class Peer:
         self._settled.set()
         self._ended.set()
         for receiver in self._receivers:
-            receiver.close()
+            receiver.close(keeps_media=self.keeps_media)
 
     # -- what the transport tells (transport.Listener) -----------------------------------------------------------
 
@@ -476,11 +512,14 @@ class Peer:
 
     def state_changed(self) -> None:
         assert self._transport is not None
+        if self.recording is not None:
+            self.recording.changed(self._transport)
         state = self._transport.state
         if state is TransportState.CONNECTED and self._timing is None:
             self._timing = self._measure()
             self._settled.set()
-            self._rtcp.start(self._transport)
+            assert self._outlet is not None
+            self._rtcp.start(self._outlet)
             self._run()
         elif state in _ENDED:
             self._ended.set()
@@ -489,8 +528,8 @@ class Peer:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send_rtp(self, packet: bytes) -> None:
-        if self._transport is not None:
-            self._transport.send_rtp(packet)
+        if self._outlet is not None:
+            self._outlet.send_rtp(packet)
 
     def _run(self) -> None:
         """Start what can be started: sources of m-sections that are agreed on, reports, data channels."""
@@ -522,7 +561,12 @@ class Peer:
     def _open(self) -> Transport:
         """The transport, made on first use because it needs a running loop."""
         if self._transport is None:
-            self._transport = self._make_transport(self)
+            if self._tap is None:
+                self._transport = self._outlet = self._make_transport(self)
+            else:
+                listener = TappedListener(self, self._tap)
+                self._transport = self._make_transport(listener)
+                self._outlet = listener.outlet = TappedOutlet(self._transport, self._tap, self._clock)
         return self._transport
 
     def _adopt(self, section: Section, *, verify: bool | None = None) -> Receiver:
@@ -555,6 +599,9 @@ class Peer:
             for receiver in self._receivers
             for ssrc in (*receiver.section.remote_ssrcs, *receiver.section.remote_rtx_ssrcs)
         }
+
+    def _is_rtx(self, payload_type: int) -> bool:
+        return any(c.repairs is not None and c.payload_type == payload_type for s in self._sections for c in s.codecs)
 
     def _mid_of(self, header: RtpHeader) -> str | None:
         for receiver in self._receivers:
@@ -631,6 +678,7 @@ def _maker(
     clock: Callable[[], float],
     include_loopback: bool,
     settings: RelaySettings | None,
+    impaired: ImpairedPath | None,
 ) -> Callable[[Listener], Transport]:
     """What makes the transport. Imported here and not on first use: who lacks a package is to hear of it at once."""
 
@@ -643,12 +691,12 @@ def _maker(
         from rtcctl.probe.lean import LeanTransport
 
         return lambda listener: LeanTransport(
-            listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+            listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings), impaired=impaired
         )
     from rtcctl.probe.aiortc_transport import AiortcTransport
 
     return lambda listener: AiortcTransport(
-        listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings)
+        listener, clock=clock, include_loopback=include_loopback, relays=relays_of(settings), impaired=impaired
     )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rtcctl.probe.sinks.play import Player
 
 _LATENCIES_AT_ONCE = 1000
+_NO_SSRC = -1
 _MAX_SWITCHES = 1000
 "That are remembered: far more than anybody asks for, and a bound on what an SFU can make us keep."
 
@@ -72,6 +73,9 @@ class Receiver:
         self._framed = asyncio.Event()
         self.first_packet_at: float | None = None
         "Clock, when the first packet was read from its socket."
+        self.went_on_at: float | None = None
+        "The same of this connection, where the figures are also those of earlier ones (`go_on_from`)."
+        self._is_succeeded = False
         self.is_urgent = False
         "Whether there is something to ask the sender for at once."
         self.layer_asked_at: float | None = None
@@ -91,6 +95,16 @@ class Receiver:
         """As in `a=rtpmap`: of the packets that came, before them the first one negotiated."""
         codec = self._codec or next(iter(self._codecs.values()), None)
         return None if codec is None else codec.rtpmap
+
+    @property
+    def received_codec(self) -> Codec | None:
+        """Of the packets that came; `None` before the first."""
+        return self._codec
+
+    @property
+    def ssrc(self) -> int | None:
+        """Of what is received; `None` before the first packet."""
+        return None if self._stream is None else self._stream.ssrc
 
     @property
     def rtt_ms(self) -> float | None:
@@ -146,9 +160,26 @@ class Receiver:
         """Clock, when the first packet came. Raises `TimeoutError` if none comes, or the peer is closed."""
         async with asyncio.timeout(timeout_s):
             await self._arrived.wait()
-        if self.first_packet_at is None:
+        if self.went_on_at is None:
             raise TimeoutError("closed before the first packet")
-        return self.first_packet_at
+        return self.went_on_at
+
+    def go_on_from(self, previous: Receiver) -> None:
+        """Before the first packet: what comes is the track of another receiver, and its figures go on with it.
+
+        That other one's connection was lost, or its m-section given up; nothing is counted in there any more.
+        """
+        self.first_packet_at = previous.first_packet_at
+        self._codec = previous._codec
+        self._stream, previous._is_succeeded = previous._stream, True
+        if self._stream is not None:
+            self._stream.interrupt(self)
+
+    @property
+    def frames_missed(self) -> tuple[int | None, ...]:
+        """Of each `go_on_from`: frames (of sound: packets) that were sent between the last one before it and the first
+        one after it, by the numbers in the media; `None` where there are none, or nothing has come yet."""
+        return () if self._stream is None else tuple(self._stream.frames_missed)
 
     def start_measuring(self, now: float) -> None:
         """Count anew from the next packet."""
@@ -203,7 +234,7 @@ class Receiver:
         if self._stream is not None:
             self._stream.close()
             self._retired_ssrc = self._stream.ssrc
-        self._stream = self.first_packet_at = self.layer_asked_at = None
+        self._stream = self.first_packet_at = self.went_on_at = self.layer_asked_at = None
         self._arrived.clear()
         self._framed.clear()
 
@@ -216,10 +247,13 @@ class Receiver:
             stream.packet_received(marker, number, timestamp, payload, arrival)
             return True
         if (repaired := self._repairs.get(payload_type)) is not None:
-            if stream is not None and len(payload) > 2 and repaired == stream.payload_type:
-                stream.retransmission_received(marker, int.from_bytes(payload[:2]), timestamp, payload[2:], arrival)
+            if self._heard is not None and len(payload) > 2 and repaired == self._heard.payload_type:
+                number = int.from_bytes(payload[:2])
+                self._heard.retransmission_received(marker, number, timestamp, payload[2:], arrival)
             return True
         codec = self._codecs.get(payload_type)
+        if self._is_succeeded:
+            return True  # late: another receiver has gone on with what is counted here
         if codec is None or (ssrc == self._retired_ssrc and not self._may_send(ssrc)):
             return False
         if stream is None or stream.codec.clock_rate_hz != codec.clock_rate_hz:
@@ -235,8 +269,9 @@ class Receiver:
                 stream.use(codec)
         self._codec = codec
         stream.packet_received(marker, number, timestamp, payload, arrival)
-        if self.first_packet_at is None:
-            self.first_packet_at = arrival.now
+        if self.went_on_at is None:
+            self.went_on_at = arrival.now
+            self.first_packet_at = self.first_packet_at or arrival.now
             self._arrived.set()
         return True
 
@@ -252,23 +287,28 @@ class Receiver:
 
     def report_block(self, now: float) -> ReportBlock | None:
         """For the next receiver report; `None` before the first packet."""
-        stream = self._stream
+        stream = self._heard
         return None if stream is None else stream.reception.report_block(stream.ssrc, now)
 
     def get_timer(self) -> float | None:
         """When to call `feedback` next."""
-        return None if self._stream is None else self._stream.get_timer()
+        return None if self._heard is None else self._heard.get_timer()
 
     def feedback(self, sender_ssrc: int, now: float) -> list[Packet]:
         """NACK and PLI that are due."""
         self.is_urgent = False
-        return [] if self._stream is None else self._stream.feedback(sender_ssrc, now)
+        return [] if self._heard is None else self._heard.feedback(sender_ssrc, now)
 
-    def close(self) -> None:
-        """No packet will come any more."""
+    @property
+    def _heard(self) -> Stream | None:
+        """The stream, if anything of it came over this connection."""
+        return None if self._stream is None or self._stream.ssrc == _NO_SSRC else self._stream
+
+    def close(self, *, keeps_media: bool = False) -> None:
+        """No packet will come any more. `keeps_media`: here; another receiver may go on from this one."""
         self._arrived.set()
         self._framed.set()
-        if self._stream is not None:
+        if self._stream is not None and not keeps_media:
             self._stream.close()
 
 
@@ -306,6 +346,11 @@ class Stream:
         "NACKs, PLIs and switches before the range and before the interval."
         self._size: tuple[int, int] | None = None
         self._layer: str | None = None
+        self._counter: int | None = None
+        "Of the last frame that says which one it is."
+        self._interrupted_at: tuple[str | None, int] | None = None
+        "The layer and the counter before an interruption, until they are known again."
+        self.frames_missed: list[int | None] = []
         self.content: Content | None = None
         self.use(codec)
 
@@ -330,6 +375,24 @@ class Stream:
         self.reception.restart_stream()
         self._forget_numbers(now)
         self._is_fresh = True
+
+    def interrupt(self, receiver: Receiver) -> None:
+        """What comes next is the same track on another connection, of that receiver, under whatever SSRC."""
+        self._receiver = receiver
+        self._previous = None
+        self.ssrc = _NO_SSRC
+        self.frames_missed.append(None)
+        self._interrupted_at = None if self._counter is None else (self._layer, self._counter)
+
+    def _go_on(self, counter: int) -> None:
+        """The first frame after an interruption that says which one it is."""
+        assert self._interrupted_at is not None
+        layer, before = self._interrupted_at
+        self._interrupted_at = None
+        missed = (counter - before - 1) & 0xFFFF_FFFF
+        # Layers count each for themselves, and a publisher that was started anew counts from the beginning.
+        if layer == self._layer and missed < 1 << 31:
+            self.frames_missed[-1] = missed
 
     def is_late(self, ssrc: int, now: float) -> bool:
         """Whether a packet of that SSRC was overtaken by the change of it."""
@@ -376,6 +439,10 @@ class Stream:
                 self._see(sent.rid or None, arrival.now)
         elif self.content is not None:
             self.content.packet_received(number, 0, timestamp, marker != 0, payload, arrival)
+        if sent is not None:
+            self._counter = sent.counter
+            if self._interrupted_at is not None:
+                self._go_on(sent.counter)
 
     def retransmission_received(
         self, marker: int, number: int, timestamp: int, payload: bytes, arrival: Arrival

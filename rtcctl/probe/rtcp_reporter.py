@@ -28,7 +28,7 @@ from rtcctl.media.rtcp_feedback import FullIntraRequest, GenericNack, PictureLos
 from rtcctl.media.rtp import RtpHeader
 from rtcctl.probe.receiver import Receiver
 from rtcctl.probe.sender import Encoding
-from rtcctl.probe.transport import Transport
+from rtcctl.probe.tapped import Outlet
 
 REPORT_INTERVAL_S = 1.0
 "Between two RTCP reports, ±20 %."
@@ -62,7 +62,7 @@ class RtcpReporter:
         self._clock = clock
         self._ssrc = random.getrandbits(32)
         "Of what is said by nobody who sends."
-        self._transport: Transport | None = None
+        self._transport: Outlet | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._report_at = self._transport_cc_at = 0.0
@@ -71,7 +71,7 @@ class RtcpReporter:
         self.transport_cc_id: int | None = None
         "Of the header extension by which packets are numbered for congestion feedback; `None`: nobody wants any."
 
-    def start(self, transport: Transport) -> None:
+    def start(self, transport: Outlet) -> None:
         """The transport is connected."""
         now = self._clock()
         self._transport = transport

@@ -48,7 +48,7 @@ class RemoteReport:
     packets_lost: int
     "Cumulative; negative when duplicates outnumber losses (RFC 3550 §6.4.1)."
     packets_sent: int
-    "By us, when the report came."
+    "By us, when the report came; without those that no report was about, since their connection ended first."
     jitter_ms: float
     rtt_ms: float | None
     "`None` until a report answered one of our sender reports."
@@ -102,6 +102,31 @@ class Encoding:
         self._cache: dict[int, bytes] = {}
         self._sent_at: float | None = None
         self._sent_timestamp = 0
+        self._lost_before = 0
+        "By the reports of the connections before this one."
+        self._unreported = 0
+        "Packets of those connections that no report was about: what became of them is not known."
+        self._frames_due: int | None = None
+        "When the connection before ended; `None` when there was none."
+        self._frames_excused = 0
+        "Due while there was no connection."
+
+    def go_on_from(self, previous: Encoding) -> None:
+        """Before the first frame: the figures go on from those of a connection that was lost."""
+        self.counts = previous.counts
+        self.remote = previous.remote
+        self._unreported, self._lost_before = previous.counts.packets, 0
+        if previous.remote is not None:
+            self._unreported -= previous.remote.packets_sent
+            self._lost_before = previous.remote.packets_lost
+        self._frames_due, self._frames_excused = previous._frames_due, previous._frames_excused
+
+    def nominal_frames(self, now: float) -> int:
+        """How many frames were due by `now` while there was a connection."""
+        due = self._frames_due
+        if due is None or self.is_running:
+            due = self.source.nominal_frames(now)
+        return due - self._frames_excused
 
     def negotiated(self, section: Section) -> None:
         """Take what was agreed on for the m-section."""
@@ -130,6 +155,8 @@ class Encoding:
 
     async def run(self) -> None:
         """Send until the source ends."""
+        if self._frames_due is not None:
+            self._frames_excused += self.source.nominal_frames(self._clock()) - self._frames_due
         try:
             if isinstance(self.source, MadeAhead):
                 await self.source.prepare()
@@ -142,10 +169,14 @@ class Encoding:
                     f"{self.source.description} ended before its end: {problem}.",
                     hint="It may be damaged: try to play it, or convert it anew.",
                 )
+        except asyncio.CancelledError:
+            # The connection is over, and the source is not: another connection may go on with it.
+            self._frames_due = self.source.nominal_frames(self._clock())
+            self.is_running = False
+            raise
         except Exception as error:  # noqa: BLE001  # whatever a file or a device does: the peer tells whoever waits
             self.error = error
-        finally:
-            self.ended.set()
+        self.ended.set()
 
     def _tick(self, source: MadeAhead, now: float) -> float:
         """Send a frame that is due; when the next one is."""
@@ -224,8 +255,8 @@ class Encoding:
         rtt_s = round_trip_s(ntp_from_unix(wallclock), block.last_sr_ntp32, block.delay_since_last_sr_q16)
         previous = None if self.remote is None else self.remote.rtt_ms
         self.remote = RemoteReport(
-            packets_lost=block.packets_lost,
-            packets_sent=self.counts.packets,
+            packets_lost=self._lost_before + block.packets_lost,
+            packets_sent=self.counts.packets - self._unreported,
             jitter_ms=block.jitter_rtp * 1000 / self.source.codec.clock_rate_hz,
             rtt_ms=previous if rtt_s is None else rtt_s * 1000,
         )
@@ -253,6 +284,12 @@ class Sender:
         self.section = section
         self.encodings = tuple(encodings)
         self._mark: _Mark | None = None
+
+    def go_on_from(self, previous: Sender) -> None:
+        """Before it sends: its figures go on from those of a connection that was lost."""
+        for encoding, before in zip(self.encodings, previous.encodings, strict=True):
+            encoding.go_on_from(before)
+        self._mark = previous._mark
 
     @property
     def source(self) -> Source:
@@ -295,7 +332,7 @@ class Sender:
         return statistics
 
     def _nominal_frames(self, now: float) -> int:
-        return sum(encoding.source.nominal_frames(now) for encoding in self.encodings)
+        return sum(encoding.nominal_frames(now) for encoding in self.encodings)
 
     def _start(self, now: float) -> _Mark:
         started = [e.source.started_at for e in self.encodings if e.source.started_at is not None]

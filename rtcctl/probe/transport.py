@@ -59,7 +59,10 @@ class Listener(Protocol):
     """What is told of each packet; `Peer` is one. Calls come in the order of arrival, on the event loop."""
 
     def datagram_received(self, arrival: Arrival) -> None:
-        """Something of any kind arrived: RTP, RTCP, STUN, DTLS, or garbage."""
+        """Something of any kind arrived: RTP, RTCP, STUN, DTLS, or garbage; but no refusal of a STUN request.
+
+        Who says 401 to a consent check is not the peer: a server, perhaps, that was started anew and knows nobody.
+        """
 
     def rtp_received(self, packet: bytes, arrival: Arrival) -> None:
         """An RTP packet came through SRTP; nothing but its length (12 bytes or more) has been looked at."""

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from rtcctl.errors import ApiError, DeadlineError, UsageError
 from rtcctl.realtime import schema
 from rtcctl.realtime.curl import ApiCall
+from rtcctl.realtime.exchange import OnExchange
 from rtcctl.realtime.http import PULL_TIMEOUT_S, READ_TIMEOUT_S, ApiAnswer, Client, SecretKind
 from rtcctl.realtime.profile import Profile
 
@@ -50,10 +51,19 @@ class RealtimeClient(Client):
         clock: Callable[[], float],
         random: Random,
         deadline_s: float | None = None,
+        on_exchange: OnExchange | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(profile, clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep)
+        super().__init__(
+            profile,
+            clock=clock,
+            random=random,
+            deadline_s=deadline_s,
+            on_exchange=on_exchange,
+            transport=transport,
+            sleep=sleep,
+        )
         self._queues: dict[str, _SessionQueue] = {}
 
     @property

@@ -13,8 +13,8 @@ import asyncio
 import json
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -32,6 +32,7 @@ from rtcctl.realtime.development import (
     DEVELOPMENT_APP_SECRET,
     DEVELOPMENT_TURN_KEY_TOKEN,
 )
+from rtcctl.realtime.exchange import Exchange, OnExchange
 from rtcctl.realtime.explain.errors import account_hint_for, hint_for, is_unstable_signalling
 from rtcctl.realtime.lean_httpx import httpx
 from rtcctl.realtime.masking import presentable
@@ -113,6 +114,9 @@ class _Response:
     content: bytes
 
 
+_NO_RESPONSE = _Response(0, httpx.Headers(), b"")
+
+
 class _Retry(Enum):
     """Why a request may be sent again: it decides how often and how soon."""
 
@@ -140,8 +144,8 @@ class _RetryableError(Exception):
 class HttpApi:
     """Sends requests with one secret of one profile; `async with` it.
 
-    `clock` gives monotonic seconds, `random` the jitter. `deadline_s` counts from construction. `transport` and
-    `sleep` are for tests.
+    `clock` gives monotonic seconds, `random` the jitter. `deadline_s` counts from construction. `on_exchange` is told
+    of each attempt. `transport` and `sleep` are for tests.
     """
 
     def __init__(
@@ -151,6 +155,7 @@ class HttpApi:
         clock: Callable[[], float],
         random: Random,
         deadline_s: float | None = None,
+        on_exchange: OnExchange | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -161,6 +166,7 @@ class HttpApi:
         self._random = random
         self._deadline_s = deadline_s
         self._deadline = None if deadline_s is None else clock() + deadline_s
+        self._on_exchange = on_exchange
         self._sleep = sleep
         self._endpoint = Endpoint.of(profile.api_base)
         self._http = httpx.AsyncClient(
@@ -213,11 +219,15 @@ class HttpApi:
         request = f"{method} {url.removeprefix(self.profile.api_base)}"
 
         refused: RtcctlError | None = None
+        number = 0
 
         async def attempt() -> ApiAnswer:
-            nonlocal refused
+            nonlocal refused, number
+            number += 1
             try:
-                response = await self._send(method, url, headers, content, request, read_timeout_s)
+                async with self._told(method, url, body, number) as told:
+                    response = await self._send(method, url, headers, content, request, read_timeout_s)
+                    told.append(response)
                 return self._judge(response, request, secret, item_failures)
             except _RetryableError as exc:
                 if exc.reason is _Retry.BUSY and not repeats_busy:
@@ -275,6 +285,39 @@ class HttpApi:
 
     # --- one attempt
 
+    @asynccontextmanager
+    async def _told(self, method: str, url: str, body: Any, attempt: int) -> AsyncIterator[list[_Response]]:
+        """Tell `on_exchange` of what the body does: the answer that it puts into the list, or why there is none."""
+        started_at = self._clock()
+        responses: list[_Response] = []
+        error = ""
+        try:
+            yield responses
+        except (RtcctlError, _RetryableError) as exc:
+            error = str(exc)
+            raise
+        except asyncio.CancelledError:
+            error = "given up"
+            raise
+        finally:
+            if self._on_exchange is not None:
+                response = responses[0] if responses else _NO_RESPONSE
+                self._on_exchange(
+                    Exchange(
+                        method=method,
+                        url=url,
+                        attempt=attempt,
+                        request_body=body,
+                        status=response.status or None,
+                        answer_body=response.content,
+                        ray=self._ray(response.headers),
+                        retry_after=response.headers.get("retry-after"),
+                        started_at=started_at,
+                        took_s=self._clock() - started_at,
+                        error=error,
+                    )
+                )
+
     async def _send(
         self, method: str, url: str, headers: dict[str, str], content: bytes | None, request: str, read_timeout_s: float
     ) -> _Response:
@@ -314,6 +357,7 @@ class HttpApi:
                 awaited=f"the answer to {request}",
                 after_s=waited_s,
                 hint=_unanswered(request),
+                is_unanswered=True,
             ) from exc
         except httpx.InvalidURL as exc:
             raise UsageError(f"{request}: no such URL can be asked for.") from exc
@@ -328,6 +372,7 @@ class HttpApi:
                 f"{request}: the connection to {self._endpoint.host}:{self._endpoint.port} was lost before the answer.",
                 phase="http",
                 hint="Try again." if method == "GET" else _unanswered(request),
+                is_unanswered=True,
             ) from exc
         self.last_round_trip_ms = (self._clock() - started) * 1000
         self.last_ray = self._ray(response.headers)
@@ -436,13 +481,20 @@ class Client:
         clock: Callable[[], float],
         random: Random,
         deadline_s: float | None = None,
+        on_exchange: OnExchange | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.profile = profile
         self._deadline_s = deadline_s
         self._api = HttpApi(
-            self._at(profile), clock=clock, random=random, deadline_s=deadline_s, transport=transport, sleep=sleep
+            self._at(profile),
+            clock=clock,
+            random=random,
+            deadline_s=deadline_s,
+            on_exchange=on_exchange,
+            transport=transport,
+            sleep=sleep,
         )
 
     def _at(self, profile: Profile) -> Profile:

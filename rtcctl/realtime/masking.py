@@ -16,8 +16,8 @@ _TEXT_LIMIT = 300
 _SDP = re.compile(r"v=0(?:\\r|\\n|\s).*", re.DOTALL)
 _ICE_CREDENTIAL = re.compile(r"(a=(?:ice-ufrag|ice-pwd|fingerprint|crypto):)[^\\\r\n]*")
 _BEARER = re.compile(r"(?i)(bearer\s+)[^\s\"',]+")
-_TOKEN = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", re.ASCII)
-'A JSON Web Token (RFC 7519): whosever it is. It begins with `{"` in base64.'
+JSON_WEB_TOKEN = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", re.ASCII)
+'RFC 7519. A token begins with `{"` in base64, whosever it is.'
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
@@ -32,7 +32,7 @@ def without_credentials(text: str) -> str:
     """`text` without what looks like a credential, whosever it is: of ICE, after `Bearer`, a JSON Web Token."""
     text = _ICE_CREDENTIAL.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
-    return _TOKEN.sub(MASK, text)
+    return JSON_WEB_TOKEN.sub(MASK, text)
 
 
 def presentable(text: str, secrets: Iterable[str]) -> str:

@@ -48,7 +48,7 @@ _ITEMS = {
 _TRACKS = frozenset({"rtcctl.track.publish/1", "rtcctl.track.subscribe/1"})
 "Results with a row per track, in which the figures of a track take the place of the first one's."
 
-_LEFT_OUT = frozenset({"checks", "failure", "target"})
+_LEFT_OUT = frozenset({"checks", "failure", "outages", "target"})
 "Of a result that is one row."
 
 

@@ -24,6 +24,8 @@ def annotate(result: Result, command: str) -> list[str]:
         lines.append(_command("error", f"rtcctl {command}", text))
     elif not lines and attempts > 1:
         lines.append(_command("warning", f"rtcctl {command}", f"passed only at attempt {attempts}"))
+    if (ticket := getattr(result, "ticket", None)) is not None:
+        lines.append(_command("notice", f"rtcctl {command}", f"ticket: {ticket}"))
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtcctl import __version__
 from rtcctl.results.result import Result
+from rtcctl.results.target import Target
 
 if TYPE_CHECKING:
     from rtcctl.results.event import Event
@@ -69,4 +70,7 @@ def plain(value: Any) -> Any:
 
 
 def _own_fields(value: Any) -> dict[str, Any]:
-    return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    own = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Target) and not value.impairment:
+        del own["impairment"]  # hardly anybody uses it, and every document has a target
+    return own

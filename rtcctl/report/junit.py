@@ -19,8 +19,10 @@ def render(result: Result, command: str) -> str:
     suite = Element("testsuite", name=name)
     if result.target is not None:
         properties = SubElement(suite, "properties")
-        for key in ("profile", "api_base", "app_id", "embedded"):
-            value = getattr(result.target, key)
+        target = {name: getattr(result.target, name) for name in ("profile", "api_base", "app_id", "embedded")}
+        if result.target.impairment:
+            target["impairment"] = " ".join(result.target.impairment)
+        for key, value in target.items():
             SubElement(
                 properties,
                 "property",
@@ -39,7 +41,8 @@ def render(result: Result, command: str) -> str:
         case = SubElement(suite, "testcase", classname=name, name="run")
         SubElement(case, "error", message="interrupted", type="interrupted")
     if isinstance(result, Smoke) and result.verdict:
-        SubElement(suite, "system-out").text = printable(result.verdict)
+        said = [result.verdict, *([f"ticket: {result.ticket}"] if result.ticket else [])]
+        SubElement(suite, "system-out").text = "\n".join(map(printable, said))
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     for word, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

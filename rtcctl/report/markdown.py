@@ -28,10 +28,9 @@ def render(result: Result, command: str, exit_status: int) -> str:
     if result.target is not None:
         target = result.target
         embedded = ", embedded server" if target.embedded else ""
-        lines += [
-            f"Profile {_text(target.profile)}, {_text(target.api_base)}, app {_text(target.app_id)}{embedded}",
-            "",
-        ]
+        impaired = f", impaired: {_text(' '.join(target.impairment))}" if target.impairment else ""
+        where = f"{_text(target.profile)}, {_text(target.api_base)}, app {_text(target.app_id)}"
+        lines += [f"Profile {where}{embedded}{impaired}", ""]
     if result.checks:
         lines += ["| check | verdict | measured | limit | |", "| --- | --- | ---: | ---: | --- |"]
         for check in result.checks:
@@ -47,6 +46,8 @@ def render(result: Result, command: str, exit_status: int) -> str:
     if isinstance(result, Smoke):
         lines += [_text(result.verdict), ""]
         lines += [f"- `{printable(command).replace('`', '')}`" for command in result.next_commands]
+        if result.ticket:
+            lines += ["", f"Ticket: `{printable(result.ticket).replace('`', '')}`"]
     if result.interrupted:
         lines.append("Interrupted.")
     return "\n".join(lines).rstrip()

@@ -38,6 +38,8 @@ def render(result: Result, command: str, exit_status: int) -> str:
     labels = {"command": command}
     if result.target is not None:
         labels |= {"profile": result.target.profile, "app_id": result.target.app_id}
+        if result.target.impairment:
+            labels["impairment"] = " ".join(result.target.impairment)
     return "".join(_lines(_metrics(result, labels, exit_status)))
 
 

@@ -28,7 +28,9 @@ STYLES = {
     CheckStatus.INCONCLUSIVE: "yellow",
 }
 
-_NOUNS = frozenset({"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account"})
+_NOUNS = frozenset(
+    {"smoke", "session", "track", "channel", "turn", "stats", "config", "fault", "account", "explain", "trace"}
+)
 "Nouns that have a module in `tables/`: the first word of their results' schemas."
 
 _ACCOUNT = ("rtcctl.app.", "rtcctl.turn.key.")
@@ -86,7 +88,9 @@ BLANK = Line()
 
 def _target(target: Target) -> Line:
     parts = [target.profile, target.api_base, *([f"app {target.app_id}"] if target.app_id else [])]
-    return line(Styled(" · ".join([*parts, "embedded"] if target.embedded else parts), "dim"))
+    parts += ["embedded"] if target.embedded else []
+    impaired = f" · impaired: {' '.join(target.impairment)}" if target.impairment else ""
+    return line(Styled(" · ".join(parts), "dim"), Styled(impaired, "yellow"))
 
 
 def checks(judged: Sequence[Check]) -> list[Line]:

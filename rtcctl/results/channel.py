@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from rtcctl.results.event import Event
+from rtcctl.results.outage import Outage
 from rtcctl.results.result import Percentiles, Result
 
 
@@ -92,6 +93,7 @@ class Connected(Result):
     ice_ms: float | None = None
     dtls_ms: float | None = None
     duration_s: float | None = None
+    outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

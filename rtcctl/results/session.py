@@ -10,6 +10,7 @@ from rtcctl.results.result import Result
 if TYPE_CHECKING:
     # Not to be made by commands that have no use for them: each of these classes costs milliseconds.
     from rtcctl.results.channel import ChannelClosed
+    from rtcctl.results.outage import Outage
     from rtcctl.results.track import TrackClosed, TrackState
 
 
@@ -30,6 +31,7 @@ class SessionCreate(Result):
     ice_ms: float | None = None
     dtls_ms: float | None = None
     held_s: float | None = None
+    outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

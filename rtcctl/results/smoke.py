@@ -25,3 +25,5 @@ class Smoke(Result):
     attempts: int = 1
     publish: Publish | None = None
     subscribe: Subscribe | None = None
+    ticket: str | None = None
+    "Folder of the trace of a run that failed."

@@ -14,3 +14,5 @@ class Target:
     app_id: str
     embedded: bool
     "True when the API is rtcctl's own embedded server."
+    impairment: tuple[str, ...] = ()
+    "What `--impair` did to the packets: what was measured is not the service's alone. In JSON only where it is used."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rtcctl.results.outage import Outage
 from rtcctl.results.result import Percentiles, Result
 
 
@@ -172,6 +173,7 @@ class Publish(Result):
     sent: SentStatistics | None = None
     detached_pid: int | None = None
     tracks: tuple[PublishedTrack, ...] = ()
+    outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +292,7 @@ class Subscribe(Result):
     frames_out_of_order: int | None = None
     picture_latency_ms: Percentiles | None = None
     tracks: tuple[SubscribedTrack, ...] = ()
+    outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

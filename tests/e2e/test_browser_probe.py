@@ -277,3 +277,39 @@ def test_chromium_plays_a_film_and_hears_stereo(shared: tuple[Home, Running], ch
         assert bob.frequency_hz(ears, channel=1) == pytest.approx(990, abs=FFT_HZ)
         reports = bob.all_received([sound, picture, ears], 10)
         assert {report["packetsLost"] for report in reports.values()} == {0}
+
+
+def test_chromium_and_the_probe_count_the_same_losses(shared: tuple[Home, Running], chromium: OpenPage, tmp_path: Path):
+    """What a publisher's network has lost, all who subscribe to it count alike: Chromium's `packetsLost` and the
+    probe's `packets_lost_rfc3550` are the ledger's, each from the first packet on that it has received."""
+    ledger = tmp_path / "up.jsonl"
+    impaired = ("--impair", "loss=30%,direction=up,seed=7", "--impair-ledger", str(ledger))
+    home, server = shared
+    with call(server) as join:
+        bob = join(chromium)
+        with home.running("track", "publish", "--name", "mic", *impaired, "-o", "jsonl") as publisher:
+            session_id, name = published(publisher)
+            arguments = ("track", "subscribe", f"{session_id}/{name}", "--for", "60s", "--max-loss", "100%")
+            with home.running(*arguments, "-o", "jsonl") as subscriber:
+                subscriber.event("first_packet")
+                (mid,) = bob.pull(session_id, name)
+                bob.received(mid, 40)
+                publisher.stop(signal.SIGINT)
+                seen = [-1]
+
+                def has_stopped(report: dict[str, Any]) -> bool:
+                    before, seen[0] = seen[0], report["packetsReceived"]
+                    return before == seen[0]
+
+                theirs = eventually(lambda: bob.inbound(mid), has_stopped, what="nothing comes any more")
+                assert subscriber.stop(signal.SIGINT) == 130, subscriber.stderr
+                ours = json.loads(drain(subscriber)[-1])
+    fates = [row["fate"] for row in map(json.loads, ledger.read_text().splitlines()) if row["kind"] == "original"]
+
+    def lost(packets_received: int) -> int:
+        """Between the first and the last of so many packets that came last."""
+        arrived = [index for index, fate in enumerate(fates) if fate == "sent"]
+        return fates[arrived[-packets_received] : arrived[-1]].count("dropped")
+
+    assert theirs["packetsLost"] == lost(theirs["packetsReceived"]) > 5
+    assert ours["packets_lost_rfc3550"] == ours["packets_lost"] == lost(ours["packets_received"]) > 5

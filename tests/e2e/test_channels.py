@@ -129,7 +129,8 @@ def test_an_interrupted_publisher_takes_its_channels_away(home: Home, server: Ru
 def test_a_server_that_stops_is_6(tmp_path: Path):
     """Channels end with their connection, and that is an error; the result is still told."""
     home = Home(tmp_path)
-    with home.dev() as server, home.running("channel", "open", "--name", "chat", "-o", "jsonl") as publisher:
+    open_ = ("channel", "open", "--name", "chat", "--no-recover", "-o", "jsonl")
+    with home.dev() as server, home.running(*open_) as publisher:
         publisher.event("channel_published")
         server.stop()
         summary = publisher.event("summary")

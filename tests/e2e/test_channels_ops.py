@@ -13,9 +13,20 @@ import pytest
 
 from rtcctl.errors import ApiError, DeadlineError, UsageError
 from rtcctl.journal import Journal
-from rtcctl.ops import channel, channel_measure, channel_probe, channel_traffic, media, sources
+from rtcctl.ops import (
+    channel,
+    channel_listen,
+    channel_measure,
+    channel_open,
+    channel_probe,
+    channel_send,
+    media,
+    sources,
+)
+from rtcctl.ops.channel_listen import ListenRequest
+from rtcctl.ops.channel_open import OpenRequest
 from rtcctl.ops.channel_probe import ProbeRequest
-from rtcctl.ops.channel_traffic import ListenRequest, OpenRequest, SendRequest
+from rtcctl.ops.channel_send import SendRequest
 from rtcctl.ops.channels_media import ChannelRef, Delivery
 from rtcctl.ops.env import Env
 from rtcctl.ops.round_trip import QUESTIONS, round_trip
@@ -89,11 +100,11 @@ async def test_round_trip_beside_audio(server: Realtime, tmp_path: Path):
 async def test_replies_acknowledgements_and_the_right_to_reply(server: Realtime, tmp_path: Path):
     """With both flags the first message is the acknowledgement, which nobody hears; an update takes the right away."""
     async with world(server, tmp_path) as (env, events), asyncio.TaskGroup() as group:
-        opened = group.create_task(channel_traffic.open_(OpenRequest(("chat",), for_s=60.0), env))
+        opened = group.create_task(channel_open.open_(OpenRequest(("chat",), for_s=60.0), env))
         published = await event(events, ChannelPublished)
         ref = ChannelRef(published.session_id, "chat")
         heard = group.create_task(
-            channel_traffic.listen(
+            channel_listen.listen(
                 ListenRequest((ref,), wait_for_ack=True, can_reply=True, hello="hello", for_s=60.0), env
             )
         )
@@ -121,10 +132,10 @@ async def test_a_listener_answers_until_it_has_heard_enough(server: Realtime, tm
     """What is sent once a subscriber has said hello arrives whole and in order, much more than fits at once."""
     messages = tuple(bytes([number % 256]) * 16384 for number in range(80))
     async with world(server, tmp_path) as (env, events), asyncio.TaskGroup() as group:
-        sent = group.create_task(channel_traffic.send(SendRequest("bulk", messages=messages, hello_s=10.0), env))
+        sent = group.create_task(channel_send.send(SendRequest("bulk", messages=messages, hello_s=10.0), env))
         ref = ChannelRef((await event(events, ChannelPublished)).session_id, "bulk")
         heard = group.create_task(
-            channel_traffic.listen(ListenRequest((ref,), can_reply=True, hello="go", reply="+", count=80), env)
+            channel_listen.listen(ListenRequest((ref,), can_reply=True, hello="go", reply="+", count=80), env)
         )
     received = [e.data for e in events if isinstance(e, MessageReceived) and e.base64 is not None]
     assert received == list(messages)
@@ -138,9 +149,9 @@ async def test_a_listener_answers_until_it_has_heard_enough(server: Realtime, tm
 async def test_too_few_messages_fail(server: Realtime, tmp_path: Path):
     """`count` with `for_s`: fewer are a failed check. A subscriber of another policy is not refused."""
     async with world(server, tmp_path) as (env, events), asyncio.TaskGroup() as group:
-        opened = group.create_task(channel_traffic.open_(OpenRequest(("chat",)), env))
+        opened = group.create_task(channel_open.open_(OpenRequest(("chat",)), env))
         ref = ChannelRef((await event(events, ChannelPublished)).session_id, "chat")
-        result = await channel_traffic.listen(ListenRequest((ref,), Delivery(ordered=False), for_s=0.2, count=1), env)
+        result = await channel_listen.listen(ListenRequest((ref,), Delivery(ordered=False), for_s=0.2, count=1), env)
         opened.cancel()
     assert (result.ended_by, result.exit_status) == ("time", 3)
     assert env.partial is not None
@@ -152,14 +163,14 @@ async def test_what_fails_later_leaves_nothing(server: Realtime, tmp_path: Path)
     async with world(server, tmp_path) as (env, _):
         before = len(server.requests)
         with pytest.raises(UsageError, match=r"Message 2 has .* at most 16,384"):
-            await channel_traffic.send(SendRequest("a", lines=io.BytesIO(b"fine\n" + b"x" * 20_000)), env)
+            await channel_send.send(SendRequest("a", lines=io.BytesIO(b"fine\n" + b"x" * 20_000)), env)
         with pytest.raises(UsageError, match="Line 2 of standard input is not UTF-8"):
-            await channel_traffic.send(SendRequest("a", lines=io.BytesIO(b"fine\n\xff\xfe\n")), env)
+            await channel_send.send(SendRequest("a", lines=io.BytesIO(b"fine\n\xff\xfe\n")), env)
         with pytest.raises(DeadlineError, match="No subscriber of data channel a said anything"):
-            await channel_traffic.send(SendRequest("a", messages=("x",), hello_s=0.1), env)
+            await channel_send.send(SendRequest("a", messages=("x",), hello_s=0.1), env)
         nobody = ChannelRef("a" * 32, "chat")
         with pytest.raises(ApiError, match=str(nobody)) as refused:
-            await channel_traffic.listen(ListenRequest((nobody,), wait_s=0.3), env)
+            await channel_listen.listen(ListenRequest((nobody,), wait_s=0.3), env)
         assert refused.value.code == "not_found_track_error"
         assert env.journal.sessions() == ()
         operations = [r.operation for r in server.requests[before:]]

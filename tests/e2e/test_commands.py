@@ -83,10 +83,12 @@ def test_no_server_is_6_with_a_hint(home: Home):
 
 def test_a_server_that_dies_under_a_subscriber_is_6(home: Home):
     """No packet of any kind for 5 s: it is said, what was measured is still printed, and the status is 6."""
-    with home.dev() as server, home.running("track", "publish", "--name", "mic", "--output", "jsonl") as publisher:
+    publish = ("track", "publish", "--name", "mic", "--no-recover", "--output", "jsonl")
+    with home.dev() as server, home.running(*publish) as publisher:
         published = publisher.event("published")
         track = f"{published['session_id']}/mic"
-        with home.running("track", "subscribe", track, "--for", "60s", "--output", "jsonl") as subscriber:
+        subscribe = ("track", "subscribe", track, "--for", "60s", "--no-recover", "--output", "jsonl")
+        with home.running(*subscribe) as subscriber:
             subscriber.event("interval")
             server.process.kill()
             killed = time.monotonic()
@@ -150,9 +152,12 @@ def test_session_create_connect_holds_it(home: Home):
 
 
 def test_detached_publisher_goes_on_until_the_session_is_closed(home: Home):
-    """`--detach` returns once media flows; the track can be subscribed to; `session close` ends the process."""
+    """`--detach` returns once media flows; the track can be subscribed to; `session close` ends the process. What is
+    done to its packets is done in that process, which writes the ledger."""
+    ledger = home.folder / "up.jsonl"
+    impaired = ("--impair", "dup=1%,direction=up,seed=7", "--impair-ledger", str(ledger))
     with home.dev():
-        done = home.run("track", "publish", "--name", "mic", "--detach", "--output", "json")
+        done = home.run("track", "publish", "--name", "mic", "--detach", *impaired, "--output", "json")
         assert done.status == 0, done.stderr
         session_id, pid = done.document["session_id"], done.document["detached_pid"]
         what = {"kind": "audio", "codec": "opus/48000/2", "source": "tone 440 Hz", "tone_hz": 440}
@@ -167,6 +172,10 @@ def test_detached_publisher_goes_on_until_the_session_is_closed(home: Home):
             assert [track["outcome"] for track in closed["tracks"]] == ["closed"]
             assert (closed["gone"], closed["stopped_pid"]) == (False, pid)
             wait_until(lambda: not Path(f"/proc/{pid}").exists())
+            rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+            assert {(row["session_id"], row["direction"]) for row in rows} == {(session_id, "up")}
+            assert {"stun", "dtls", "original", "rtcp"} <= {row["kind"] for row in rows}
+            assert done.document["target"]["impairment"] == ["dup=1%,direction=up,seed=7"]
         finally:
             if Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import pytest
 
 from rtcctl.errors import NetworkError, UsageError
 from rtcctl.journal import Journal
+from rtcctl.media.ledger import PacketRow
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops import media
 from rtcctl.ops import relay as relaying
 from rtcctl.ops.env import Env
+from rtcctl.ops.impair import Impairing
 from rtcctl.ops.publish import PublishRequest, publish
 from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.session import CreateRequest, create, new_session
@@ -125,6 +128,37 @@ async def test_the_server_sees_the_relayed_address_alone(tmp_path: Path, via: st
         assert addresses_of_media(at.server) == {at.session_id: at.relayed}
         await until(lambda: at.publication.sender.statistics(at.env.clock()).packets_sent > 10)
         await until(lambda: at.peer.rtt_ms is not None)
+
+
+async def test_what_goes_through_a_relay_is_impaired_inside_it(tmp_path: Path):
+    """Of either transport: media, handshakes and checks are held both ways, also before there is one path of several;
+    what is said to the TURN server is not."""
+
+    async def case(env: Env, transport: Kind) -> None:
+        rows: list[PacketRow] = []
+        env = replace(env, impairing=Impairing.parse(["delay=30ms,seed=7"], Random(1)))
+        assert env.impairing is not None
+        env.impairing.write = rows.append
+        async with (
+            env.client(deadline_s=30) as client,
+            relaying.settings(RelayPolicy(), env, for_s=10) as relays,
+            media.open_peer(env, relays=relays, transport=transport) as peer,
+        ):
+            assert relays is not None
+            assert len(relays.servers) > 1
+            session_id = await new_session(client, env)
+            (publication,) = await media.publish(client, env, peer, session_id, Outgoing.of("tone", ToneSource(440.0)))
+            await until(lambda: publication.sender.statistics(env.clock()).packets_sent > 10)
+            await until(lambda: peer.rtt_ms is not None)
+            assert peer.rtt_ms is not None
+            assert peer.rtt_ms > 60
+            assert {"stun", "dtls", "original"} <= {row.kind for row in rows if row.direction == "up"}
+            assert {"stun", "dtls"} <= {row.kind for row in rows if row.direction == "down"}
+            assert min(row.held_s or 0 for row in rows) >= 0.03
+        assert {row.session_id for row in rows} == {session_id}
+
+    async with relaying_server(tmp_path) as (_, env):
+        await asyncio.gather(*(case(env, transport) for transport in TRANSPORTS))
 
 
 @pytest.mark.parametrize("transport", ["lean", pytest.param("aiortc", marks=slow)])

@@ -16,9 +16,10 @@ from rtcctl.errors import UsageError
 from rtcctl.journal import Journal
 from rtcctl.ops import media, sources
 from rtcctl.ops.env import Env
-from rtcctl.ops.media import MIN_POOL, Subscription, TransceiverPool
+from rtcctl.ops.media import Subscription
 from rtcctl.ops.session import new_session
 from rtcctl.ops.sources import Outgoing
+from rtcctl.ops.transceivers import MIN_POOL, TransceiverPool
 from rtcctl.probe.peer import Peer
 from rtcctl.probe.sources.testsrc import LoopedPictureSource
 from rtcctl.probe.sources.tone import ToneSource

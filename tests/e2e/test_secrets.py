@@ -41,6 +41,7 @@ COMMON = (
     "--report=json:reports/{n}.json",
     "--report=markdown:reports/{n}.md",
     "--report=prometheus:reports/{n}.prom",
+    "--trace=traces/{n}",
 )
 "Options that all commands get; {n} is another number for each."
 OUTPUTS = ("table", "json", "jsonl")
@@ -89,6 +90,7 @@ ENTRIES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "turn refresh": (("turn-{n}.json",), ("turn.json", "--curl")),
     "stats session": ((SESSION,),),
+    "explain": (("401",), ("body.json",), ("body.json", "--to=POST sessions/new")),
     "api": (
         ("GET", "sessions/{session}"),
         ("POST", "sessions/new", "--input=body.json"),

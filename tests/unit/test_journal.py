@@ -456,3 +456,36 @@ def test_it_is_light_to_import():
     """`session list` is the command people type most."""
     code = "import sys, rtcctl.journal; print({'pydantic', 'asyncio', 'httpx', 'rich', 'typer'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_where_a_publisher_goes_on(journal: Journal):
+    """The last session of the chain, of the same app; a circle ends, and nobody replaces what was not replaced."""
+    for session_id in ("a", "b", "c"):
+        created(journal, session_id)
+    here = {"api_base": "https://x.example/v1", "app_id": "app"}
+    assert journal.successor("a", **here) is None
+    journal.session_replaced("a", "b", 1000.0)
+    assert journal.successor("a", **here) == "b"
+    journal.session_replaced("b", "c", 1001.0)
+    assert journal.successor("a", **here) == journal.successor("b", **here) == "c"
+    assert journal.successor("c", **here) is None
+    assert journal.successor("a", api_base="https://x.example/v1", app_id="another") is None
+    assert journal.successor("a", api_base="https://y.example/v1", app_id="app") is None
+    journal.session_replaced("c", "a", 1002.0)
+    assert journal.successor("b", **here) == "a"
+    assert journal.unavailable is None
+
+
+def test_a_file_of_the_first_version_gets_what_came_later(tmp_path: Path):
+    """What it held is still there."""
+    with Journal.open(tmp_path) as journal:
+        created(journal, "a")
+    database = sqlite3.connect(tmp_path / "journal.sqlite3")
+    database.execute("DROP TABLE successors")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    with Journal.open(tmp_path) as journal:
+        created(journal, "b")
+        journal.session_replaced("a", "b", 1000.0)
+        assert journal.successor("a", api_base="https://x.example/v1", app_id="app") == "b"
+        assert {record.session_id for record in journal.sessions()} == {"a", "b"}

@@ -28,7 +28,7 @@ class RelayedDatagrams:
         self._take = take
         self._lost = lost
         self._relays = relays
-        self._heard: Relay | None = None
+        self.heard: Relay | None = None
         "Through which the last datagram came."
         self._selected: Relay | None = None
         self._peer: Address | None = None
@@ -49,7 +49,7 @@ class RelayedDatagrams:
 
         Not so towards a peer that may change the path (`may_connect` is false).
         """
-        relay = self._heard
+        relay = self.heard
         assert relay is not None, "an answer selects"
         self._peer, self._selected = addr, relay
         relay.allocation.on_end = self._lost
@@ -81,7 +81,7 @@ class RelayedDatagrams:
         await self._relays.wait_closed()
 
     def _received(self, relay: Relay, data: bytes, addr: Address) -> None:
-        self._heard = relay
+        self.heard = relay
         size = min(len(data), len(self.buffer.view))
         self.buffer.view[:size] = data[:size]
         self._take(size, addr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -120,6 +121,9 @@ def _track(where: str, track: Object, *, has_offer: bool) -> Findings:
         yield from text(where, track, "mid", "Leave it out for a fresh m-section", required=False)
         publisher = "The id of the publisher's session: a track is named by session and name"
         yield from text(where, track, "sessionId", publisher, required=location == "remote")
+        if re.fullmatch(r"(audio|video|data)_\d{10,}_[a-z0-9]+", str(track.get("trackName"))):
+            hint = "The service knows tracks by the name that their publisher gave them, and by no id"
+            yield Finding(f"{where}.trackName", "it looks like a `trackId` that a backend made up", hint, False)
         yield from _simulcast(where, track)
 
 
@@ -171,9 +175,11 @@ def _mids_in_the_offer(tracks: Sequence[Object], media: Sequence[Section]) -> Fi
             yield Finding(where, f"the offer has no open m-section with the mid {shown(mid)}", f"It has: {mids}")
         elif not section.sends:
             hint = "Publish from `sendonly` or `sendrecv`: addTransceiver(track, {direction: 'sendonly'})"
-            yield Finding(where, f"its m-section in the offer is {section.direction}: nothing is sent there", hint)
+            what = f"its m-section in the offer is {section.direction}: nothing is sent there"
+            yield Finding(where, what, hint, line=section.line_of(section.direction))
         elif track.get("kind") in ("audio", "video") and track["kind"] != section.kind:
-            yield Finding(f"tracks[{index}].kind", "its m-section is of another kind", f"It is {shown(section.kind)}")
+            hint = f"It is {shown(section.kind)}"
+            yield Finding(f"tracks[{index}].kind", "its m-section is of another kind", hint, line=section.line)
     remote = [track for track in tracks if track.get("location") == "remote"]
     if remote and not any(section.receives for section in by_mid.values()):
         hint = "Offer `recvonly` m-sections, or leave the description out and answer the SFU's offer"

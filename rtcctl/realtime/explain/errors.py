@@ -5,6 +5,8 @@ Codes are an open set: an unknown one falls back to its HTTP status, and an unkn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 UNSTABLE_SIGNALLING = frozenset(
     {
         "signaling_state_not_stable",
@@ -15,6 +17,53 @@ UNSTABLE_SIGNALLING = frozenset(
     }
 )
 "As code, or as subcode of `invalid_session_description`: another negotiation of the session is pending."
+
+RETRIED_ITEM_CODES = frozenset(
+    {
+        "not_found_track_error",
+        "empty_track_error",
+        "transport_unavailable_error",
+        "retryable_transient_error",
+        "temporarily_unavailable_error",
+    }
+)
+"Item errors worth another try while the publisher is expected."
+
+ITEM_CODES = (
+    "not_found_track_error",
+    "empty_track_error",
+    "track_error",
+    "repeated_local_track_error",
+    "update_track_error",
+    "close_track_error",
+    "websocket_localhost_not_allowed",
+    "websocket_handshake_failed",
+    "websocket_connection_timeout",
+    "adapter_not_found",
+)
+"Of one track, channel or adapter inside an answer, whose status is 200 (of adapters also 503)."
+
+CODES_OF_STATUS: Mapping[int, tuple[str, ...]] = {
+    200: ITEM_CODES,
+    400: ("decoding_error",),
+    401: ("unauthorized",),
+    404: ("not_found",),
+    406: (
+        "invalid_params",
+        "invalid_session_description",
+        "signaling_state_not_stable",
+        *sorted(UNSTABLE_SIGNALLING - {"signaling_state_not_stable"}),
+        "invalid_modification_stable",
+    ),
+    409: ("repeated_local_track_error", "signaling_state_not_stable"),
+    410: ("session_error",),
+    413: ("payload_too_large",),
+    425: ("session_error",),
+    429: ("rate_limited",),
+    500: ("internal_error", "backend_error"),
+    503: ("temporarily_unavailable_error", "retryable_transient_error", "transport_unavailable_error"),
+}
+"Codes that have been seen with a status, those of items with 200."
 
 _NEGOTIATION_PENDING = (
     "Another negotiation of this session is not finished: answer the SFU's offer through `renegotiate` first, "
@@ -120,6 +169,8 @@ _OTHER_PEER_CONNECTION = (
 )
 _BY_DESCRIPTION = (
     # (what stands in it, what it means); the first that fits. Programs must not look at descriptions, people do.
+    ("appears to be disconnected", _SESSION_GONE),
+    ("is not ready yet", _NOT_CONNECTED),
     (
         "validation error: sessionDescription",
         "`sessionDescription` is missing or is no {type, sdp}. `sessions/new` takes no body at all, or an offer: `{}` "
@@ -219,9 +270,24 @@ def hint_for(status: int, code: str | None = None, subcode: str | None = None, d
     if subcode in _BY_CODE:
         return _BY_CODE[subcode]
     if code in _BY_CODE:
-        found = next((hint for words, hint in _BY_DESCRIPTION if words in (description or "")), None)
-        return found or _BY_CODE[code]
+        return hint_for_description(description or "") or _BY_CODE[code]
     return _BY_STATUS.get(status, _SERVICE_TROUBLE if status >= 500 else "")
+
+
+def hint_for_description(description: str) -> str:
+    """What an `errorDescription` tells by itself; `""` if it is none of those that are known."""
+    return next((hint for words, hint in _BY_DESCRIPTION if words in description), "")
+
+
+def is_worth_retrying(status: int | None, code: str | None = None, subcode: str | None = None) -> bool | None:
+    """Whether the same request may succeed a little later; `None` where that is not known."""
+    if is_unstable_signalling(code, subcode) or code in RETRIED_ITEM_CODES:
+        return True
+    if code in ("update_track_error", "track_error", "not_found", "backend_error", "internal_error"):
+        return None  # right after a pull, or after the app was made; the rest do not say why
+    if status is not None and (status in (425, 429) or status >= 500):
+        return True
+    return False if code in _BY_CODE or (status is not None and 400 <= status < 500) else None
 
 
 def account_hint_for(status: int) -> str:

@@ -21,6 +21,8 @@ class Finding(NamedTuple):
     "What to do instead."
     is_error: bool = True
     "It is refused; else it is accepted, and means something else than one might think."
+    line: int | None = None
+    "Of a session description, counted from 1."
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.hint}"

@@ -42,6 +42,8 @@ class Section:
     line: int
     "Of the m-line, counted from 1."
     attributes: dict[str, list[str]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict, repr=False)
+    "Where each of its attributes first stands."
     session: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def all(self, name: str) -> list[str]:
@@ -49,6 +51,10 @@ class Section:
 
     def has(self, name: str) -> bool:
         return name in self.attributes
+
+    def line_of(self, name: str) -> int:
+        """Of that attribute; of the m-line where there is none."""
+        return self.lines.get(name, self.line)
 
     @property
     def mid(self) -> str:
@@ -89,10 +95,12 @@ def sections(text: str) -> tuple[list[Section], dict[str, list[str]]]:
         if line.startswith("m="):
             words = line[2:].split()
             kind, port, protocol = [*words, "", "", ""][:3]
-            found.append(Section(kind, port.partition("/")[0], protocol, tuple(words[3:]), number, {}, session))
+            found.append(Section(kind, port.partition("/")[0], protocol, tuple(words[3:]), number, {}, {}, session))
         elif line.startswith("a="):
             name, _, value = line[2:].partition(":")
             (found[-1].attributes if found else session).setdefault(name, []).append(value.strip())
+            if found:
+                found[-1].lines.setdefault(name, number)
     return found, session
 
 
@@ -111,12 +119,22 @@ def explain_sdp(text: str, role: Role) -> list[Finding]:
                 "Add a track, a transceiver or a data channel to the peer connection before it makes an offer",
             ),
         ]
-    findings += _of_the_session(media, session, role)
+    findings += _of_the_session(text, media, session, role)
     for index, section in enumerate(media):
         if not section.is_rejected:
-            findings += _of_a_section(_name(index, section), section, role)
+            findings += _located(_of_a_section(_name(index, section), section, role), section.line)
     findings += _of_the_parser(text, findings)
     return findings
+
+
+def _located(findings: Iterator[Finding], line: int | None) -> Iterator[Finding]:
+    """The same, at this line where they name none themselves."""
+    return (found if found.line is not None else found._replace(line=line) for found in findings)
+
+
+def _line_of(text: str, beginning: str) -> int | None:
+    lines = enumerate(re.split(r"\r?\n", text), 1)
+    return next((number for number, line in lines if line.startswith(beginning)), None)
 
 
 def _name(index: int, section: Section) -> str:
@@ -135,13 +153,14 @@ def _of_the_text(text: str) -> Iterator[Finding]:
         )
         return
     if not text.startswith("v=0"):
-        yield Finding("SDP", "it does not begin with v=0", "Send the whole `sdp` of the description, as it is")
+        yield Finding("SDP", "it does not begin with v=0", "Send the whole `sdp` of the description, as it is", line=1)
         return
     if not text.endswith("\n"):
         yield Finding(
             "SDP",
             "its last line has no end: CRLF is missing there",
             "Do not trim it: SDP ends with CRLF (RFC 8866 §5)",
+            line=text.count("\n") + 1,
         )
     elif "\r\n" not in text:
         yield Finding(
@@ -149,7 +168,9 @@ def _of_the_text(text: str) -> Iterator[Finding]:
         )
 
 
-def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], role: Role) -> Iterator[Finding]:
+def _of_the_session(
+    text: str, media: Sequence[Section], session: dict[str, list[str]], role: Role
+) -> Iterator[Finding]:
     open_sections = [section for section in media if not section.is_rejected]
     if not open_sections:
         yield Finding("SDP", "every m-section is rejected (port 0)", "Nothing is left to connect with", False)
@@ -160,12 +181,16 @@ def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], rol
             "its author is ICE-lite, as the SFU is: neither begins",
             "Make the session with `sessions/new?thirdparty=true`: then the SFU does",
             False,
+            _line_of(text, "a=ice-lite"),
         )
     uses = Counter(section.mid for section in open_sections if section.mid)
     for mid in sorted(mid for mid, count in uses.items() if count > 1):
-        yield Finding("SDP", f"two m-sections have the mid {shown(mid)}", "Each has a mid of its own (RFC 9143 §7)")
+        second = [section for section in open_sections if section.mid == mid][1]
+        hint = "Each has a mid of its own (RFC 9143 §7)"
+        yield Finding("SDP", f"two m-sections have the mid {shown(mid)}", hint, line=second.line_of("mid"))
     bundles = [value.split()[1:] for value in session.get("group", ()) if value.split()[:1] == ["BUNDLE"]]
     bundled = {mid for bundle in bundles for mid in bundle}
+    bundle_line = _line_of(text, "a=group:BUNDLE")
     if not all(section.mid for section in media):
         return  # that is said of the m-section, and the group cannot be right
     if not bundles and len(open_sections) > 1:
@@ -176,13 +201,15 @@ def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], rol
             False,
         )
     for mid in sorted(bundled - {section.mid for section in media}):
-        yield Finding("SDP", f"its BUNDLE group names the mid {shown(mid)}, which no m-section has", "Leave it out")
+        what = f"its BUNDLE group names the mid {shown(mid)}, which no m-section has"
+        yield Finding("SDP", what, "Leave it out", line=bundle_line)
     for section in media:
         if section.mid in bundled and section.is_rejected:
             yield Finding(
                 "SDP",
                 f"its BUNDLE group names the mid {shown(section.mid)}, whose m-section is rejected (port 0)",
                 "A rejected m-section leaves the group (RFC 9143 §7.3.3)",
+                line=bundle_line,
             )
         elif bundles and section.mid not in bundled and not section.is_rejected:
             yield Finding(
@@ -190,6 +217,7 @@ def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], rol
                 f"the m-section with mid {shown(section.mid)} is outside of its BUNDLE group",
                 "The SFU has one transport and rejects what would need another",
                 False,
+                section.line,
             )
     rtp = [section for section in open_sections if section.kind in CODECS]
     if role == "answer" and rtp and not any(section.receives or section.sends for section in rtp):
@@ -202,6 +230,7 @@ def _of_the_session(media: Sequence[Section], session: dict[str, list[str]], rol
 
 
 def _of_a_section(where: str, section: Section, role: Role) -> Iterator[Finding]:
+    at = section.line_of
     if not section.mid:
         yield Finding(where, "it has no a=mid", "Tracks are told apart by the mid of their m-section (RFC 9143)")
     for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
@@ -213,11 +242,23 @@ def _of_a_section(where: str, section: Section, role: Role) -> Iterator[Finding]
             )
     setup = next(iter(section.all("setup")), "")
     if role == "answer" and setup == "actpass":
-        yield Finding(where, "a=setup:actpass stands in an answer", "An answer decides: active, or passive (RFC 8842)")
+        yield Finding(
+            where,
+            "a=setup:actpass stands in an answer",
+            "An answer decides: active, or passive (RFC 8842)",
+            line=at("setup"),
+        )
     if setup == "holdconn":
-        yield Finding(where, "a=setup:holdconn asks for no connection", "active, passive, or in an offer actpass")
+        yield Finding(
+            where,
+            "a=setup:holdconn asks for no connection",
+            "active, passive, or in an offer actpass",
+            line=at("setup"),
+        )
     if section.has("crypto"):
-        yield Finding(where, "a=crypto offers keys in the SDP", "The SFU takes its keys from DTLS (RFC 5764)", False)
+        yield Finding(
+            where, "a=crypto offers keys in the SDP", "The SFU takes its keys from DTLS (RFC 5764)", False, at("crypto")
+        )
     if section.kind == "application":
         if "DTLS/SCTP" not in section.protocol:
             yield Finding(
@@ -249,13 +290,20 @@ def _of_simulcast(where: str, section: Section) -> Iterator[Finding]:
     if not listed:
         if len(sent) > 1:
             yield Finding(
-                where, "it has rids, and no a=simulcast line", "Without it they are no simulcast (RFC 8853)", False
+                where,
+                "it has rids, and no a=simulcast line",
+                "Without it they are no simulcast (RFC 8853)",
+                False,
+                section.line_of("rid"),
             )
         return
     for rid in dict.fromkeys(listed):
         if rid not in known:
             yield Finding(
-                where, f"a=simulcast names the rid {shown(rid)}, which no a=rid:… send declares", "Declare it"
+                where,
+                f"a=simulcast names the rid {shown(rid)}, which no a=rid:… send declares",
+                "Declare it",
+                line=section.line_of("simulcast"),
             )
     ordered = sorted(listed)
     # Listed from best to worst, or as many browsers' examples do, from worst to best.
@@ -266,6 +314,7 @@ def _of_simulcast(where: str, section: Section) -> Iterator[Finding]:
             "its rids do not sort from best to worst",
             f"Subscribers fall back in the order a to z, here {names}: name the layers f, h, q, or a, b, c",
             False,
+            section.line_of("simulcast"),
         )
 
 
@@ -285,4 +334,5 @@ def _of_the_parser(text: str, before: Sequence[Finding]) -> Iterator[Finding]:
         SessionDescription.parse(text)
     except ParseError as exc:
         line = text.count("\n", 0, exc.offset) + 1
-        yield Finding(f"SDP line {line}", f"{exc.expected} belongs there", "Send it as the peer connection wrote it")
+        what = f"{exc.expected} belongs there"
+        yield Finding(f"SDP line {line}", what, "Send it as the peer connection wrote it", line=line)

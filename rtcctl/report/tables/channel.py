@@ -8,6 +8,7 @@ from rtcctl.report import figures
 from rtcctl.report.figures import UNKNOWN
 from rtcctl.report.layout import Line, Styled, facts, grid, known_grid, line
 from rtcctl.report.table import BLANK, values, verdict
+from rtcctl.report.tables.outages import outages
 from rtcctl.report.tables.pieces import closed_channels, connection, known
 from rtcctl.results.channel import (
     ChannelClose,
@@ -67,6 +68,7 @@ def _(result: ChannelOpen | ChannelSend | ChannelListen) -> list[Line]:
         ),
         BLANK,
         *grid(("channel", "id", "sent", "bytes", "received", "bytes"), rows, right=range(1, 6)),
+        *outages(result.outages),
         *verdict(result),
     ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtcctl.report import figures
 from rtcctl.report.layout import Line, Styled, facts, grid, line
 from rtcctl.report.table import BLANK, values
+from rtcctl.report.tables.outages import outages
 from rtcctl.report.tables.pieces import closed_channels, closed_tracks, connection, status, tracks
 from rtcctl.results.result import Result
 from rtcctl.results.session import SessionClose, SessionCreate, SessionGet, SessionList, SessionRecord
@@ -24,12 +25,15 @@ def body(result: Result) -> list[Line]:
 
 @body.register
 def _(result: SessionCreate) -> list[Line]:
-    return facts(
-        ("session", result.session_id),
-        ("correlation id", result.correlation_id),
-        ("connection", connection(result)),
-        ("held", None if result.held_s is None else figures.seconds(result.held_s)),
-    )
+    return [
+        *facts(
+            ("session", result.session_id),
+            ("correlation id", result.correlation_id),
+            ("connection", connection(result)),
+            ("held", None if result.held_s is None else figures.seconds(result.held_s)),
+        ),
+        *outages(result.outages),
+    ]
 
 
 @body.register

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtcctl.report import figures
 from rtcctl.report.layout import Line, facts
 from rtcctl.report.table import BLANK, values, verdict
+from rtcctl.report.tables.outages import outages
 from rtcctl.report.tables.pieces import (
     closed_tracks,
     connection,
@@ -43,7 +44,7 @@ def body(result: Result) -> list[Line]:
 @body.register
 def _(result: Publish) -> list[Line]:
     if len(result.tracks) > 1:
-        return [*several_published(result), *verdict(result)]
+        return [*several_published(result), *outages(result.outages), *verdict(result)]
     is_detached = result.detached_pid is not None
     layers = () if result.sent is None else result.sent.layers
     return [
@@ -57,6 +58,7 @@ def _(result: Publish) -> list[Line]:
             ("end it", f"rtcctl session close {result.session_id}" if is_detached else None),
         ),
         *([BLANK, *layers_sent(result.sent)] if result.sent is not None and layers else []),
+        *outages(result.outages),
         *verdict(result),
     ]
 
@@ -64,7 +66,7 @@ def _(result: Publish) -> list[Line]:
 @body.register
 def _(result: Subscribe) -> list[Line]:
     if len(result.tracks) > 1:
-        return [*several_subscribed(result), *verdict(result)]
+        return [*several_subscribed(result), *outages(result.outages), *verdict(result)]
     first = result.time_to_first_packet_ms
     frame = known(figures.milliseconds, result.time_to_first_frame_ms)
     switches = layer_switches(result.layer_switches)
@@ -79,6 +81,7 @@ def _(result: Subscribe) -> list[Line]:
             *received_facts(result),
         ),
         *([BLANK, *switches] if switches else []),
+        *outages(result.outages),
         *verdict(result),
     ]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rtcctl.media.impair import KEYS, Impairment
+from rtcctl.media.impair import KEYS, Impairment, pairs
 from rtcctl.realtime.explain.errors import is_known_code
 from rtcctl.units import Seconds, SpellingError
 
@@ -131,17 +131,8 @@ class MediaFault:
 
 def parse(text: str) -> ApiFault | MediaFault:
     """Raises `SpellingError` that names what is wrong and shows how it is written."""
-    pairs: list[tuple[str, str]] = []
-    for part in text.split(","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise SpellingError(f"{part.strip()!r} is not KEY=VALUE; {_EXAMPLES}")
-        pairs.append((key.strip(), value.strip()))
-    options = dict(pairs)
-    if len(options) < len(pairs):
-        twice = next(key for key in options if [k for k, _ in pairs].count(key) > 1)
-        raise SpellingError(f"{twice} is there twice")
-    first = pairs[0][0]
+    options = pairs(text, _EXAMPLES)
+    first = next(iter(options))
     if first in OPERATIONS or first == ANY:
         return _api_fault(first, options)
     if first not in _MEDIA:
@@ -152,7 +143,7 @@ def parse(text: str) -> ApiFault | MediaFault:
     return _media_fault(options)
 
 
-_EXAMPLES = "write for example tracks/new=425,times=3 or loss=5%,delay=40ms,direction=down"
+_EXAMPLES = "tracks/new=425,times=3 or loss=5%,delay=40ms,direction=down"
 
 
 def _media_fault(options: dict[str, str]) -> MediaFault:
@@ -160,7 +151,7 @@ def _media_fault(options: dict[str, str]) -> MediaFault:
         if key not in _MEDIA:
             raise SpellingError(f"{key!r} is nothing that can be done to media; there are {', '.join(_MEDIA)}")
     if not any(key in options for key in KEYS if key != "seed"):
-        raise SpellingError(f"nothing is done to media; {_EXAMPLES}")
+        raise SpellingError(f"nothing is done to media; write for example {_EXAMPLES}")
     impairment = Impairment.take(options)
     direction = options.pop("direction", "both")
     if direction not in ("up", "down", "both"):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
+from rtcctl.media.ledger import PacketRow
+
 Row = TypeVar("Row", "PacketRow", "RequestRow")
 
 PACKETS_KEPT = 200_000
@@ -18,36 +20,6 @@ PACKETS_KEPT = 200_000
 REQUESTS_KEPT = 10_000
 PAGE = 10_000
 "Rows of each kind that are given out at once: some megabytes of JSON."
-
-
-@dataclass(slots=True)
-class PacketRow:
-    """One packet, at the place where faults are: between the network and the server's own sockets."""
-
-    at: float
-    "Wall clock, seconds: its arrival there."
-    app_id: str
-    session_id: str
-    direction: str
-    "`up` towards the server, `down` from it."
-    track: str
-    "Name of the track; empty for what belongs to none."
-    kind: str
-    """`original`, `retransmission` (the same packet again), `rtx` (RFC 4588), `rtcp`, `data` (of data channels), `dtls`
-    or `stun`."""
-    ssrc: int | None
-    sequence_number: int | None
-    size_bytes: int
-    fate: str = "held"
-    "`held` (on its way still), `sent`, `dropped`, or `discarded`: held when its connection ended."
-    reason: str = ""
-    "`loss` or `rate` of what was dropped, `reorder` of what was overtaken, `dup` of what was sent twice."
-    held_s: float | None = None
-    "From its arrival to its departure, as it really was; None when there was none."
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {name: getattr(self, name) for name in PacketRow.__slots__}
 
 
 @dataclass(slots=True)
@@ -145,3 +117,6 @@ def _from(rows: deque[Row], seen: int, wanted: int) -> tuple[list[Row], int]:
     first = max(wanted, oldest)
     page = list(islice(rows, first - oldest, first - oldest + PAGE))
     return page, first + len(page)
+
+
+__all__ = ["Ledger", "PacketRow", "RequestRow"]

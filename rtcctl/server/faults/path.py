@@ -14,16 +14,16 @@ Several faults are one behind the other, in the order in which they were set.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from rtcctl.media.impair import DelayLine, Impairer, Impairment
+from rtcctl.media.ledger import PacketRow, SeenNumbers, packet_kind
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.grammar import MediaFault
-from rtcctl.server.faults.ledger import Ledger, PacketRow
+from rtcctl.server.faults.ledger import Ledger
 from rtcctl.transport.tap import Tap
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.faults.faults import ActiveFault
     from rtcctl.transport.udp import Address, UdpSocket
-
-_REMEMBERED = 4096
-"Numbers of each stream, to tell a retransmission from a packet that is late."
-_STREAMS = 256
-"Of which numbers are remembered: those that were there last. Anybody at a verified address may make SSRCs up."
 
 
 @dataclass(slots=True)
@@ -47,27 +42,8 @@ class _Held:
     is_up: bool
 
 
-_APPLICATION_DATA = 23
-"Content type of a DTLS record (RFC 6347 §4.1): SCTP, which sends again what is lost, or does not, as it was told."
 _DROPPED = frozenset({"rtp", "rtcp", "data"})
-
-
-class _Seen:
-    """The numbers that a stream has used lately."""
-
-    def __init__(self) -> None:
-        self._order: deque[int] = deque(maxlen=_REMEMBERED)
-        self._numbers: set[int] = set()
-
-    def has(self, number: int) -> bool:
-        """Whether it was there before; it is from now on."""
-        if number in self._numbers:
-            return True
-        if len(self._order) == _REMEMBERED:
-            self._numbers.discard(self._order[0])
-        self._order.append(number)
-        self._numbers.add(number)
-        return False
+"Kinds that a fault may drop."
 
 
 class ImpairedPath:
@@ -92,7 +68,7 @@ class ImpairedPath:
         self._random = random
         self._impairers: dict[str, list[tuple[ActiveFault, Impairer]]] = {}
         self._lines = {"up": DelayLine[_Held](), "down": DelayLine[_Held]()}
-        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._seen = SeenNumbers()
         self._taps: dict[int, Tap] = {}
         self._due: float | None = None
         "When the timer that is set fires; there is never more than one."
@@ -162,7 +138,7 @@ class ImpairedPath:
     def _take(self, data: bytes, path: Address, *, is_up: bool, now: float | None = None) -> None:
         way = "up" if is_up else "down"
         now = self._endpoint.now() if now is None else now
-        kind = _kind(data)
+        kind = packet_kind(data)
         row = self._row(data, kind, way)
         faults = self._impairers[way]
         if any(active.fault.concerned.track for active, _ in faults):
@@ -239,12 +215,13 @@ class ImpairedPath:
     # What a packet is
 
     def _row(self, data: bytes, kind: str, way: str) -> PacketRow:
-        ssrc = sequence_number = None
+        ssrc = sequence_number = payload_type = None
         track = ""
         if kind == "rtp":
             ssrc, sequence_number = int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big")
             track = self._track(data, way)[1] or ""
-            is_again = self._has_seen(way, ssrc, sequence_number)
+            payload_type = data[1] & 0x7F
+            is_again = self._seen.has(way, ssrc, sequence_number)
             kind = "rtx" if self._is_rtx(data, ssrc, way) else "retransmission" if is_again else "original"
         elif kind == "rtcp" and len(data) >= 8:
             ssrc = int.from_bytes(data[4:8], "big")
@@ -258,14 +235,8 @@ class ImpairedPath:
             ssrc=ssrc,
             sequence_number=sequence_number,
             size_bytes=len(data),
+            payload_type=payload_type,
         )
-
-    def _has_seen(self, way: str, ssrc: int, sequence_number: int) -> bool:
-        key = way, ssrc
-        seen = self._seen[key] = self._seen.pop(key) if key in self._seen else _Seen()
-        if len(self._seen) > _STREAMS:
-            del self._seen[next(iter(self._seen))]
-        return seen.has(sequence_number)
 
     def _is_rtx(self, data: bytes, ssrc: int, way: str) -> bool:
         return self._connection.is_rtx_to(ssrc) if way == "down" else self._connection.is_rtx_from(ssrc, data)
@@ -275,14 +246,3 @@ class ImpairedPath:
         ssrc = int.from_bytes(data[8:12], "big")
         track = self._connection.track_to(ssrc) if way == "down" else self._connection.track_from(ssrc, data)
         return (None, None) if track is None else (track.session_id, track.track_name)
-
-
-def _kind(data: bytes) -> str:
-    """By the first bytes (RFC 7983 §7, RFC 5761 §4)."""
-    if data[0] < 4:
-        return "stun"
-    if data[0] == _APPLICATION_DATA:
-        return "data"
-    if data[0] < 128 or len(data) < 12:
-        return "dtls"
-    return "rtcp" if 192 <= data[1] <= 223 else "rtp"

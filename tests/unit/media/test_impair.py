@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcctl.media.impair import QUEUE_S, REORDER_S, DelayLine, Fate, Impairer, Impairment
+from rtcctl.media.impair import QUEUE_S, REORDER_S, DelayLine, Fate, Impairer, Impairment, parse_path
 from rtcctl.units import SpellingError
 
 ratios = st.floats(0, 1)
@@ -229,3 +229,36 @@ def test_a_delay_line_is_in_order(pushes: list[tuple[int, int]]) -> None:
         assert line.get_timer() == min((release for release, _ in held), default=None)
     assert line.clear() == sorted(held)
     assert (len(line), line.get_timer(), line.pop(100)) == (0, None, None)
+
+
+# --- the path of a peer
+
+
+def test_a_path_is_written_as_a_fault_of_media_is() -> None:
+    """Both ways unless a direction is given: `up` is out of the peer, `down` is into it."""
+    one = Impairment(loss=0.05, seed=7)
+    assert parse_path("loss=5%,seed=7") == {"up": one, "down": one}
+    assert parse_path(" loss = 5% , direction=up,seed=7") == parse_path("loss=5%,direction=out,seed=7") == {"up": one}
+    assert parse_path("loss=5%,direction=down,seed=7") == parse_path("direction=in,loss=5%,seed=7") == {"down": one}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "'' is not KEY=VALUE; write for example loss=5%,delay=40ms,direction=down"),
+        ("loss", "'loss' is not KEY=VALUE"),
+        ("loss=5", "loss: a ratio needs its unit: 5%"),
+        ("delay=40", "delay: '40' is not a duration; write for example 40ms"),
+        ("rate=2", "rate: a bit rate needs its unit: 2kbps or 2Mbps"),
+        ("drop=5%", "'drop' is nothing that can be done to packets; there are loss, delay"),
+        ("track=mic,loss=5%", "'track' is nothing that can be done to packets"),
+        ("seed=7,direction=up", "nothing is done to packets"),
+        ("loss=5%,loss=6%", "loss is there twice"),
+        ("loss=5%,direction=left", "direction: 'left' is neither up (towards the server), down nor both"),
+    ],
+)
+def test_a_path_that_is_misspelt_is_explained(text: str, says: str) -> None:
+    """With what is right."""
+    with pytest.raises(SpellingError) as caught:
+        parse_path(text)
+    assert says in str(caught.value)

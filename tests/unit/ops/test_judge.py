@@ -11,12 +11,14 @@ from rtcctl.ops.judge import (
     check_content,
     check_latency,
     check_loss,
+    check_outages,
     check_picture,
     check_received,
     check_sent,
     judge,
 )
 from rtcctl.results.check import Check, CheckStatus, exit_status_of
+from rtcctl.results.outage import Outage
 from rtcctl.results.result import Failure, Percentiles
 from rtcctl.results.track import ReceivedStatistics, SentStatistics
 
@@ -207,3 +209,23 @@ def test_a_picture_is_judged_by_its_numbers(
     """What this machine did not decode in time says nothing; a picture without numbers is not judged."""
     statistics = received(frames_decoded=decoded, frames_missing=missing)
     assert check_picture(statistics, saturated).status is status
+
+
+def test_what_outages_have_cost_is_judged_as_lost():
+    """A limit on loss means what was sent, whether there was a connection or not."""
+    good = received(fraction_lost=0.0, packets_lost=0, packets_recovered=0, packets_received=900)
+    (check,) = check_loss(good, 0.02, None, missed=100)
+    assert check.status is CheckStatus.FAILED
+    assert check.observed == pytest.approx(0.1)
+    assert "and 100 in outages" in check.detail
+
+
+def test_outages_that_are_over_and_one_that_is_not():
+    """Without an outage there is nothing to judge; one that lasts is a failure."""
+    over = Outage(reason="lost", session_id="a", successor_id="b", started_s=1.0, duration_s=6.5)
+    lasting = Outage(reason="lost", session_id="b", started_s=20.0)
+    assert check_outages(()) == ()
+    (check,) = check_outages((over, over))
+    assert (check.status, check.observed, check.unit) == (CheckStatus.PASSED, 13.0, "s")
+    (check,) = check_outages((over, lasting))
+    assert (check.status, check.observed) == (CheckStatus.FAILED, None)

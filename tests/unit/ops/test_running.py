@@ -48,9 +48,10 @@ async def reported(path: Path, steps: list[float], *, for_s: float, interval_s: 
         await each_interval(
             env,
             Times(clock, steps),  # type: ignore[arg-type]
-            for_s,
             "s",
             lambda now: [Interval(session_id="s", track_name=name, elapsed_s=now - 100) for name in ("a", "b")],
+            started=clock.now,
+            for_s=for_s,
             interval_s=interval_s,
         )
     return [round(event.elapsed_s, 3) for event in said if isinstance(event, Interval)]

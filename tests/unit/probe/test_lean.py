@@ -17,7 +17,7 @@ from rtcctl.errors import NetworkError
 from rtcctl.media.rtcp import GenericNack, ReceiverReport, SourceDescription, compound
 from rtcctl.media.rtp import RtpHeader, build_packet
 from rtcctl.media.sdp import Candidate
-from rtcctl.media.stun import Attribute, Message, is_stun
+from rtcctl.media.stun import BINDING_ERROR, Attribute, Message, is_stun
 from rtcctl.probe.lean import LeanTransport
 from rtcctl.probe.readers import Readers
 from rtcctl.probe.transport import Arrival, RemoteTransport, Transport, TransportState
@@ -554,7 +554,8 @@ async def test_garbage():
 
         def junk() -> bytes:
             makers = (hostile.noise, hostile.stun, hostile.dtls, hostile.rtp, hostile.rtcp)
-            return draw.choice(makers)(draw)[:4000]
+            data = draw.choice(makers)(draw)[:4000]
+            return junk() if data[:2] == BINDING_ERROR else data
 
         async with pair() as (transport, heard, other):
             here = ("127.0.0.1", transport.candidates[0].port)

@@ -408,3 +408,48 @@ def test_another_ssrc_begins_with_a_key_frame():
     assert subject.statistics(3.1).key_frames_received == 2
     assert subject.statistics(3.1).packets_received == 32
     assert subject.statistics(3.1).frames_received == 32
+
+
+def test_another_connection_goes_on_with_the_figures():
+    """One count of both, nothing lost between them, and what was sent meanwhile by the numbers in the media."""
+    first, second = receiver(), receiver()
+    for number in range(100):
+        arrive(first, number)
+    second.go_on_from(first)
+    assert second.statistics(3.0).packets_received == 100
+    assert second.frames_missed == (None,), "not known before something has come"
+    assert second.report_block(3.0) is None, "nothing has come over this connection"
+    assert second.feedback(1, 3.0) == []
+    assert second.went_on_at is None
+    for number in range(350, 400):
+        arrive(second, number, ssrc=2)
+    arrive(first, 101)
+    statistics = second.statistics(9.0)
+    assert statistics.packets_received == 150
+    assert (statistics.packets_lost, statistics.packets_duplicated) == (0, 0)
+    assert second.frames_missed == (250,)
+    assert second.first_packet_at == first.first_packet_at
+    assert second.went_on_at is not None
+    assert second.went_on_at > 7
+
+
+def test_a_connection_over_which_nothing_came_changes_nothing():
+    """The next one goes on from the last that brought something."""
+    first, second, third = receiver(), receiver(), receiver()
+    for number in range(10):
+        arrive(first, number)
+    second.go_on_from(first)
+    third.go_on_from(first)
+    arrive(third, 20, ssrc=3)
+    assert third.statistics(3.0).packets_received == 11
+    assert third.frames_missed == (None, 10)
+
+
+def test_a_publisher_that_begins_to_count_anew_tells_nothing():
+    """Its numbers have nothing to do with those that came before."""
+    first, second = receiver(), receiver()
+    for number in range(100, 110):
+        arrive(first, number)
+    second.go_on_from(first)
+    arrive(second, 3, ssrc=2)
+    assert second.frames_missed == (None,)

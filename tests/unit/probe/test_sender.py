@@ -19,7 +19,7 @@ from rtcctl.probe.boot import this_boot
 from rtcctl.probe.negotiation import Section
 from rtcctl.probe.sender import CACHED_PACKETS, Encoding, Layer, Sender
 from rtcctl.probe.sources import Frame
-from rtcctl.probe.sources.tone import PACKET_S, ToneSource
+from rtcctl.probe.sources.tone import PACKET_S, ToneSource, encode_tone
 
 VP8 = Codec("VP8", 96, 90_000)
 NEGOTIATED = (Codec("VP8", 100, 90_000), Codec("rtx", 101, 90_000, 1, "apt=100"))
@@ -267,3 +267,63 @@ def test_a_codec_that_was_refused_is_noticed():
     """Nothing can be sent under no payload type."""
     assert not Wire(Layer(Pictures()), codecs=OPUS).sender.encodings[0].is_negotiated
     assert Wire(Layer(Pictures())).sender.encodings[0].is_negotiated
+
+
+class Metronome(ToneSource):
+    """A tone of which a packet is due every 20 ms from 50 s on, and is sent when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(440)
+        self.pace.take(50.0)
+        self.is_asked = asyncio.Event()
+
+    async def next_frame(self, clock: Callable[[], float]) -> Frame:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing ends the wait")
+
+    frame_at = None  # type: ignore[assignment]  # so that it is not one whose frames are there before they are due
+
+
+async def connected(wire: Wire, count: int) -> None:
+    """Run the sender while `count` packets are sent, and end as a connection does."""
+    encoding = wire.sender.encodings[0]
+    assert isinstance(encoding.source, Metronome)
+    encoding.source.is_asked.clear()
+    encoding.is_running = True
+    running = asyncio.create_task(encoding.run())
+    await encoding.source.is_asked.wait()
+    for _ in range(count):
+        room = with_room("opus", encode_tone(440)[0])
+        assert room is not None
+        encoding.send(Frame(room[0], 0, True, room[1]))
+        wire.now += PACKET_S
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_another_connection_goes_on_with_the_figures():
+    """Counts, the numbers in the media and reports of loss go on; what was not due meanwhile is not missed."""
+    source = Metronome()
+    first, second = (Wire(Layer(source), codecs=OPUS) for _ in range(2))
+    encoding = first.sender.encodings[0]
+    await connected(first, 50)
+    encoding.reported(ReportBlock(1000, 0, 5, 100, 480), WALLCLOCK)
+    await connected(first, 20)
+    assert not encoding.ended.is_set(), "the source has not ended"
+    before = first.sender.statistics(first.now)
+    assert (before.packets_sent, before.nominal_packets) == (70, 71)
+    assert first.sender.statistics(first.now + 10).nominal_packets == 71, "what is due while nobody can send"
+
+    second.now = first.now + 10
+    second.sender.go_on_from(first.sender)
+    assert second.sender.statistics(second.now).nominal_packets == 71
+    await connected(second, 50)
+    second.sender.encodings[0].reported(ReportBlock(1000, 0, 3, 50, 480), WALLCLOCK + 20)
+    total = second.sender.statistics(second.now)
+    assert (total.packets_sent, total.nominal_packets) == (120, 121)
+    # 20 packets of the first connection were never reported on: they are neither lost nor taken to have arrived.
+    assert (total.packets_lost, total.fraction_lost) == (8, pytest.approx(8 / 100))
+    sent = find("opus", second.payload(0), False)
+    assert sent is not None
+    assert sent.counter == 70

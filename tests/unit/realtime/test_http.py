@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rtcctl.errors import ApiError, AuthError, DeadlineError, NetworkError, UsageError
 from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
+from rtcctl.realtime.exchange import Exchange
 from rtcctl.realtime.http import MAX_ANSWER_BYTES, HttpApi, SecretKind, parse_retry_after
 from rtcctl.realtime.masking import MASK
 from rtcctl.realtime.profile import Profile
@@ -459,3 +460,31 @@ def test_an_authority_that_cannot_be_used_is_named(tmp_path: Path, text: str | N
         HttpApi(
             replace(PROFILE, api_base="https://127.0.0.1:1/v1", ca_file=str(path)), clock=Time().clock, random=Random(1)
         )
+
+
+async def test_each_attempt_is_told():
+    """To who records: what was asked, what came back or why nothing did, and never the secret."""
+    told: list[Exchange] = []
+    busy = json_reply(503, {"errorCode": "temporarily_unavailable_error"}, cf_ray="1a-FRA", retry_after="2")
+    service = Service(busy, httpx.ConnectError("refused"), OK, takes_s=0.05)
+    api = HttpApi(
+        PROFILE,
+        clock=service.time.clock,
+        random=Random(1),
+        on_exchange=told.append,
+        transport=service,
+        sleep=service.time.sleep,
+    )
+    async with api:
+        await api.call("POST", URL, {"tracks": []}, secret=SecretKind.APP)
+    assert [(e.attempt, e.status, e.ray, e.retry_after) for e in told] == [
+        (1, 503, "1a-FRA", "2"),
+        (2, None, None, None),
+        (3, 200, "8f-FRA", None),
+    ]
+    assert told[0].answer_body == busy.content
+    assert "cannot be reached" in told[1].error or "listens" in told[1].error
+    assert (told[2].method, told[2].url, told[2].request_body) == ("POST", URL, {"tracks": []})
+    assert told[0].took_s == pytest.approx(0.05)
+    assert told[2].started_at > told[1].started_at
+    assert APP_SECRET not in repr(told)

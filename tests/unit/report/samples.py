@@ -18,7 +18,9 @@ from rtcctl.results.channel import (
 from rtcctl.results.check import Bound, Check, CheckStatus
 from rtcctl.results.config import ConfigCheck, SecretCheck
 from rtcctl.results.dev import ServedApp, ServerReady
+from rtcctl.results.explain import DescribedSection, Explain, Meaning, Mistake
 from rtcctl.results.fault import Fault, FaultClear, FaultLedger, FaultList, Stream
+from rtcctl.results.outage import Outage
 from rtcctl.results.result import Failure, Percentiles, Result
 from rtcctl.results.session import (
     DataChannelState,
@@ -31,6 +33,7 @@ from rtcctl.results.session import (
 from rtcctl.results.smoke import Smoke
 from rtcctl.results.stats import ProbeInterval, SessionStats
 from rtcctl.results.target import Target
+from rtcctl.results.trace import TraceFinding, TraceRead
 from rtcctl.results.track import (
     LayerSent,
     LayerSwitch,
@@ -70,6 +73,13 @@ from rtcctl.results.turn_check import (
 )
 
 TARGET = Target(profile="staging", api_base="https://rtc.live.cloudflare.com/v1", app_id="0123abcd", embedded=False)
+IMPAIRED = Target(
+    profile="staging",
+    api_base="https://rtc.live.cloudflare.com/v1",
+    app_id="0123abcd",
+    embedded=False,
+    impairment=("loss=5%,direction=up,seed=7", "delay=40ms,direction=down,seed=8"),
+)
 LOCAL = Target(profile="local", api_base="http://127.0.0.1:8610/v1", app_id="dev0", embedded=True)
 ACCOUNT = Target(profile="staging", api_base="https://api.cloudflare.com/client/v4", app_id="", embedded=False)
 EPOCH = 1_795_000_000.0
@@ -375,6 +385,33 @@ SMOKE_FAILED = Smoke(
     next_commands=("rtcctl session get aaaa --profile staging",),
     session_ids=("aaaa", "bbbb"),
     duration_s=12.0,
+    ticket="/home/ada/.local/state/rtcctl/tickets/20261127T151617Z-smoke-42",
+)
+TRACE = TraceRead(
+    target=LOCAL,
+    folder="ticket",
+    command="smoke",
+    arguments=("smoke", "--for", "5s"),
+    started_at=EPOCH,
+    duration_s=10.1,
+    is_complete=True,
+    command_exit_status=3,
+    verdict="The first failure, after 8.6 s: POST sessions/bbbb/tracks/new: 425 session_error",
+    exchanges=12,
+    peers=2,
+    session_ids=("aaaa", "bbbb"),
+    rays=("8f3a-FRA",),
+    findings=(
+        TraceFinding(at_s=0.55, where="warning", what="attempt 1 did not pass", is_overcome=True),
+        TraceFinding(
+            at_s=8.56,
+            where="POST sessions/bbbb/tracks/new",
+            what="425 session_error",
+            hint="The session's connection is not up yet.",
+        ),
+    ),
+    next_commands=("rtcctl session get aaaa",),
+    versions=("rtcctl 0.1.0", "Python 3.11.7", "aiortc 1.16.0"),
 )
 TRACKS = (
     TrackState(location="local", mid="0", track_name="mic", status="active"),
@@ -399,9 +436,121 @@ REQUEST = {
     "duration_ms": 1.5,
 }
 
+OUTAGES = (
+    Outage(
+        reason="The connection of session bbbb was lost: closed by the other side, or no packet of any kind for 5 s.",
+        session_id="bbbb",
+        successor_id="cccc",
+        started_s=3.9,
+        duration_s=6.4,
+        attempts=2,
+        frames_missed=229,
+    ),
+    Outage(
+        reason="The publisher has replaced its session aaaa by dddd.",
+        session_id="cccc",
+        successor_id="cccc",
+        started_s=14.0,
+        duration_s=2.1,
+        attempts=1,
+        frames_missed=0,
+    ),
+    Outage(reason="The connection of session cccc was lost: …", session_id="cccc", started_s=71.5, attempts=31),
+)
+"One each: another session, another publisher's, and one that is not over."
+
+
+EXPLAINED = {
+    "explain-code": Explain(
+        source="not_found_track_error",
+        kind="code",
+        meanings=(
+            Meaning(
+                where="code",
+                status=200,
+                code="not_found_track_error",
+                meaning="The SFU has no media under that session and name.",
+                is_worth_retrying=True,
+            ),
+        ),
+        next_commands=("rtcctl track diagnose SUBSCRIBER_SESSION PUBLISHER_SESSION/TRACK", "rtcctl track list X"),
+    ),
+    "explain-response": Explain(
+        source="stdin",
+        kind="response",
+        ray="8f00-AMS",
+        meanings=(
+            Meaning(
+                where="request",
+                status=406,
+                code="invalid_params",
+                description="Expecting at least 1 track",
+                meaning="The list is empty: nothing is asked for.",
+                is_worth_retrying=False,
+            ),
+            Meaning(where="Retry-After", meaning="Wait so long: 3 s."),
+        ),
+    ),
+    "explain-request": Explain(
+        source="body.json",
+        kind="request",
+        endpoint="POST sessions/SESSION/tracks/new",
+        is_endpoint_inferred=True,
+        sections=(
+            DescribedSection(line=8, kind="audio", mid="0", direction="recvonly", codecs=("opus", "pcmu")),
+            DescribedSection(line=39, kind="video", mid="1", direction="sendonly", codecs=("vp8",), rids=("f", "q")),
+        ),
+        mistakes=(
+            Mistake(
+                where="tracks[0].mid",
+                line=21,
+                what="its m-section in the offer is recvonly: nothing is sent there",
+                hint="Publish from `sendonly` or `sendrecv`",
+                is_refused=True,
+            ),
+            Mistake(
+                where="tracks[0].trackId",
+                what="there is no such field, it is ignored",
+                hint="A track is named by `sessionId` and `trackName`; in its session also by `mid`.",
+                is_refused=False,
+            ),
+        ),
+        verdict="The service refuses it: 1 mistake, and 1 more that it accepts.",
+        checks=(
+            Check(
+                "mistakes",
+                CheckStatus.FAILED,
+                observed=2,
+                limit=0,
+                detail="tracks[0].mid: its m-section in the offer is recvonly: nothing is sent there",
+                hint="Publish from `sendonly` or `sendrecv`",
+            ),
+        ),
+    ),
+    "explain-sdp": Explain(
+        source="offer.sdp",
+        kind="sdp",
+        role="offer",
+        sections=(DescribedSection(line=8, kind="application", mid="0", direction=""),),
+        verdict="No mistake is found.",
+        checks=(Check("mistakes", CheckStatus.PASSED, observed=0, limit=0),),
+    ),
+}
+
 RESULTS: dict[str, Result] = {
+    **EXPLAINED,
     "smoke": SMOKE,
     "smoke-failed": SMOKE_FAILED,
+    "trace-read": TRACE,
+    "trace-read-killed": replace(
+        TRACE,
+        is_complete=False,
+        command_exit_status=None,
+        verdict="It was killed, or still runs: its last line is of 10.1 s. Nothing had failed until then.",
+        rays=(),
+        findings=(),
+        next_commands=(),
+    ),
     "session-create": SessionCreate(target=LOCAL, session_id="aaaa"),
     "session-create-connected": SessionCreate(
         target=LOCAL,
@@ -466,6 +615,17 @@ RESULTS: dict[str, Result] = {
         duration_s=0.5,
         channels=(Traffic(channel="chat", session_id="aaaa", id=1, messages_sent=1500, bytes_sent=150_000),),
         failure=Failure(exit_status=6, message="Data channel chat (id 1) is closed.", phase="sctp"),
+    ),
+    "channel-send-outage": ChannelSend(
+        target=LOCAL,
+        session_id="cccc",
+        delivery="ordered, reliable",
+        duration_s=20.0,
+        channels=(Traffic(channel="chat", session_id="cccc", id=1, messages_sent=90, bytes_sent=1800),),
+        outages=(replace(OUTAGES[0], session_id="bbbb", frames_missed=None, messages_unacknowledged=24),),
+    ),
+    "session-create-outage": SessionCreate(
+        target=LOCAL, session_id="cccc", connected=True, held_s=30.0, outages=OUTAGES[:1]
     ),
     "channel-listen": ChannelListen(
         target=LOCAL,
@@ -620,6 +780,14 @@ RESULTS: dict[str, Result] = {
     "track-publish-video": PUBLISH_VIDEO,
     "track-publish-several": PUBLISH_TRACKS,
     "track-subscribe": SUBSCRIBE,
+    "track-subscribe-outages": replace(
+        SUBSCRIBE,
+        outages=OUTAGES,
+        checks=(
+            *SUBSCRIBE.checks,
+            Check("recovery", CheckStatus.FAILED, unit="s", detail="3 outages, the last one not over"),
+        ),
+    ),
     "track-subscribe-video": subscribe(CAMERA_SEEN),
     "track-subscribe-several": subscribe(MICROPHONE, CAMERA_SEEN, CAMERA_VERIFIED),
     "track-update": TrackUpdate(
@@ -649,6 +817,9 @@ RESULTS: dict[str, Result] = {
                 bound=Bound.AT_LEAST,
             ),
         ),
+    ),
+    "session-create-impaired": SessionCreate(
+        target=IMPAIRED, session_id="aaaa", checks=(Check("relayed", CheckStatus.PASSED),)
     ),
     "track-list": TrackList(target=TARGET, session_id="aaaa", tracks=TRACKS),
     "track-close": TrackClose(

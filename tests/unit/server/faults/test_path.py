@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcctl.media import ledger as ledger_module
 from rtcctl.server.dtls_transport import ConnectionState
-from rtcctl.server.faults import path as path_module
 from rtcctl.transport.udp import UdpSocket
 from tests.support.impaired import DATA, DTLS, PEER, STUN, Impaired, Track, media_faults, rtcp, rtp
 
@@ -177,7 +177,7 @@ def test_made_up_ssrcs_take_no_memory() -> None:
         impaired.up(rtp(ssrc, 7), rtp(0, 1000 + ssrc))
     impaired.up(rtp(999, 7))
     assert impaired.rows[-1].kind == "retransmission"
-    assert len(impaired.path._seen) == path_module._STREAMS
+    assert len(impaired.path._seen._streams) == ledger_module._STREAMS
 
 
 @given(st.lists(st.tuples(st.sampled_from(["up", "down"]), st.integers(0, 60)), max_size=60))
