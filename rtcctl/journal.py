@@ -438,7 +438,9 @@ def _readers() -> Mapping[type, TypeAdapter[Any]]:
     return {kind: TypeAdapter(kind) for kind in (SentStatistics, ReceivedStatistics)}
 
 
-_MOMENTS = frozenset({"created_at", "closed_at", "published_at", "measured_at", "issued_at", "expires_at"})
+_MOMENTS = frozenset(
+    {"created_at", "closed_at", "published_at", "measured_at", "issued_at", "expires_at", "replaced_at"}
+)
 _LAST_MOMENT = 250_000_000_000.0
 "In the year 9892: what comes after it, no calendar knows."
 _MAY_BE_NULL = frozenset({"closed_at", "correlation_id", "pid", "sent", "received", "custom_identifier"})

@@ -133,7 +133,7 @@ def _empty_journal() -> bytes:
         return (folder / FILE_NAME).read_bytes()
 
 
-TABLES = (("sessions", 10), ("tracks", 6), ("intervals", 8), ("turn_credentials", 6))
+TABLES = (("sessions", 10), ("tracks", 6), ("intervals", 8), ("turn_credentials", 6), ("successors", 3))
 
 
 def journal(data: bytes) -> None:
@@ -142,7 +142,7 @@ def journal(data: bytes) -> None:
         (folder / FILE_NAME).write_bytes(_empty_journal())
         with closing(sqlite3.connect(folder / FILE_NAME)) as db:
             for flags, row in records(data):
-                table, columns = TABLES[flags % 4]
+                table, columns = TABLES[flags % len(TABLES)]
                 cells = [*_cells(row, columns), *[None] * columns][:columns]
                 with suppress(sqlite3.IntegrityError):
                     db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * columns)})", cells)
@@ -186,6 +186,8 @@ def _read_journal(folder: Path) -> None:
         _render(SessionList(sessions=sessions))
         _render(SessionStats(session_id="s", intervals=opened.intervals("s")))
         opened.holder("s")
+        successor = opened.successor("s", api_base="http://h/v1", app_id="a")
+        assert successor is None or isinstance(successor, str)
         opened.turn_credentials(0.0)
         opened.turn_credential("s", 0.0)
         opened.session_created("s2", profile="p", api_base="b", app_id="a", at=1e9, pid=1)
