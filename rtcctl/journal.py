@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -22,6 +22,8 @@ from rtcctl.process import is_running, start_mark
 from rtcctl.results.session import SessionRecord
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     # The figures of probes are many, and most commands have no use for them.
     from rtcctl.results.stats import ProbeInterval
     from rtcctl.results.track import ReceivedStatistics, SentStatistics
@@ -336,7 +338,7 @@ class Journal:
         if self._connection is None:
             return []
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            return [row for row in self._connection.execute(query, parameters) if _is_sound(row)]
         except (sqlite3.Error, UnicodeError) as exc:
             self.unavailable = _reason(self._folder, exc)
             return []
@@ -420,24 +422,40 @@ def _statistics(kind: type[Statistics], text: str | None) -> Statistics | None:
     """What a probe wrote, perhaps of another version: unknown figures are dropped, and missing ones make it unknown."""
     if text is None:
         return None
-    from rtcctl.results.result import Percentiles
-    from rtcctl.results.track import LayerSent, LayerSwitch
-
-    nested: dict[str, type[Percentiles | LayerSent | LayerSwitch]] = {
-        "latency_ms": Percentiles,
-        "picture_latency_ms": Percentiles,
-        "layers": LayerSent,
-        "layer_switches": LayerSwitch,
-    }
     try:
-        known = {f.name for f in fields(kind)}
-        figures = {name: value for name, value in json.loads(text).items() if name in known}
-        for name, item in nested.items():
-            value = figures.get(name)
-            if isinstance(value, dict):
-                figures[name] = item(**value)
-            elif isinstance(value, list):
-                figures[name] = tuple(item(**each) for each in value)
-        return kind(**figures)
-    except (ValueError, TypeError, AttributeError):
+        read: Statistics = _readers()[kind].validate_json(text)
+        return read
+    except ValueError:
         return None
+
+
+@cache
+def _readers() -> Mapping[type, TypeAdapter[Any]]:
+    from pydantic import TypeAdapter
+
+    from rtcctl.results.track import ReceivedStatistics, SentStatistics
+
+    return {kind: TypeAdapter(kind) for kind in (SentStatistics, ReceivedStatistics)}
+
+
+_MOMENTS = frozenset(
+    {"created_at", "closed_at", "published_at", "measured_at", "issued_at", "expires_at", "replaced_at"}
+)
+_LAST_MOMENT = 250_000_000_000.0
+"In the year 9892: what comes after it, no calendar knows."
+_MAY_BE_NULL = frozenset({"closed_at", "correlation_id", "pid", "sent", "received", "custom_identifier"})
+
+
+def _is_sound(row: sqlite3.Row) -> bool:
+    """Whether each column has what is written there. SQLite takes anything anywhere, from a hand or a bad disk too."""
+    return all(_is_fit(name, row[name]) for name in row.keys())  # noqa: SIM118 (a row iterates over its values)
+
+
+def _is_fit(name: str, value: object) -> bool:
+    if value is None:
+        return name in _MAY_BE_NULL
+    if name in _MOMENTS:
+        return isinstance(value, float) and 0 <= value < _LAST_MOMENT
+    if name == "age":
+        return isinstance(value, int | float)
+    return isinstance(value, int if name == "pid" else str)

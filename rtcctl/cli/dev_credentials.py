@@ -193,7 +193,7 @@ def _kept(path: Path) -> tuple[str, str, str]:
             kept["account_token"] = secrets.token_hex(_ACCOUNT_TOKEN_DIGITS // 2)
             write_private(path, json.dumps(kept))
         return app_secret, turn_key_token, str(kept["account_token"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"The kept secrets of the embedded server cannot be used: {path}: {error}.",
             hint="Remove the file, or set RTCCTL_DEV_SECRET.",

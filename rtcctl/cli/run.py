@@ -173,8 +173,10 @@ def open_streams(common: Common) -> Streams:
     if common.verbose:
         import logging
 
+        from rtcctl.realtime.masking import without_credentials
+
         def masked(record: logging.LogRecord) -> bool:
-            record.msg, record.args = mask(record.getMessage()), ()
+            record.msg, record.args = without_credentials(mask(record.getMessage())), ()
             return True
 
         handler = logging.StreamHandler()

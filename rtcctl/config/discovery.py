@@ -38,11 +38,13 @@ class RunningServer:
 def running_servers(state_dir: Path) -> tuple[RunningServer, ...]:
     """Servers whose process lives, newest first. What cannot be read is not running."""
     found: list[tuple[int, RunningServer]] = []
-    for path in (state_dir / "dev").glob("*.json"):
-        with suppress(OSError):
-            server = _read(path)
-            if server is not None:
-                found.append((path.stat().st_mtime_ns, server))
+    # The folder itself may be what cannot be read.
+    with suppress(OSError):
+        for path in (state_dir / "dev").glob("*.json"):
+            with suppress(OSError):
+                server = _read(path)
+                if server is not None:
+                    found.append((path.stat().st_mtime_ns, server))
     found.sort(key=lambda item: item[0], reverse=True)
     return tuple(server for _, server in found)
 
@@ -64,7 +66,7 @@ def _read(path: Path) -> RunningServer | None:
             account_api_base=str(data.get("account_api_base") or ""),
         )
         mark = str(data.get("process", ""))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return server if is_running(server.pid, mark) else None
 

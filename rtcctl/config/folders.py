@@ -57,7 +57,10 @@ def _override(variable: str, environ: Mapping[str, str]) -> Path | None:
         return None
     if not value.strip():
         raise UsageError(f"{variable} is empty.", hint=f"Unset {variable}, or let it name a path.")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{variable}: there is no such user: {value}", hint="Write the whole path.") from None
 
 
 def make_private_folder(folder: Path) -> None:

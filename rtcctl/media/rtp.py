@@ -122,7 +122,7 @@ def parse_extensions(profile: int, data: bytes, *, offset: int = 0) -> dict[int,
             continue
         if one_byte:
             element, size = data[at] >> 4, (data[at] & 0x0F) + 1
-            if element == 15:  # the rest is to be ignored (RFC 8285 §4.2)
+            if element in (0, 15):  # the rest is to be ignored (RFC 8285 §4.2)
                 break
             at += 1
         else:

@@ -47,6 +47,9 @@ class Direction(StrEnum):
 
 _DIRECTIONS = tuple(Direction)
 
+_INHERITED_MAX = 256
+"Lines of one name at the session level: as many as there are ids of header extensions."
+
 
 class Setup(StrEnum):
     """Who opens the DTLS association (RFC 4145 §4, RFC 8842)."""
@@ -185,7 +188,13 @@ class Attributes:
         return self._values.get(name, ())
 
     def all_or_inherited(self, name: str) -> Sequence[tuple[str, int]]:
-        return self._values.get(name) or self._inherited.get(name, ())
+        if own := self._values.get(name):
+            return own
+        inherited = self._inherited.get(name, ())
+        if len(inherited) > _INHERITED_MAX:
+            # Each m-section takes all of them over: thousands times thousands.
+            raise ParseError(f"at most {_INHERITED_MAX} lines of a={name}", offset=inherited[_INHERITED_MAX][1])
+        return inherited
 
     def has(self, name: str) -> bool:
         return name in self._values

@@ -13,7 +13,7 @@ import asyncio
 import json
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -310,7 +310,7 @@ class HttpApi:
                         request_body=body,
                         status=response.status or None,
                         answer_body=response.content,
-                        ray=response.headers.get("cf-ray"),
+                        ray=self._ray(response.headers),
                         retry_after=response.headers.get("retry-after"),
                         started_at=started_at,
                         took_s=self._clock() - started_at,
@@ -375,7 +375,7 @@ class HttpApi:
                 is_unanswered=True,
             ) from exc
         self.last_round_trip_ms = (self._clock() - started) * 1000
-        self.last_ray = response.headers.get("cf-ray")
+        self.last_ray = self._ray(response.headers)
         return _Response(response.status_code, response.headers, bytes(received))
 
     def _too_late(self, request: str) -> DeadlineError:
@@ -390,7 +390,7 @@ class HttpApi:
         self, response: _Response, request: str, secret: SecretKind | None, item_failures: int | None
     ) -> ApiAnswer:
         """The answer, or the error it is. A 2xx with an `errorCode` at the top is a failure."""
-        status, ray = response.status, response.headers.get("cf-ray")
+        status, ray = response.status, self._ray(response.headers)
         body, is_json = _decoded(response.content)
         fields = body if isinstance(body, dict) else {}
         code, subcode, description = (
@@ -441,6 +441,11 @@ class HttpApi:
         if status in (406, 409) and is_unstable_signalling(code, subcode):
             raise _RetryableError(error, _Retry.NEGOTIATION)
         raise error
+
+    def _ray(self, headers: Mapping[str, str]) -> str | None:
+        """Cf-Ray; of somebody who is no Cloudflare it may be anything, so it is fit for messages first."""
+        ray = headers.get("cf-ray")
+        return None if ray is None else presentable(ray, self.profile.secrets)
 
     # --- what went wrong, in words
 

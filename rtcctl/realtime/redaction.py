@@ -1,8 +1,9 @@
 """What may be kept and passed on of an exchange: the structure and the words stay, secrets go.
 
 Two ways, because each misses what the other finds. By structure: a field that is called a secret, ICE credentials in
-SDP, what follows `Bearer`, user and query of a URL. By value: secrets that are known, and those that structure has
-found once, wherever they come again. DTLS fingerprints, addresses and ids stay: without them nothing can be found out.
+SDP, what follows `Bearer`, JSON Web Tokens, user and query of a URL. By value: secrets that are known, and those that
+structure has found once, wherever they come again. DTLS fingerprints, addresses and ids stay: without them nothing can
+be found out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from rtcctl.realtime.masking import MASK, mask
+from rtcctl.realtime.masking import JSON_WEB_TOKEN, MASK, mask
 
 _SECRET_FIELD = re.compile(
     r"(secret|token|password|passwd|credential|authorization|api_?key)$"
@@ -30,6 +31,7 @@ _URL_USER = re.compile(r"(\b[a-z]+://)([^\s/@\"']+)(?=@)", re.IGNORECASE)
 _QUERY = re.compile(r"([?&](?!(?:correlationId|thirdparty|transport|session|packets_from|requests_from)=)[\w.~%-]+=)"
                     r"([^&#\s\"']+)")  # fmt: skip
 _TURN_USERNAME = re.compile(r"(/credentials/)([^/\s?\"]+)(?=/revoke\b)")
+_TOKEN = re.compile(rf"()({JSON_WEB_TOKEN.pattern})", re.ASCII)
 _DEEPEST = 40
 "Levels of a JSON value."
 
@@ -42,6 +44,7 @@ _STRUCTURES = {
     _URL_USER: MASK,
     _QUERY: MASK,
     _TURN_USERNAME: MASK,
+    _TOKEN: MASK,
 }
 "Where a secret is, and what stands there instead."
 

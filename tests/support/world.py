@@ -13,7 +13,10 @@ from rtcctl.media.sdp import SessionDescription as Sdp
 from rtcctl.realtime.schema import (
     CloseTrackObject,
     CloseTracksRequest,
+    DataChannelObject,
+    EstablishDataChannelsRequest,
     SessionDescription,
+    Simulcast,
     TrackObject,
     TrackResult,
     TracksRequest,
@@ -117,6 +120,43 @@ async def close(session: Session, *mids: str) -> list[TrackResult]:
 def close_request(*mids: str, force: bool = True, offer: SessionDescription | None = None) -> CloseTracksRequest:
     tracks = [CloseTrackObject(mid=mid) for mid in mids]
     return CloseTracksRequest(tracks=tracks, force=force, session_description=offer)
+
+
+OPERATIONS = ("answer", "renegotiate", "publish", "discover", "pull", "close", "establish", "ask", "update", "into")
+
+
+async def operate(session: Session, publisher: Session, operation: str, sdp: str) -> None:
+    """One of `OPERATIONS` with this description."""
+    offer = SessionDescription(type="offer", sdp=sdp)
+    tracks: list[TrackObject]
+    match operation:
+        case "answer":
+            await session.renegotiate(SessionDescription(type="answer", sdp=sdp))
+        case "renegotiate":
+            await session.renegotiate(offer)
+        case "publish" | "discover":
+            tracks = [local(mid="1", bidirectional_media_stream=True)] if operation == "publish" else []
+            request = TracksRequest(tracks=tracks, auto_discover=operation == "discover", session_description=offer)
+            await session.new_tracks(request)
+        case "pull":
+            tracks = [remote(publisher, "camera"), remote(publisher, "camera", mid="1")]
+            await session.new_tracks(TracksRequest(tracks=tracks, session_description=offer))
+        case "close":
+            await session.close_tracks(close_request("0", "1", force=False, offer=offer))
+            await close(session, "0", "2")
+        case "establish":
+            channel = DataChannelObject(location="remote", data_channel_name="server-events")
+            await session.establish_data_channels(
+                EstablishDataChannelsRequest(data_channel=channel, session_description=offer)
+            )
+        case "ask":
+            tracks = [local(mid=None, track_name=kind, kind=kind) for kind in ("audio", "video")]
+            await session.new_tracks(TracksRequest(tracks=tracks))
+        case "update":
+            track = remote(publisher, "camera", mid="0", simulcast=Simulcast(preferred_rid="h"))
+            await session.update_tracks(TracksRequest(tracks=[track]))
+        case _:
+            await pull(session, publisher, "camera", mid="#a")
 
 
 def sdp_of(response: TracksResponse | SessionDescription | None) -> Sdp:

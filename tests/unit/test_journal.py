@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -380,6 +382,50 @@ def test_a_table_that_is_gone(tmp_path: Path):
         database.execute(f"DROP TABLE {table}")
     database.close()
     assert "no such table" in unusable(journal)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("sessions", name) for name in ("session_id", "command", "created_at", "closed_at", "process", "pid")),
+        *(("intervals", name) for name in ("track_name", "measured_at", "pid", "sent")),
+        *(("turn_credentials", name) for name in ("username", "issued_at", "expires_at", "custom_identifier")),
+        ("tracks", "track_name"),
+    ],
+)
+@pytest.mark.parametrize("value", [b"\xff", "x", float("inf"), -1.0, 10**15, None], ids=repr)
+def test_a_row_with_other_things_in_it(journal: Journal, tmp_path: Path, table: str, column: str, value: object):
+    """From a hand, or a bad disk: what makes no sense is not there, all the rest is, and nothing is raised."""
+    created(journal, "a", pid=os.getpid())
+    journal.track_published("a", "mic", "0", "audio", 1.0)
+    interval(journal, "a", sent=SENT)
+    journal.turn_issued("u", key_id="k", profile="p", issued_at=1.0, expires_at=2.0, custom_identifier="c")
+    created(journal, "b")
+    database = sqlite3.connect(tmp_path / "state" / "journal.sqlite3")
+    with suppress(sqlite3.IntegrityError):
+        database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (value,))
+        database.commit()
+    database.close()
+    assert "b" in [record.session_id for record in journal.sessions(include_closed=True)]
+    for record in (*journal.sessions(include_closed=True), *filter(None, [journal.session("a")])):
+        assert 0 <= record.created_at < 1e12
+        assert {type(record.pid), type(record.closed_at)} <= {int, float, type(None)}
+    for measured in journal.intervals("a"):
+        assert measured.measured_at == 1.0
+    for credential in (*journal.turn_credentials(0.0), *filter(None, [journal.turn_credential("u", 0.0)])):
+        assert 0 <= credential.remaining_s < 1e12
+    journal.holder("a")
+
+
+def test_figures_of_another_kind_are_unknown(journal: Journal, tmp_path: Path):
+    """A text where a number belongs, and JSON that is nested without end, too."""
+    interval(journal, "p", sent=SENT)
+    for text in (json.dumps({**asdict(SENT), "packets_sent": "many"}), "[" * 100_000, '{"layers": [{"rid": 1}]}'):
+        database = sqlite3.connect(tmp_path / "state" / "journal.sqlite3")
+        database.execute("UPDATE intervals SET sent = ?", (text,))
+        database.commit()
+        database.close()
+        assert journal.intervals("p")[0].sent is None
 
 
 def test_a_moment_of_trouble_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

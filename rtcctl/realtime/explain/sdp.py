@@ -81,7 +81,7 @@ class Section:
     def codecs(self) -> tuple[str, ...]:
         """Names in lower case, in the order of the m-line."""
         names = {}
-        for value in self.all("rtpmap"):
+        for value in self.attributes.get("rtpmap", ()):
             payload_type, _, encoding = value.partition(" ")
             names[payload_type] = encoding.partition("/")[0].strip().lower()
         return tuple(names.get(number) or _STATIC.get(number, "") for number in self.formats)
@@ -285,6 +285,7 @@ def _of_a_section(where: str, section: Section, role: Role) -> Iterator[Finding]
 def _of_simulcast(where: str, section: Section) -> Iterator[Finding]:
     declared = [value.split() for value in section.attributes.get("rid", ())]
     sent = [words[0] for words in declared if words[1:2] == ["send"]]
+    known = frozenset(sent)
     listed = [stream.split(",")[0].lstrip("~") for stream in _sent_streams(section)]
     if not listed:
         if len(sent) > 1:
@@ -296,8 +297,8 @@ def _of_simulcast(where: str, section: Section) -> Iterator[Finding]:
                 section.line_of("rid"),
             )
         return
-    for rid in listed:
-        if rid not in sent:
+    for rid in dict.fromkeys(listed):
+        if rid not in known:
             yield Finding(
                 where,
                 f"a=simulcast names the rid {shown(rid)}, which no a=rid:… send declares",

@@ -102,7 +102,11 @@ def test_another_process_with_the_same_pid_is_not_it(user: User):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"pid": "x"}', "null", '{"base_url": 1, "pid": []}', "[" * 100_000]
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"pid": "x"}', "null", '{"base_url": 1, "pid": []}', "[" * 100_000),
+        '{"base_url": "", "app_id": "", "app_secret": "", "turn_key_id": "", "turn_key_token": "", "pid": 1e999}',
+    ],
 )
 def test_what_cannot_be_read_is_not_running(user: User, text: str):
     """Nor is it an error: it may be half of an older version's."""
@@ -116,6 +120,11 @@ def test_what_cannot_be_read_is_not_running(user: User, text: str):
 def test_no_folder_no_server(tmp_path: Path):
     """A fresh machine."""
     assert config.running_servers(tmp_path / "none") == ()
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path):
+    """Its name is longer than any may be: no server, and no bug."""
+    assert config.running_servers(tmp_path / ("x" * 300)) == ()
 
 
 def test_a_state_folder_that_cannot_be_written_is_named(user: User):

@@ -35,6 +35,15 @@ def test_an_empty_override_is_named(variable: str):
         config.state_dir({variable: ""}) if "STATE" in variable else config.config_path({variable: " "})
 
 
+def test_the_home_of_nobody(user: User):
+    """A user that is not there, in either variable, is a mistake of the user's."""
+    for variable in ("RTCCTL_STATE_DIR", "RTCCTL_CONFIG"):
+        with pytest.raises(UsageError, match=f"{variable}: there is no such user: ~nobody-of-this-name/x"):
+            user.resolve("local", **{variable: "~nobody-of-this-name/x"}) if "STATE" in variable else user.resolve(
+                "x", **{variable: "~nobody-of-this-name/x"}
+            )
+
+
 def test_the_project_file_is_found_upwards_inside_the_project(tmp_path: Path):
     """From a folder below, but not from outside the repository."""
     inner = tmp_path / "repository" / "a" / "b"

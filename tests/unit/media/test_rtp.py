@@ -107,6 +107,7 @@ def test_extension_rules():
     """Padding between elements, the reserved id 15, the first of an id, and foreign profiles (RFC 8285 §4.2)."""
     assert parse_extensions(0xBEDE, b"\0\x10a\0\x20b\0") == {1: b"a", 2: b"b"}
     assert parse_extensions(0xBEDE, b"\x10a\xf0\xff\xff") == {1: b"a"}
+    assert parse_extensions(0xBEDE, b"\x10a\x01\xff\xff\x20b") == {1: b"a"}, "an id of 0 is padding, or the end"
     assert parse_extensions(0xBEDE, b"\x10a\x10b") == {1: b"a"}
     assert parse_extensions(0x1234, b"\xff\xff") == {}
     assert parse_extensions(0x100F, b"\1\0\2\1x") == {1: b"", 2: b"x"}

@@ -232,6 +232,16 @@ descriptions = st.builds(
 )
 
 
+@pytest.mark.parametrize("line", ["extmap:1 u", "fingerprint:sha-256 AB"])
+def test_what_is_handed_down_is_bounded(line: str) -> None:
+    """Each m-section takes over all of the session level: a description of a megabyte would take half a minute."""
+    head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+    sections = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" * 2000
+    assert len(SessionDescription.parse(head + f"a={line}\r\n" * 256 + sections).media) == 2000
+    with pytest.raises(ParseError, match=f"at most 256 lines of a={line.partition(':')[0]}"):
+        SessionDescription.parse(head + f"a={line}\r\n" * 257 + sections)
+
+
 @given(descriptions)
 def test_round_trip(description: SessionDescription) -> None:
     """Whatever is written is read back as it was."""

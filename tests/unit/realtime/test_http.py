@@ -16,6 +16,7 @@ from rtcctl.errors import ApiError, AuthError, DeadlineError, NetworkError, Usag
 from rtcctl.realtime.development import DEVELOPMENT_APP_SECRET, DEVELOPMENT_TURN_KEY_TOKEN
 from rtcctl.realtime.exchange import Exchange
 from rtcctl.realtime.http import MAX_ANSWER_BYTES, HttpApi, SecretKind, parse_retry_after
+from rtcctl.realtime.masking import MASK
 from rtcctl.realtime.profile import Profile
 from tests.unit.realtime.wire import APP_SECRET, PROFILE, Service, Time, json_reply
 
@@ -238,6 +239,19 @@ async def test_descriptions_are_masked():
     told = f"{caught.value.message}{caught.value.description}{caught.value.code}"
     assert APP_SECRET not in told
     assert "verysecret" not in told
+
+
+async def test_a_ray_is_masked():
+    """Whoever is no Cloudflare may put anything there, and rays are shown in errors and in reports."""
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJyb29tIjoiYm9keSJ9.Ym9keS10b2tlbi1pcy1zZWNyZXQ"
+    ray, shown = f"{APP_SECRET} {token}", f"{MASK} {MASK}"
+    api, answer = await call(Service(json_reply(200, {"tracks": []}, cf_ray=ray)))
+    assert (answer.ray, api.last_ray) == (shown, shown)
+    with pytest.raises(AuthError) as refused:
+        await call(Service(json_reply(401, {"errorCode": "unauthorized"}, cf_ray=ray)))
+    with pytest.raises(ApiError) as failed:
+        await call(Service(json_reply(400, {"errorCode": "invalid_params"}, cf_ray=ray)))
+    assert (refused.value.ray, failed.value.ray) == (shown, shown)
 
 
 async def test_an_endless_answer_is_cut():

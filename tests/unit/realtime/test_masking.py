@@ -37,6 +37,14 @@ def test_sdp_ice_credentials_and_bearers_go():
     assert presentable("Authorization: Bearer abc.def", []) == f"Authorization: Bearer {MASK}"
 
 
+def test_tokens_of_others_go():
+    """A JSON Web Token in what was sent is a secret that nobody has told us of; a file name is none."""
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJyb29tIjoiYm9keSJ9.Ym9keS10b2tlbi1pcy1zZWNyZXQ"
+    assert presentable(f'{{"token": "{token}"}}, again {token}.', []) == f'{{"token": "{MASK}"}}, again {MASK}.'
+    assert presentable(f"cut: {token[:40]}", []) == f"cut: {MASK}"
+    assert presentable("eyJ.json of keyJ", []) == "eyJ.json of keyJ"
+
+
 def test_html_becomes_one_line():
     """A gateway's error page is shown, but shortly."""
     shown = presentable("<html>\r\n<h1>502\x00 Bad Gateway</h1>" + "x" * 500, [])

@@ -33,6 +33,18 @@ def test_ice_credentials_go_and_the_rest_of_sdp_stays():
     assert redactor.text(SDP) == redacted
 
 
+def test_a_token_goes_wherever_it_is():
+    """A JSON Web Token under a name that nobody knows, and in the words of a service that says it back."""
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJyb29tIjoiYm9keSJ9.Ym9keS10b2tlbi1pcy1zZWNyZXQ"
+    redactor = Redactor()
+    redactor.learn({"sessionDescription": token})
+    assert redactor.value({"sessionDescription": token, "said": f"bad: {token}."}) == {
+        "sessionDescription": MASK,
+        "said": f"bad: {MASK}.",
+    }
+    assert Redactor().text(f"cut {token[:30]}") == f"cut {MASK}"
+
+
 def test_sdp_stays_sdp():
     """So that what is wrong with it can still be found, and nothing else is."""
     lines = (line for line in SDP.splitlines() if not line.startswith("a=crypto"))

@@ -6,18 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtcctl.media.sdp import SessionDescription as Sdp
-from rtcctl.realtime.schema import (
-    DataChannelObject,
-    EstablishDataChannelsRequest,
-    SessionDescription,
-    Simulcast,
-    TrackObject,
-    TracksRequest,
-)
-from rtcctl.server.session import Session
 from rtcctl.web.refusal import Refusal
 from tests.support.sdp import answer_to, video
-from tests.support.world import VECTORS, World, close, close_request, connect, local, pull, remote
+from tests.support.world import OPERATIONS, VECTORS, World, connect, operate, pull
 
 NAMES = sorted(VECTORS.glob("*.sdp"))
 LINES = sorted({line for name in NAMES for line in name.read_text().splitlines()})
@@ -71,42 +62,6 @@ def mangled(draw: st.DrawFn) -> str:
         replaced = draw(st.integers(0, 3))
         lines[at : at + replaced] = draw(st.lists(st.sampled_from(HOSTILE + LINES), max_size=3))
     return "".join(f"{line}\r\n" for line in lines)
-
-
-OPERATIONS = ("answer", "renegotiate", "publish", "discover", "pull", "close", "establish", "ask", "update", "into")
-
-
-async def operate(session: Session, publisher: Session, operation: str, sdp: str) -> None:
-    offer = SessionDescription(type="offer", sdp=sdp)
-    tracks: list[TrackObject]
-    match operation:
-        case "answer":
-            await session.renegotiate(SessionDescription(type="answer", sdp=sdp))
-        case "renegotiate":
-            await session.renegotiate(offer)
-        case "publish" | "discover":
-            tracks = [local(mid="1", bidirectional_media_stream=True)] if operation == "publish" else []
-            request = TracksRequest(tracks=tracks, auto_discover=operation == "discover", session_description=offer)
-            await session.new_tracks(request)
-        case "pull":
-            tracks = [remote(publisher, "camera"), remote(publisher, "camera", mid="1")]
-            await session.new_tracks(TracksRequest(tracks=tracks, session_description=offer))
-        case "close":
-            await session.close_tracks(close_request("0", "1", force=False, offer=offer))
-            await close(session, "0", "2")
-        case "establish":
-            channel = DataChannelObject(location="remote", data_channel_name="server-events")
-            await session.establish_data_channels(
-                EstablishDataChannelsRequest(data_channel=channel, session_description=offer)
-            )
-        case "ask":
-            tracks = [local(mid=None, track_name=kind, kind=kind) for kind in ("audio", "video")]
-            await session.new_tracks(TracksRequest(tracks=tracks))
-        case "update":
-            track = remote(publisher, "camera", mid="0", simulcast=Simulcast(preferred_rid="h"))
-            await session.update_tracks(TracksRequest(tracks=[track]))
-        case _:
-            await pull(session, publisher, "camera", mid="#a")
 
 
 @given(st.lists(st.tuples(st.sampled_from(OPERATIONS), mangled()), max_size=4), st.booleans())
