@@ -76,6 +76,7 @@ _rtcctl() {
       ' track list'|\
       ' track close'|\
       ' track wait'|\
+      ' track diagnose'|\
       ' channel'|\
       ' channel open'|\
       ' channel send'|\
@@ -281,7 +282,7 @@ _rtcctl() {
       if [[ $cur == -* ]]; then
         __rtcctl_words -h --help
       else
-        __rtcctl_words publish subscribe update list close wait
+        __rtcctl_words publish subscribe update list close wait diagnose
       fi
       ;;
     ' track publish')
@@ -324,6 +325,13 @@ _rtcctl() {
         __rtcctl_words --wait --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
       else
         __rtcctl_values tracks
+      fi
+      ;;
+    ' track diagnose')
+      if [[ $cur == -* ]]; then
+        __rtcctl_words --read-only --profile -p --output -o --report --curl --trace --verbose -v --no-color -h --help
+      else
+        __rtcctl_values ids
       fi
       ;;
     ' channel')

@@ -45,7 +45,7 @@ function __rtcctl
     set -l path ''
     for word in $words[2..]
         switch "$path $word"
-            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' app' ' app list' ' app create' ' app get' ' app update' ' app delete' ' turn' ' turn key' ' turn key list' ' turn key create' ' turn key get' ' turn key update' ' turn key delete' ' turn creds' ' turn check' ' turn list' ' turn revoke' ' turn refresh' ' stats' ' stats session' ' explain' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
+            case ' smoke' ' dev' ' fault' ' fault set' ' fault list' ' fault clear' ' fault ledger' ' session' ' session create' ' session get' ' session close' ' session list' ' track' ' track publish' ' track subscribe' ' track update' ' track list' ' track close' ' track wait' ' track diagnose' ' channel' ' channel open' ' channel send' ' channel listen' ' channel update' ' channel close' ' channel probe' ' app' ' app list' ' app create' ' app get' ' app update' ' app delete' ' turn' ' turn key' ' turn key list' ' turn key create' ' turn key get' ' turn key update' ' turn key delete' ' turn creds' ' turn check' ' turn list' ' turn revoke' ' turn refresh' ' stats' ' stats session' ' explain' ' api' ' config' ' config add' ' config use' ' config show' ' config check' ' config env' ' config path' ' config secret' ' config secret set' ' completion'
                 set path "$path $word"
             case '*'
                 break
@@ -228,7 +228,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '--version'\t'Print the version' '-V'\t'Print the version' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close, update and wait for tracks' 'channel'\t'Publish, hear, probe, update and close data channels' 'app'\t'The apps of the account: list, create, get, update, delete' 'turn'\t'TURN: credentials, keys, and whether its servers relay' 'stats'\t'Figures of sessions and of running probes' 'explain'\t'What an error code, a response, a request or an SDP means, and what to do next' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
+                printf '%s\n' 'smoke'\t'Check the whole path: API, session, media, content, quality' 'dev'\t'Run an embedded Realtime server until interrupted' 'fault'\t'Faults in a running embedded server, and the ledger of what they did' 'session'\t'Create, read, close and list sessions' 'track'\t'Publish, subscribe, list, close, update, wait for and diagnose tracks' 'channel'\t'Publish, hear, probe, update and close data channels' 'app'\t'The apps of the account: list, create, get, update, delete' 'turn'\t'TURN: credentials, keys, and whether its servers relay' 'stats'\t'Figures of sessions and of running probes' 'explain'\t'What an error code, a response, a request or an SDP means, and what to do next' 'api'\t'Call any method of the API with the profile\'s credentials' 'config'\t'Profiles and secrets' 'completion'\t'Print the completion script of a shell'
             end
         case ' smoke'
             if string match -q -- '-*' $current
@@ -290,7 +290,7 @@ function __rtcctl
             if string match -q -- '-*' $current
                 printf '%s\n' '-h'\t'Show help' '--help'\t'Show help'
             else
-                printf '%s\n' 'publish'\t'Publish tracks until Ctrl-C, --for, or the end of the file' 'subscribe'\t'Subscribe to tracks and measure what arrives' 'update'\t'Change the layer of a live subscription' 'list'\t'List the tracks of a session' 'close'\t'Close tracks: SESSION/TRACK…, or SESSION --all' 'wait'\t'Wait until a track can be subscribed to'
+                printf '%s\n' 'publish'\t'Publish tracks until Ctrl-C, --for, or the end of the file' 'subscribe'\t'Subscribe to tracks and measure what arrives' 'update'\t'Change the layer of a live subscription' 'list'\t'List the tracks of a session' 'close'\t'Close tracks: SESSION/TRACK…, or SESSION --all' 'wait'\t'Wait until a track can be subscribed to' 'diagnose'\t'Say which side of a subscription failed, and why'
             end
         case ' track publish'
             if string match -q -- '-*' $current
@@ -327,6 +327,12 @@ function __rtcctl
                 printf '%s\n' '--wait'\t'How long to wait until it is there' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--trace'\t'Write what is said and heard into a folder, without secrets, to be passed on' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
             else
                 __rtcctl_values tracks
+            end
+        case ' track diagnose'
+            if string match -q -- '-*' $current
+                printf '%s\n' '--read-only'\t'Ask the subscriber\'s session for nothing: only read it' '--profile'\t'Profile to use' '-p'\t'Profile to use' '--output'\t'Format of what is written to stdout' '-o'\t'Format of what is written to stdout' '--report'\t'Also write a junit, json, markdown or prometheus report; repeatable' '--curl'\t'Print the API calls as curl commands instead of making them' '--trace'\t'Write what is said and heard into a folder, without secrets, to be passed on' '--verbose'\t'Say more on stderr; repeatable' '-v'\t'Say more on stderr; repeatable' '--no-color'\t'No colours (or set NO_COLOR)' '-h'\t'Show help' '--help'\t'Show help'
+            else
+                __rtcctl_values ids
             end
         case ' channel'
             if string match -q -- '-*' $current
