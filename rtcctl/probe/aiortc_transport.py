@@ -10,6 +10,7 @@ mended here from the outside:
 - aioice knows one TURN server, trusts the system's authorities alone, and takes TLS over UDP for UDP: relays are ours;
 - consent is asked for every five seconds, which is too rare for "no packet for five seconds is an outage", and answers
   that take longer than a second are no consent;
+- who is cancelled while aioice closes a connection never hears of it;
 - on a data channel, text that is no UTF-8, and a channel that is opened in band twice, end the whole connection.
 """
 
@@ -217,6 +218,8 @@ class AiortcTransport:
         if self._is_closed:
             return
         self._is_closed = True
+        us = asyncio.current_task()
+        cancelled = 0 if us is None else us.cancelling()
         tasks = {self._task, self._dtls._task} - {None, asyncio.current_task()}
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
@@ -231,6 +234,8 @@ class AiortcTransport:
             stack.push_async_callback(self._dtls.stop)
             if self._sctp is not None:
                 await self._sctp.stop()
+        if us is not None and us.cancelling() > cancelled:
+            raise asyncio.CancelledError
 
     async def _wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
         for task in tasks:

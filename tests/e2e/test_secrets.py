@@ -64,6 +64,7 @@ ENTRIES: dict[str, tuple[tuple[str, ...], ...]] = {
     "track list": ((SESSION,),),
     "track close": (("{other}/x", "--yes"),),
     "track wait": (("{session}/mic", "--wait=100ms"),),
+    "track diagnose": ((SESSION, "{session}/mic"),),
     "channel open": (("--name=chat", "--for=100ms"),),
     "channel send": (("--name=state", "hello"),),
     "channel listen": (("{session}/none", "--for=100ms", "--wait=100ms"),),

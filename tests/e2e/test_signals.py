@@ -102,7 +102,10 @@ def end(app: Realtime, home: Home, case: Case, publisher: str) -> tuple[int, flo
                 app.expire(session_id)
                 command.event("connection_lost")
         started = time.monotonic()
-        status = command.stop(case.signal)
+        try:
+            status = command.stop(case.signal)
+        except AssertionError as error:
+            raise AssertionError(f"{case}: {error}") from None
         return status, time.monotonic() - started, command.stderr
 
 

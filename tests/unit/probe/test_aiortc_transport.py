@@ -265,3 +265,27 @@ def test_what_is_no_answer_is_no_consent(wrong: dict[str, Any]):
     now = 100.0
     consent.ask()
     assert len(pair.transactions) == 1
+
+
+async def test_who_is_cancelled_while_it_closes_hears_of_it():
+    """aioice takes that for the end of its own task, and swallows it: a command would go on after Ctrl-C."""
+    subject = AiortcTransport(Nobody(), clock=time.monotonic, include_loopback=True)
+    await subject.gather()
+    ending = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0)
+
+    connection = subject._ice._connection
+    connection._query_consent_task = asyncio.create_task(slow_to_end())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(subject.close())
+    await ending.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert subject.state is TransportState.CLOSED
