@@ -49,6 +49,7 @@ MADE_ONCE = {"rtcctl.transport.dtls.Certificate"}
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's /proc")
 @pytest.mark.timeout(DURATION_S + 60)
+@pytest.mark.beside
 async def test_nothing_grows_and_the_figures_stay_true(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """Fifty publishers with four subscribers each, who close, vanish, are killed, replaced and pulled again: memory
     stays as it is, so do tasks, sockets, sessions and routes, nothing is left of those who went, and what each
