@@ -18,13 +18,16 @@ def priority_kept() -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return
-    before = {thread: _priority(thread) for thread in _threads()}
+    before: dict[int, tuple[int, int]] = {}
+    for thread in _threads():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            before[thread] = _priority(thread)
     ours = _priority(0)
     try:
         yield
     finally:
         for thread in _threads():
-            with suppress(ProcessLookupError):  # it has ended meanwhile
+            with suppress(ProcessLookupError):
                 kept = before.get(thread, ours)
                 if _priority(thread) != kept:
                     policy, level = kept

@@ -61,3 +61,30 @@ def test_what_was_real_time_before_stays_so():
         ended.set()
         for thread in threads:
             thread.join()
+
+
+def test_threads_that_end_meanwhile_are_none_of_its_business():
+    """Others come and go between listing and asking them."""
+    is_over, interval_s = threading.Event(), sys.getswitchinterval()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            brief = [threading.Thread(target=lambda: None) for _ in range(8)]
+            for thread in brief:
+                thread.start()
+            for thread in brief:
+                thread.join()
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(3000):
+            with priority_kept():
+                pass
+    finally:
+        sys.setswitchinterval(interval_s)
+        is_over.set()
+        for thread in threads:
+            thread.join()
