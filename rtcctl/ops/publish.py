@@ -85,7 +85,7 @@ async def publish(request: PublishRequest, env: Env) -> Publish:
             nonlocal publications, given
             async with AsyncExitStack() as connection:
                 relays = await connection.enter_async_context(
-                    relaying.settings(request.relay, env, for_s=request.for_s)
+                    relaying.settings(request.relay, env, for_s=request.for_s, later=recovery.later)
                 )
                 peer = await connection.enter_async_context(media.open_peer(env, relays=relays, keeps_media=True))
                 async with env.client(deadline_s=recovery.deadline_s) as client:

@@ -22,6 +22,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
@@ -100,8 +101,8 @@ class Recovery:
         self._tries = 0
         self._connected_at = 0.0
         self._given_up_at: float | None = None
-        self._left: list[str] = []
-        "Sessions that were lost; they expire by themselves, and are closed as soon as somebody answers."
+        self._left: list[Callable[[], Awaitable[None]]] = []
+        "What ends that which was lost: sessions and credentials, which expire by themselves if nobody ends them."
         self._outages: list[Outage] = []
         self._missed: dict[int, Callable[[], int | None]] = {}
         self.ends_at: float | None = None
@@ -169,9 +170,13 @@ class Recovery:
                 is_lost = _is_outage(error) or (isinstance(error, DeadlineError) and error.is_unanswered)
                 raise
 
+    def later(self, end: Callable[[], Awaitable[None]]) -> None:
+        """Have that done as soon as somebody answers, at the latest at the end; it has a deadline of its own."""
+        self._left.append(end)
+
     async def _leave(self, session_id: str, is_lost: Callable[[], bool]) -> None:
         if is_lost():
-            self._left.append(session_id)
+            self.later(partial(self._close, replace(self._env, emit=discard), session_id))
             return
         # With those that are left: who interrupts a recovery waits for one deadline, not for one after the other.
         await asyncio.gather(self._close(self._env, session_id), self._close_left())
@@ -298,9 +303,8 @@ class Recovery:
     async def _close_left(self) -> None:
         """What was lost may still be there, and its service back."""
         left, self._left = self._left, []
-        quiet = replace(self._env, emit=discard)
         # At the same time: each has its own deadline, and notes in the journal that it is over.
-        await asyncio.gather(*(self._close(quiet, session_id) for session_id in left))
+        await asyncio.gather(*(end() for end in left))
 
     async def _close(self, env: Env, session_id: str) -> None:
         async with self._closing(env, session_id):

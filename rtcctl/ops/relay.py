@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rtcctl.errors import NetworkError, ParseError, UsageError
 from rtcctl.media.server_url import ServerUrl
 from rtcctl.ops.env import Env
-from rtcctl.ops.turn import INSTALL_COTURN, MAX_TTL_S, CredsRequest, borrowed, creds_calls
+from rtcctl.ops.turn import INSTALL_COTURN, MAX_TTL_S, CredsRequest, Later, borrowed, creds_calls
 from rtcctl.realtime.curl import ApiCall
 from rtcctl.results.check import Check, CheckStatus
 from rtcctl.units import Via
@@ -48,22 +48,25 @@ def calls(relay: RelayPolicy | None, for_s: float | None, profile: Profile) -> t
 
 
 @asynccontextmanager
-async def settings(relay: RelayPolicy | None, env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings | None]:
+async def settings(
+    relay: RelayPolicy | None, env: Env, *, for_s: float | None, later: Later | None = None
+) -> AsyncIterator[RelaySettings | None]:
     """What a peer needs to relay for `for_s` seconds (`None`: without an end), with credentials of its own.
 
+    `later`: see `turn.borrowed`.
     Raises `UsageError` when the profile has no TURN key, nothing relays, or no URL is as `via` says.
     """
     if relay is None:
         yield None
         return
-    async with generated(env, for_s=for_s) as all_there_are:
+    async with generated(env, for_s=for_s, later=later) as all_there_are:
         yield chosen(relay, all_there_are)
 
 
 @asynccontextmanager
-async def generated(env: Env, *, for_s: float | None) -> AsyncIterator[RelaySettings]:
+async def generated(env: Env, *, for_s: float | None, later: Later | None = None) -> AsyncIterator[RelaySettings]:
     """All TURN URLs of new credentials, which end behind the body; none where the answer names none."""
-    async with borrowed(CredsRequest(_ttl_s(for_s)), env) as made:
+    async with borrowed(CredsRequest(_ttl_s(for_s)), env, later=later) as made:
         yield _settings(made, env)
 
 

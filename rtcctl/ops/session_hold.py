@@ -31,7 +31,7 @@ async def hold(request: CreateRequest, env: Env) -> SessionCreate:
     async def connect() -> AsyncIterator[Held]:
         nonlocal held
         async with (
-            relaying.settings(request.relay, env, for_s=request.for_s) as relays,
+            relaying.settings(request.relay, env, for_s=request.for_s, later=recovery.later) as relays,
             open_peer(env, relays=relays) as peer,
         ):
             peer.add_receiver("audio")

@@ -146,7 +146,7 @@ class _Run:
         async with AsyncExitStack() as stack:
             wait_s = recovery.deadline_s if recovery.is_recovering else request.wait_s
             relays = await stack.enter_async_context(
-                relaying.settings(request.relay, env, for_s=request.wait_s + request.for_s)
+                relaying.settings(request.relay, env, for_s=request.wait_s + request.for_s, later=recovery.later)
             )
             verify = request.verify or self._player is not None
             peer = await stack.enter_async_context(

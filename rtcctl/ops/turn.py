@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from rtcctl.errors import RtcctlError, UsageError
+from rtcctl.errors import NetworkError, RtcctlError, UsageError
 from rtcctl.ops.env import Env
 from rtcctl.ops.session import CLEAN_UP_DEADLINE_S, COMMAND_DEADLINE_S
 from rtcctl.realtime.curl import ApiCall
@@ -88,14 +89,28 @@ async def creds(request: CredsRequest, env: Env) -> TurnCreds:
     return made
 
 
+Later = Callable[[Callable[[], Awaitable[None]]], None]
+"Takes what is to be done as soon as the API answers again."
+
+
 @asynccontextmanager
-async def borrowed(request: CredsRequest, env: Env) -> AsyncIterator[TurnCreds]:
-    """Credentials of a run of our own, which end with it: revoked behind the body. Where that fails, they expire."""
+async def borrowed(request: CredsRequest, env: Env, *, later: Later | None = None) -> AsyncIterator[TurnCreds]:
+    """Credentials of a run of our own, which end with it: revoked behind the body. Where that fails, they expire.
+
+    `later`: who sees to it when the body ends with a `NetworkError`, where the API may be as dead as the path.
+    """
     made = await creds(request, env)
+    is_lost = False
     try:
         yield made
+    except NetworkError:
+        is_lost = later is not None
+        raise
     finally:
-        await end(made, env)
+        if is_lost and later is not None:
+            later(partial(end, made, env))
+        else:
+            await end(made, env)
 
 
 async def end(made: TurnCreds, env: Env) -> None:

@@ -326,3 +326,47 @@ def test_what_was_lost_is_closed_with_what_is_left(tmp_path: Path):
     assert isinstance(story.error, AuthError)
     assert sorted(story.closed) == ["s0", "s1", "s2"]
     assert story.ended_s == story.attempts[-1] + 3
+
+
+def test_what_is_left_for_later_is_done_with_the_next_connection(tmp_path: Path):
+    """And at the end, if there is none."""
+    done: list[float] = []
+
+    async def run(loop: SimulatedLoop, *, comes_back: bool) -> None:
+        with Journal.open(tmp_path) as journal:
+            env = Env(Profile(name="t", api_base="http://127.0.0.1:1/v1"), journal, clock=loop.time)
+
+            @asynccontextmanager
+            async def closing(env: Env, session_id: str) -> AsyncIterator[None]:
+                yield
+
+            recovery, count = Recovery(env, 10.0, closing), 0
+
+            async def end() -> None:
+                done.append(loop.time() - 1000)
+
+            @asynccontextmanager
+            async def connect() -> AsyncIterator[Held]:
+                nonlocal count
+                count += 1
+                if count > 1 and not (comes_back and loop.time() > 1007):
+                    raise UNREACHABLE
+                yield Held(SimpleNamespace(last_packet_at=None), "s")  # type: ignore[arg-type]
+
+            async def hold(held: Held) -> None:
+                await asyncio.sleep(5)
+                if count == 1:
+                    recovery.later(end)
+                    raise LOST
+
+            try:
+                await recovery.run(connect, hold)
+            except NetworkError:
+                assert not comes_back
+
+    simulate(lambda loop: run(loop, comes_back=True))
+    assert len(done) == 1
+    assert 7 < done[0] < 10
+    simulate(lambda loop: run(loop, comes_back=False))
+    assert len(done) == 2
+    assert 10 < done[1] <= 15

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rtcctl.errors import AuthError, UsageError
-from rtcctl.ops.turn import CredsRequest, creds
+from rtcctl.errors import AuthError, NetworkError, UsageError
+from rtcctl.ops.turn import CredsRequest, borrowed, creds
 from rtcctl.ops.turn_refresh import MAX_PAUSE_S, RENEWED_AT, RefreshRequest, refresh
 from rtcctl.results.turn import CredentialsFile, TurnCreds, TurnRefresh
 from tests.unit.ops.turn_wire import EPOCH, WiredEnv, wired
@@ -193,3 +193,21 @@ async def test_a_key_without_a_turn_server_has_nothing_to_keep(tmp_path: Path):
         sleep = until(env, 1)
         with pytest.raises(UsageError, match="nothing to keep fresh"):
             await refresh(request, env, sleep=sleep)
+
+
+async def test_credentials_of_a_lost_connection_end_when_the_api_answers_again(tmp_path: Path):
+    """Not behind the connection, when the API may be as dead as the path; they end at once in any other case."""
+    waiting: list[Callable[[], Awaitable[None]]] = []
+    with wired(tmp_path, servers("lost"), json_reply(204, None), servers("kept"), json_reply(204, None)) as env:
+        with pytest.raises(NetworkError):
+            async with borrowed(CredsRequest(TTL_S), env, later=waiting.append):
+                raise NetworkError("lost", phase="media")
+        assert [record.username for record in env.journal.turn_credentials(env.wallclock())] == ["lost"]
+        (end,) = waiting
+        await end()
+        assert env.journal.turn_credentials(env.wallclock()) == ()
+        with pytest.raises(UsageError):
+            async with borrowed(CredsRequest(TTL_S), env, later=waiting.append):
+                raise UsageError("a file ended")
+        assert env.journal.turn_credentials(env.wallclock()) == ()
+        assert len(waiting) == 1
