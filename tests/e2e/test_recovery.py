@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from rtcctl.errors import ExitStatus, RtcctlError
 from rtcctl.journal import Journal
@@ -17,7 +19,9 @@ from rtcctl.ops.track import TrackRef
 from rtcctl.realtime.client import RealtimeClient
 from rtcctl.results.event import Event, SessionCreated
 from rtcctl.results.result import Result
+from rtcctl.server.faults import grammar
 from rtcctl.testing import Realtime, realtime_server
+from rtcctl.units import SpellingError
 from tests.support.open_sessions import holds_nothing
 from tests.support.requirements import slow
 
@@ -230,3 +234,69 @@ async def test_faults_that_pass_and_faults_that_do_not(tmp_path: Path):
 async def test_faults_that_last(tmp_path: Path):
     """The same of those that have to be waited for."""
     await run_all(SLOW, tmp_path)
+
+
+STATUSES = (400, 401, 403, 404, 406, 409, 410, 413, 425, 429, 500, 502, 503)
+CODES = (
+    "not_found_track_error",
+    "empty_track_error",
+    "track_error",
+    "repeated_local_track_error",
+    "update_track_error",
+    "close_track_error",
+    "retryable_transient_error",
+    "temporarily_unavailable_error",
+    "transport_unavailable_error",
+    "internal_error",
+    "backend_error",
+)
+MEDIA = ("loss=5%", "loss=50%", "loss=100%", "delay=200ms,jitter=50ms", "reorder=10%", "dup=10%", "rate=30kbps")
+AT_ONCE_OF_ALL = 64
+LONGEST_S = 75.0
+"Two answers that never come, and what is tried after them."
+
+
+def every_fault() -> Iterator[str]:
+    """All that the grammar takes, twice each; media in each direction."""
+    for operation in grammar.OPERATIONS:
+        for action in (*STATUSES, *CODES, *grammar.ACTIONS):
+            text = f"{operation}={action},times=2"
+            with suppress(SpellingError):
+                grammar.parse(text)
+                if not operation.startswith("turn/"):
+                    yield text
+    for media in MEDIA:
+        yield from (f"{media},direction={direction},seed=1" for direction in ("up", "down", "both"))
+
+
+@slow
+@pytest.mark.timeout(1800)
+async def test_every_fault_has_an_end(tmp_path: Path):
+    """Each fault × each command: it recovers or ends with a clear error, in time, and nothing is left open."""
+    wrong: list[str] = []
+    room = asyncio.Semaphore(AT_ONCE_OF_ALL)
+    met = 0
+
+    async def one(name: str, text: str, command: str) -> None:
+        nonlocal met
+        async with room:
+            try:
+                async with cell(realtime, tmp_path / name, text) as at:
+                    await asyncio.wait_for(end_of(at, command, 1.0), LONGEST_S)
+                    met += bool(at.realtime.faults.list()[0].met)
+                    is_clear = at.error is None or (at.error.message and at.error.exit_status != ExitStatus.BUG)
+                    if at.status not in (0, 3, 4, 5, 6, 7) or not is_clear:
+                        wrong.append(f"{text} × {command}: {at.said()}")
+            except (AssertionError, TimeoutError) as error:
+                wrong.append(f"{text} × {command}: {type(error).__name__}: {error}")
+
+    with realtime_server() as realtime:
+        before = len(asyncio.all_tasks())
+        async with asyncio.TaskGroup() as group:
+            for index, text in enumerate(every_fault()):
+                for command in COMMANDS:
+                    group.create_task(one(f"{index}-{command}", text, command))
+        assert not wrong, "\n".join(wrong)
+        assert len(asyncio.all_tasks()) == before
+        assert realtime.bugs == 0
+    assert met > 300, "most of them are met by somebody"
