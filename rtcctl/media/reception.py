@@ -454,8 +454,10 @@ class ReceptionStatistics:
 
     def _between(self, before: _Counts, after: _Counts) -> Reception:
         in_time, lost = after.in_time - before.in_time, after.lost - before.lost
-        recovered = after.recovered - before.recovered
-        is_known = in_time + lost > 0
+        recovered, late = after.recovered - before.recovered, after.late - before.late
+        decided = in_time + lost
+        # What was given up in an interval before may come in one that brings nothing else.
+        is_known = decided > 0 or recovered > 0 or late > 0
         is_in_range = self._is_started and self._highest >= self._range_first
         has_jitter = self._highest > self._base or self._jitter_rtp > 0
         return Reception(
@@ -464,11 +466,11 @@ class ReceptionStatistics:
             bytes_received=after.bytes - before.bytes,
             packets_lost=lost if is_known else None,
             packets_recovered=recovered if is_known else None,
-            packets_late=after.late - before.late if is_known else None,
+            packets_late=late if is_known else None,
             packets_lost_rfc3550=after.lost_rfc3550 - before.lost_rfc3550 if is_known else None,
             packets_duplicated=after.duplicated - before.duplicated if is_known else None,
             packets_reordered=after.reordered - before.reordered if is_known else None,
-            fraction_lost=lost / (in_time + lost) if is_known else None,
+            fraction_lost=lost / decided if decided else None,
             jitter_ms=self._jitter_rtp * 1000 / self._clock_rate_hz if is_known and has_jitter else None,
             first_extended_sequence=self._range_first if is_in_range else None,
             highest_extended_sequence=self._highest if is_in_range else None,

@@ -121,6 +121,8 @@ STEPS = st.one_of(
 @settings(max_examples=400)
 @given(st.integers(0, 0xFFFF), st.lists(STEPS, max_size=60), st.booleans())
 @example(0, [("own", 1), ("own", -2), ("own", 3)], True)
+@example(0, [("own", 1), ("own", 2), ("wait", 5), ("interval", 0), ("own", -1)], False)
+@example(0, [("own", 1), ("own", 2), ("wait", 5), ("interval", 0), ("rtx", -1)], False)
 def test_equals_a_naive_recount(first: int, steps: list[tuple[str, int]], is_final: bool):
     """Over any sequence of arrivals, requests and restarts the figures are what the definitions say."""
     statistics, naive = small(), Naive()
