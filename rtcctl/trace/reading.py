@@ -84,7 +84,7 @@ def _read(folder: Path, lines: list[dict[str, Any]]) -> TraceRead:
     end = next((line for line in lines if line.get("kind") == "end"), None)
     exchanges = [line for line in lines if line.get("kind") == "exchange"]
     found = sorted(
-        (*_of_exchanges(exchanges), *_of_peers(lines), *_of_events(lines), *_of_outages(lines)),
+        (*_of_exchanges(exchanges, set(_replaced(lines))), *_of_peers(lines), *_of_events(lines), *_of_outages(lines)),
         key=lambda finding: finding.at_s,
     )
     # What a command ended well in spite of, it got over; else so it did of what happened in an outage that ended.
@@ -135,12 +135,14 @@ def _target(
 # -- where things fail -----------------------------------------------------------------------------------------------
 
 
-def _of_exchanges(exchanges: list[dict[str, Any]]) -> Iterator[TraceFinding]:
+def _of_exchanges(exchanges: list[dict[str, Any]], replaced: set[str]) -> Iterator[TraceFinding]:
     for index, line in enumerate(exchanges):
         if not _is_refused(line):
             continue
         again = [later for later in exchanges[index + 1 :] if _call(later) == _call(line)]
-        is_overcome = any(not _is_refused(later) for later in again)
+        # A session that was lost and replaced is closed nevertheless, in case that it is still there.
+        is_left = line["status"] == 410 and not replaced.isdisjoint(urlsplit(line["url"]).path.split("/"))
+        is_overcome = is_left or any(not _is_refused(later) for later in again)
         where = f"{line['method']} {_short(line['url'])}" + (
             f", attempt {line['attempt']}" if line["attempt"] > 1 or again else ""
         )
@@ -254,6 +256,14 @@ def _of_outages(lines: list[dict[str, Any]]) -> Iterator[TraceFinding]:
             case {"event": "recovery_failed", "attempt": attempt, "reason": reason}:
                 what = f"attempt {attempt}: {reason}"
                 yield TraceFinding(at_s=line["at_s"], where="recovery", what=what, is_overcome=True)
+
+
+def _replaced(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """The sessions that were lost, and in whose place another one went on."""
+    for line in lines:
+        match line.get("event") if line.get("kind") == "event" else None:
+            case {"event": "recovered", "outage": {"session_id": str(session_id)}}:
+                yield session_id
 
 
 def _outages(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float | None]]:

@@ -150,6 +150,9 @@ def test_an_outage_that_was_recovered_from(tmp_path: Path):
         "recovery",
         "PUT sessions/abc/tracks/new",
     ]
+    left = call(7.1, 410, {"errorCode": "session_error"}, method="PUT")
+    result = read(written(tmp_path / "left", *up, *lost, recovered, left, late, end(9.0, 4)))
+    assert "after 8.0 s" in result.verdict, "what was lost was not there to be closed any more"
     result = read(written(tmp_path / "lost", *up, *lost, end(9.0, 6)))
     assert result.verdict == "The first failure, after 5.0 s: peer 1: the connection was closed by the other side"
 
