@@ -28,7 +28,7 @@ from tests.support.hostile import remembered
 
 LIMITS = Limits(disconnected_s=15.0)
 "Who vanishes is gone soon, so that within a minute as many go as come."
-ROWS_KEPT = 50_000
+ROWS_KEPT, REQUESTS_KEPT = 50_000, 1_000
 "By the ledger, which is full then before anything is measured; seconds, where it is read four times in each."
 READ_S = 0.25
 _FORGOTTEN_S = 30.0
@@ -148,7 +148,7 @@ def _is_ours(kind: type) -> bool:
 
 
 async def main(fault: str) -> None:
-    ledgers.PACKETS_KEPT = ROWS_KEPT
+    ledgers.PACKETS_KEPT, ledgers.REQUESTS_KEPT = ROWS_KEPT, REQUESTS_KEPT
     loop = asyncio.get_running_loop()
     asked = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
