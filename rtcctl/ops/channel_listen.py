@@ -15,6 +15,7 @@ from rtcctl.ops.channel_send import DRAIN_DEADLINE_S
 from rtcctl.ops.channel_session import Our, Run, close_calls, new_call
 from rtcctl.ops.channels_media import RELIABLE, ChannelRef, Delivery, establish_calls, remote
 from rtcctl.ops.env import Env
+from rtcctl.ops.recovery import FOLLOW_EVERY_S
 from rtcctl.ops.running import first_of
 from rtcctl.ops.session import COMMAND_DEADLINE_S, RECOVER_FOR_S
 from rtcctl.realtime.curl import ApiCall
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 ACKNOWLEDGEMENT = "ack"
 "The SFU swallows it: the first message of a subscriber that waits for it to be delivered."
-
-FOLLOW_EVERY_S = 0.5
-"How often the journal is asked where the publisher of a closed channel is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class _Listening:
         request, inbox = self.request, self.inbox
 
         def prepare(ref: ChannelRef, channel: DataChannel) -> None:
-            self._publishers[ref.session_id] = self.run.successor(ref.session_id)
+            self._publishers[ref.session_id] = self.run.recovery.successor(ref.session_id)
             inbox.attach(self._publishers[ref.session_id], channel, key=ref)
 
         channels = await channels_media.subscribe(
@@ -131,7 +129,7 @@ class _Listening:
             can_reply=request.can_reply,
             wait_for_ack=request.wait_for_ack,
             wait_s=wait_s,
-            follow=self.run.successor,
+            follow=self.run.recovery.successor,
             prepare=prepare,
         )
         for channel in channels:
@@ -149,7 +147,7 @@ class _Listening:
                 PublisherFollowed(
                     session_id=our.session_id,
                     publisher_session_id=self._publishers[publisher],
-                    successor_id=self.run.successor(publisher),
+                    successor_id=self.run.recovery.successor(publisher),
                 )
             )
         async with self.env.client(deadline_s=self.run.recovery.deadline_s) as client:
@@ -159,13 +157,14 @@ class _Listening:
     async def _moved(self, our: Our) -> list[ChannelRef]:
         """The channels whose publishers go on elsewhere; waits for those that have lost a session and still run."""
         publishers = self._publishers
+        left_s = [s for s in (self.request.recover_for_s, self.run.left_s(self.request.for_s)) if s is not None]
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.request.recover_for_s):
+            async with asyncio.timeout(min(left_s)):
                 while True:
                     moved = [
                         ref
                         for ref in self.request.channels
-                        if self.run.successor(ref.session_id) != publishers[ref.session_id]
+                        if self.run.recovery.successor(ref.session_id) != publishers[ref.session_id]
                     ]
                     if moved or not any([await self._is_expected(publisher) for publisher in publishers.values()]):
                         return moved

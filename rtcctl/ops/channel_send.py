@@ -115,7 +115,7 @@ async def _open(request: SendRequest, run: Run, our: Our) -> DataChannel:
             request.delivery,
             can_reply=True,
             wait_s=run.recovery.deadline_s if run.recovery.is_recovering else request.wait_s,
-            follow=run.successor,
+            follow=run.recovery.successor,
             prepare=lambda ref, opened: inbox.attach(ref.session_id, opened),
         )
         return channel

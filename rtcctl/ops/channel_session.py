@@ -113,12 +113,6 @@ class Run:
             "checks": (*checks, *check_outages(self.recovery.outages)),
         }
 
-    def successor(self, publisher_session_id: str) -> str:
-        """The session in which a publisher is by now, as far as this machine knows."""
-        profile = self.env.profile
-        found = self.env.journal.successor(publisher_session_id, api_base=profile.api_base, app_id=profile.app_id)
-        return publisher_session_id if found is None or not self.recovery.is_on else found
-
 
 def local(name: str, delivery: Delivery) -> dict[str, Any]:
     """A channel to publish, as in a request."""

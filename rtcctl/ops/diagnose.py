@@ -101,7 +101,7 @@ async def _nothing() -> None: ...
 
 
 async def _side(client: RealtimeClient, env: Env, session_id: str, interval: ProbeInterval | None) -> Side:
-    successor = env.journal.successor(session_id, api_base=env.profile.api_base, app_id=env.profile.app_id)
+    successor = env.successor(session_id)
     state: SessionGet | Absent
     try:
         state = await read(client, env, session_id)

@@ -119,6 +119,10 @@ class Env:
             on_exchange=None if recorder is None else recorder.exchange,
         )
 
+    def successor(self, session_id: str) -> str | None:
+        """The session in which a publisher of this app goes on by now, as the journal of this machine has it."""
+        return self.journal.successor(session_id, api_base=self.profile.api_base, app_id=self.profile.app_id)
+
     def with_profile(self, profile: Profile) -> Env:
         """The same surroundings, pointed elsewhere."""
         return replace(self, profile=profile)

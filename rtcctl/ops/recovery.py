@@ -29,6 +29,7 @@ from rtcctl.errors import ApiError, DeadlineError, NetworkError, RtcctlError
 from rtcctl.ops.env import Env, discard
 from rtcctl.ops.media import SILENT_PUBLISHER_CODES
 from rtcctl.ops.session import COMMAND_DEADLINE_S
+from rtcctl.realtime.explain.errors import RETRIED_ITEM_CODES
 from rtcctl.results.outage import ConnectionLost, Outage, Recovered, RecoveryFailed
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0
 "Between two attempts; each is twice as long as the one before, ± 25 %."
+FOLLOW_EVERY_S = 0.5
+"How often the journal is asked where a publisher is that is not heard any more."
 MAX_PAUSE_S = 2.0
 "While a connection is missing: whoever waits for media is not to wait for us."
 MAX_DOUBLINGS = 10
@@ -43,9 +46,7 @@ MAX_DOUBLINGS = 10
 MAX_TRIES = 5
 "Of what passes by itself, before there is a connection."
 
-TRANSIENT_CODES = frozenset(
-    {"transport_unavailable_error", "retryable_transient_error", "temporarily_unavailable_error"}
-)
+TRANSIENT_CODES = RETRIED_ITEM_CODES - SILENT_PUBLISHER_CODES
 "Of an item that another moment may help (Realtime docs: Error codes)."
 
 
@@ -134,6 +135,11 @@ class Recovery:
             for index, outage in enumerate(self._outages)
         ]
         return (*past, *([self._outage(self._lost)] if self._lost is not None else []))
+
+    def successor(self, publisher_session_id: str) -> str:
+        """The session in which that publisher is by now, as far as this machine knows; without recovery, that one."""
+        found = self._env.successor(publisher_session_id) if self.is_on else None
+        return publisher_session_id if found is None else found
 
     async def run(
         self, connect: Callable[[], AbstractAsyncContextManager[C]], hold: Callable[[C], Awaitable[None]]
@@ -279,16 +285,11 @@ class Recovery:
         assert self._within_s is not None
         lost = self._lost
         if isinstance(last, ApiError) and last.code in SILENT_PUBLISHER_CODES:
-            return ApiError(
-                last.message,
-                hint="If its publisher goes on in another session, subscribe to that: only one of this machine and "
-                "profile is followed.",
-                status=last.status,
-                code=last.code,
-                description=last.description,
-                request=last.request,
-                ray=last.ray,
+            last.hint = (
+                "If its publisher goes on in another session, subscribe to that: only one of this machine and profile "
+                "is followed."
             )
+            return last
         if lost is not None and lost.give_up_at > self._give_up_at(lost):
             text = f"{lost.error.message} The time was over before there was another connection."
         elif lost is not None:
@@ -338,4 +339,4 @@ def _may_pass(error: RtcctlError) -> bool:
     if not isinstance(error, ApiError):
         return False
     status = error.status or 0
-    return error.is_gone or status >= 425 or error.code in TRANSIENT_CODES | SILENT_PUBLISHER_CODES
+    return error.is_gone or status >= 425 or error.code in RETRIED_ITEM_CODES

@@ -21,7 +21,7 @@ from rtcctl.ops.judge import (
     of_each_track,
 )
 from rtcctl.ops.media import SILENCE_S, Held
-from rtcctl.ops.recovery import Recovery
+from rtcctl.ops.recovery import FOLLOW_EVERY_S, Recovery
 from rtcctl.ops.relay import RelayPolicy
 from rtcctl.ops.running import (
     FIRST_PACKET_DEADLINE_S,
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from rtcctl.probe.sinks.play import Player
     from rtcctl.realtime.schema import TrackObject
 
-FOLLOW_EVERY_S = 0.5
-"How often the journal is asked where the publisher of a silent track is."
 ASK_EVERY_S = 5.0
 "How often the API is asked whether its session is gone."
 
@@ -166,7 +164,7 @@ class _Run:
                     *(self._wanted(track.session_id, track.track_name) for track in request.tracks),
                     wait_s=wait_s,
                     pool=self._pool,
-                    follow=self._successor,
+                    follow=self.recovery.successor,
                     previous=self._subscriptions,
                 )
             if request.tone_hz is not None and all(s.receiver.kind != "audio" for s in subscriptions):
@@ -226,12 +224,6 @@ class _Run:
             for subscription, flow in zip(self._subscriptions, self._flows, strict=True)
         ]
 
-    def _successor(self, publisher_session_id: str) -> str:
-        """The session in which that publisher is by now, as far as this machine knows."""
-        profile = self.env.profile
-        found = self.env.journal.successor(publisher_session_id, api_base=profile.api_base, app_id=profile.app_id)
-        return publisher_session_id if found is None or not self.recovery.is_on else found
-
     async def _flowing(self) -> float:
         """Clock, when the first packet of any track came. Raises `NetworkError` when none does."""
         receivers = [subscription.receiver for subscription in self._subscriptions]
@@ -258,7 +250,7 @@ class _Run:
                 silent_s = subscription.receiver.silent_s(now) or 0.0
                 if silent_s < MAX_SILENCE_S:
                     continue
-                if (successor := self._successor(publisher)) != publisher:
+                if (successor := self.recovery.successor(publisher)) != publisher:
                     await self._pull_anew(held, index, successor)
                 elif silent_s >= SILENCE_S and now >= asked_at.get(index, 0.0) + ASK_EVERY_S:
                     asked_at[index] = now

@@ -220,7 +220,7 @@ class AiortcTransport:
         self._is_closed = True
         us = asyncio.current_task()
         cancelled = 0 if us is None else us.cancelling()
-        tasks = {self._task, self._dtls._task} - {None, asyncio.current_task()}
+        tasks = {self._task, self._dtls._task} - {None, us}
         # Each of these is done whatever becomes of the one before, even when closing is cancelled.
         async with AsyncExitStack() as stack:
             if self.relays is not None:

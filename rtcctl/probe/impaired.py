@@ -20,11 +20,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from random import Random
 from typing import Any, Protocol
 
 from rtcctl.media.impair import DelayLine, Impairer, Impairment
 from rtcctl.media.ledger import PacketRow, SeenNumbers, packet_kind
+from rtcctl.transport.chance import Chance
 
 _STREAMS = 256
 "That have random numbers of their own; a sender may make SSRCs up without end."
@@ -75,7 +75,7 @@ class ImpairedPath:
         self._write = write
         self._call_later = call_later
         self._impairers = {
-            way: Impairer(impairment, _drawing(f"{impairment.seed} {number} {way}"))
+            way: Impairer(impairment, Chance(f"{impairment.seed} {number} {way}").draw)
             for way, impairment in impairments.items()
         }
         self._lines = {way: DelayLine[_Held]() for way in impairments}
@@ -220,15 +220,3 @@ class ImpairedTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-def _drawing(seed: str) -> Callable[[str], float]:
-    """The random numbers of each stream. Of these the path has a few, whatever comes over it."""
-    streams: dict[str, Random] = {}
-
-    def draw(stream: str) -> float:
-        if stream not in streams:
-            streams[stream] = Random(f"{seed} {stream}")
-        return streams[stream].random()
-
-    return draw

@@ -183,11 +183,12 @@ class LeanTransport:
         """A datagram is in the buffer; `addr` is `None` for one from the selected address."""
         arrival = Arrival(self._clock(), time.monotonic_ns())
         view = self._view
-        if size < 2 or view[:2] != BINDING_ERROR:
-            self._listener.datagram_received(arrival)
         if size < 2:
+            self._listener.datagram_received(arrival)
             return
         first = view[0]
+        if first != BINDING_ERROR[0] or view[1] != BINDING_ERROR[1]:
+            self._listener.datagram_received(arrival)
         if 128 <= first <= 191:
             srtp = self._srtp
             if srtp is None:

@@ -382,11 +382,6 @@ class Peer:
         return _STATES.get(self._transport.state, str(self._transport.state))
 
     @property
-    def timing(self) -> ConnectionTiming | None:
-        """How the connection was made; `None` before it was."""
-        return self._timing
-
-    @property
     def rtt_ms(self) -> float | None:
         """Median of the last round trips, by STUN (consent checks); `None` before the first one."""
         return median(self._round_trips_ms) if self._round_trips_ms else None

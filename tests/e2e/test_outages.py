@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,10 +62,14 @@ class Running:
                     raise AssertionError(f"ended before it said {kind.__name__}: {self.task.exception()}")
                 await asyncio.sleep(0.02)
 
-    def peer(self, peers: list[Peer]) -> Peer:
+    async def peer(self, peers: list[Peer]) -> Peer:
         """The one that is connected, told by its path."""
         pair = next(event.candidate_pair for event in reversed(self.events) if isinstance(event, Connected))
-        return next(peer for peer in peers if peer.timing is not None and peer.timing.candidate_pair == pair)
+        for peer in peers:
+            with suppress(NetworkError):
+                if (await peer.wait_connected(0.0)).candidate_pair == pair:
+                    return peer
+        raise AssertionError(f"nobody is connected by {pair}")
 
     async def ends_with(self) -> RtcctlError:
         """The error with which it ends."""
@@ -150,7 +155,7 @@ async def a_path_that_comes_back(realtime: Realtime, journal: Journal, peers: li
         "listener": listener,
     }
     for running in all_of_them.values():
-        running.peer(peers).vanish()
+        (await running.peer(peers)).vanish()
     lost = {name: await running.said(ConnectionLost) for name, running in all_of_them.items()}
     for name, event in lost.items():
         assert event.silent_s is not None
@@ -195,7 +200,7 @@ async def a_path_that_does_not(realtime: Realtime, journal: Journal, peers: list
         await running.said(Interval)
     realtime.faults.set("sessions/new=503")
     for running in (patient, hasty):
-        running.peer(peers).vanish()
+        (await running.peer(peers)).vanish()
     started = time.monotonic()
     error = await hasty.ends_with()
     assert isinstance(error, NetworkError)

@@ -24,6 +24,7 @@ from rtcctl.media.ledger import PacketRow, SeenNumbers, packet_kind
 from rtcctl.server.dtls_transport import ConnectionState
 from rtcctl.server.faults.grammar import MediaFault
 from rtcctl.server.faults.ledger import Ledger
+from rtcctl.transport.chance import Chance
 from rtcctl.transport.tap import Tap
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from rtcctl.server.endpoint import Endpoint
     from rtcctl.server.faults.faults import ActiveFault
     from rtcctl.transport.udp import Address, UdpSocket
-
-_DRAWN = 2048
-"Streams whose random numbers go on where they were: more than a session can have at a time."
 
 
 @dataclass(slots=True)
@@ -47,22 +45,6 @@ class _Held:
 
 _DROPPED = frozenset({"rtp", "rtcp", "data"})
 "Kinds that a fault may drop."
-
-
-class _Chance:
-    """Random numbers, a sequence for each stream: what is lost of one does not depend on what else comes."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._streams: dict[str, Random] = {}
-
-    def draw(self, stream: str) -> float:
-        """0 ≤ x < 1."""
-        if stream not in self._streams:
-            self._streams[stream] = Random(f"{self._seed} {stream}")
-            if len(self._streams) > _DRAWN:
-                del self._streams[next(iter(self._streams))]
-        return self._streams[stream].random()
 
 
 class ImpairedPath:
@@ -108,7 +90,7 @@ class ImpairedPath:
 
     def _impairer(self, impairment: Impairment) -> Impairer:
         seed = self._random.getrandbits(64) if impairment.seed is None else impairment.seed
-        return Impairer(impairment, _Chance(seed).draw)
+        return Impairer(impairment, Chance(seed).draw)
 
     # What the connection uses
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from rtcctl.media import ledger as ledger_module
 from rtcctl.server.dtls_transport import ConnectionState
-from rtcctl.server.faults import path as faults_path
 from rtcctl.transport.udp import UdpSocket
 from tests.support.impaired import DATA, DTLS, PEER, STUN, Impaired, Track, media_faults, rtcp, rtp
 
@@ -201,19 +200,6 @@ def test_a_retransmission_is_known_until_its_place_is_needed() -> None:
     assert impaired.rows[-1].kind == "retransmission"
     impaired.up(rtp(ledger_module._REMEMBERED), rtp(0))
     assert [row.kind for row in impaired.rows[-2:]] == ["original", "original"]
-
-
-def test_tracks_that_come_and_go_take_no_memory() -> None:
-    """However many a session has in its life, only as many are remembered as it could have at once; and for those
-    chance goes on where it was."""
-    chance = faults_path._Chance(5)
-    first = [chance.draw("mic") for _ in range(3)]
-    for number in range(faults_path._DRAWN - 1):
-        chance.draw(f"track {number}")
-    assert chance.draw("mic") not in first
-    chance.draw("one more")
-    assert [chance.draw("mic") for _ in range(3)] == first
-    assert len(chance._streams) == faults_path._DRAWN
 
 
 @given(st.lists(st.tuples(st.sampled_from(["up", "down"]), st.integers(0, 60)), max_size=60))
